@@ -1,0 +1,95 @@
+//! The whole vocabulary between control and a worker.
+//!
+//! One ordered channel each way: "install the route, then send the packet that
+//! waited for it" is right by construction. What control allocated comes back to
+//! control to be freed.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use crate::frame::Frame;
+use crate::ids::{Epoch, PortId, VrfId};
+use crate::snapshot::Snapshot;
+use crate::verdict::PuntReason;
+
+/// From control to a worker.
+#[derive(Debug)]
+pub enum Command {
+    /// Forward by these tables from now on.
+    Install(Arc<Snapshot>),
+    /// Treat this heap frame as if it had just arrived on its `ingress` port.
+    Inject(Frame),
+    /// Send this heap frame out of a port as it is.
+    Transmit(PortId, Frame),
+    /// Fill this page with sessions.
+    ListSessions(Box<SessionPage>),
+}
+
+/// From a worker to control.
+#[derive(Debug)]
+pub enum Event {
+    /// The tables are in force; here are the ones they replaced.
+    Installed {
+        /// Which tables.
+        epoch: Epoch,
+        /// What they replaced, to be freed by control.
+        retired: Arc<Snapshot>,
+    },
+    /// A heap copy of a packet that control must see, as it arrived.
+    Punted(PuntReason, Frame),
+    /// The page, filled.
+    Sessions(Box<SessionPage>),
+    /// A heap frame that has served, to be freed by control.
+    Spent(Frame),
+}
+
+/// A part of the session table, copied out.
+#[derive(Debug, Default)]
+pub struct SessionPage {
+    /// Which request it answers.
+    pub request: u64,
+    /// Where to go on; start with the default. `None` when filled to the end.
+    pub cursor: Option<SessionCursor>,
+    /// At most this many records are looked at; `rows` has room for as many.
+    pub limit: u32,
+    /// What was found.
+    pub rows: Vec<SessionRow>,
+}
+
+/// A place in the session tables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SessionCursor {
+    /// In the IPv6 table, after all of IPv4.
+    pub v6: bool,
+    /// The number to go on with.
+    pub number: u32,
+}
+
+/// A session, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionRow {
+    /// Routing domain of the initiator.
+    pub vrf: VrfId,
+    /// IP protocol.
+    pub protocol: u8,
+    /// The initiator, before translation: address, and port or echo identifier.
+    pub inside: (IpAddr, u16),
+    /// The initiator, as the outside sees it.
+    pub outside: (IpAddr, u16),
+    /// The peer; 0 as port of an echo.
+    pub peer: (IpAddr, u16),
+    /// Where the conversation stands: a TCP state, or empty.
+    pub state: &'static str,
+    /// Packets from inside.
+    pub packets_out: u32,
+    /// Packets from outside.
+    pub packets_in: u32,
+    /// Milliseconds since it began.
+    pub age_ms: u32,
+    /// Milliseconds since the last packet.
+    pub idle_ms: u32,
+    /// Milliseconds until it ends, if it stays silent.
+    pub expires_ms: u32,
+}

@@ -1,0 +1,197 @@
+//! First look at a packet: is it for us, is it sound, may it travel at all?
+
+use super::set::Set;
+use super::walk::{Meta, Plan, Scratch, Walk};
+use crate::address::Address;
+use crate::frame::Frame;
+use crate::limiter::TokenBucket;
+use crate::parse::{self, L4Kind, Layers};
+use crate::snapshot::PortEntry;
+use crate::time::Instant;
+use crate::verdict::{DropReason, PuntReason, Verdict};
+use crate::wire::ethernet;
+
+/// How many frames ahead the first cache line of a packet is asked for.
+const AHEAD: usize = 8;
+
+/// Parses every frame; says which hold IPv4 and which IPv6. The rest have their verdict.
+pub(super) fn parse(
+    frames: &[Frame],
+    verdicts: &mut [Verdict],
+    ports: &[PortEntry],
+    scratch4: &mut Scratch<u32>,
+    scratch6: &mut Scratch<u128>,
+) -> (Set, Set) {
+    let (mut v4, mut v6) = (Set::EMPTY, Set::EMPTY);
+    for frame in frames.iter().take(AHEAD) {
+        frame.prefetch();
+    }
+    for (i, frame) in frames.iter().enumerate() {
+        if let Some(later) = frames.get(i + AHEAD) {
+            later.prefetch();
+        }
+        let bytes = frame.bytes();
+        let Some(header) = bytes.first_chunk::<{ ethernet::HEADER_LEN }>() else {
+            verdicts[i] = Verdict::Drop(DropReason::FrameTruncated);
+            continue;
+        };
+        let Some(port) = ports.get(frame.ingress.index()) else {
+            // Before the first tables were installed.
+            verdicts[i] = Verdict::Drop(DropReason::NoRoute);
+            continue;
+        };
+        let group = ethernet::is_group(header);
+        if !group && header[..6] != port.mac {
+            verdicts[i] = Verdict::Drop(DropReason::NotForUs);
+            continue;
+        }
+        let ethertype = u16::from_be_bytes([header[ethernet::ETHERTYPE], header[ethernet::ETHERTYPE + 1]]);
+        match ethertype {
+            ethernet::IPV4 => match parse::ipv4(bytes) {
+                Ok(layers) if !group => {
+                    scratch4.metas[i] = meta(layers, port);
+                    v4.insert(i);
+                }
+                Ok(_) => verdicts[i] = Verdict::Drop(DropReason::Multicast),
+                Err(reason) => verdicts[i] = Verdict::Drop(reason),
+            },
+            ethernet::IPV6 => match parse::ipv6(bytes) {
+                Ok(layers) if !group || layers.kind == L4Kind::NeighborDiscovery => {
+                    scratch6.metas[i] = meta(layers, port);
+                    v6.insert(i);
+                }
+                Ok(_) => verdicts[i] = Verdict::Drop(DropReason::Multicast),
+                Err(reason) => verdicts[i] = Verdict::Drop(reason),
+            },
+            ethernet::ARP => verdicts[i] = Verdict::Punt(PuntReason::Arp),
+            _ => verdicts[i] = Verdict::Drop(DropReason::EtherTypeUnknown),
+        }
+    }
+    (v4, v6)
+}
+
+#[inline(always)]
+fn meta<A: Address>(mut layers: Layers<A>, port: &PortEntry) -> Meta<A> {
+    layers.key.vrf = port.vrf;
+    Meta {
+        layers,
+        table: port.vrf,
+        target: layers.key.dst,
+        adjacency: crate::ids::AdjacencyId(0),
+        plan: Plan::AsIs,
+        refusal: super::refuse::Refusal::NoRoute,
+    }
+}
+
+/// Holds ARP back once there is more of it than control should see.
+pub(super) fn limit_arp(verdicts: &mut [Verdict], bucket: &mut TokenBucket, now: Instant) {
+    for verdict in verdicts {
+        if *verdict == Verdict::Punt(PuntReason::Arp) && !bucket.take(now) {
+            *verdict = Verdict::Drop(DropReason::PuntRateLimited);
+        }
+    }
+}
+
+impl<A: Address> Walk<'_, A> {
+    /// Drops martians and what stays on its link; hands neighbour discovery to
+    /// control. What is returned may be routed.
+    pub(super) fn classify(&mut self, packets: Set) -> Set {
+        let mut sound = packets;
+        for i in packets {
+            let layers = &self.scratch.metas[i].layers;
+            let verdict = if layers.kind == L4Kind::NeighborDiscovery {
+                self.discovery(i)
+            } else if let Some(reason) = martian(layers.key.src, layers.key.dst) {
+                Verdict::Drop(reason)
+            } else {
+                continue;
+            };
+            self.verdicts[i] = verdict;
+            sound.remove(i);
+        }
+        sound
+    }
+
+    /// Only what was sent on this very link is neighbour discovery (RFC 4861, 7.1.1).
+    fn discovery(&mut self, i: usize) -> Verdict {
+        if self.scratch.metas[i].layers.ttl != 255 {
+            Verdict::Drop(DropReason::NdHopLimit)
+        } else if self.limits.discovery.take(self.now) {
+            Verdict::Punt(PuntReason::NeighborDiscovery)
+        } else {
+            Verdict::Drop(DropReason::PuntRateLimited)
+        }
+    }
+}
+
+/// RFC 1812, 5.3.7, RFC 3927, section 7, and RFC 4291, section 2: addresses that
+/// nobody may send from or to across a router.
+#[inline(always)]
+fn martian<A: Address>(src: A, dst: A) -> Option<DropReason> {
+    // One subtraction and one comparison settle the common case: the first byte of
+    // a sound IPv4 address is 1..=223 but 127; of a sound IPv6 address 1..=0xfd.
+    let (first_src, first_dst) = (src.bits(0, 8), dst.bits(0, 8));
+    let suspect = |first: u32| {
+        if A::BITS == 32 {
+            first.wrapping_sub(1) >= 223 || first == 127 || first == 169
+        } else {
+            first.wrapping_sub(1) >= 0xfd
+        }
+    };
+    if !suspect(first_src) && !suspect(first_dst) {
+        return None;
+    }
+    if bad_source(src) {
+        return Some(DropReason::MartianSource);
+    }
+    match kind_of(dst) {
+        Scope::Multicast => Some(DropReason::Multicast),
+        Scope::Never => Some(DropReason::MartianDestination),
+        // Our own link-local address is a destination; `route` knows it.
+        Scope::Link | Scope::Global => None,
+    }
+}
+
+enum Scope {
+    Global,
+    Link,
+    Multicast,
+    Never,
+}
+
+fn kind_of<A: Address>(address: A) -> Scope {
+    match address.to_ip() {
+        core::net::IpAddr::V4(v4) => {
+            if v4.is_broadcast() || v4.is_multicast() {
+                Scope::Multicast
+            } else if v4.octets()[0] == 0 || v4.is_loopback() || v4.octets()[0] >= 240 {
+                Scope::Never
+            } else if v4.is_link_local() {
+                Scope::Link
+            } else {
+                Scope::Global
+            }
+        }
+        core::net::IpAddr::V6(v6) => {
+            if v6.is_multicast() {
+                Scope::Multicast
+            } else if v6.is_unspecified() || v6.is_loopback() || v6.to_ipv4_mapped().is_some() {
+                Scope::Never
+            } else if v6.is_unicast_link_local() {
+                Scope::Link
+            } else {
+                Scope::Global
+            }
+        }
+    }
+}
+
+/// Is this no address that a packet may come from?
+pub(super) fn bad_source<A: Address>(address: A) -> bool {
+    matches!(kind_of(address), Scope::Multicast | Scope::Never)
+}
+
+/// Must a packet from or to this address stay on its link?
+pub(super) fn is_link_local<A: Address>(address: A) -> bool {
+    matches!(kind_of(address), Scope::Link)
+}

@@ -1,0 +1,221 @@
+//! The packet's walk: a burst goes in, a verdict a packet comes out.
+
+mod classify;
+mod forward;
+mod inbound;
+mod local;
+mod outbound;
+mod refuse;
+mod rewrite;
+mod route;
+mod set;
+mod walk;
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+
+use crate::address::Address;
+use crate::burst::Burst;
+use crate::chance::Chance;
+use crate::command::{Event, SessionCursor, SessionPage, SessionRow};
+use crate::counters::Counters;
+use crate::limiter::TokenBucket;
+use crate::nat::{Nat, timeout_ms};
+use crate::session::Session;
+use crate::snapshot::{Snapshot, Timeouts};
+use crate::time::Instant;
+use crate::wire::protocol;
+use walk::{Limits, Scratch, Walk};
+
+/// Punts of each kind that a worker sends to control, a second.
+const PUNTS_PER_SECOND: u32 = 5_000;
+/// Sessions that one call of [`Forwarder::handle_timeout`] looks at.
+const EXPIRY_BUDGET: u32 = 256;
+
+/// What a worker knows: the tables it was given, the sessions it owns, what it counted.
+///
+/// Four kinds of methods: [`Forwarder::process`] for packets, `install` and
+/// `list_sessions` for commands, [`Forwarder::handle_timeout`] for time, and
+/// getters. None of them waits, and warmed up none of them allocates.
+pub struct Forwarder {
+    snapshot: Arc<Snapshot>,
+    v4: Nat<u32>,
+    v6: Nat<u128>,
+    scratch4: Box<Scratch<u32>>,
+    scratch6: Box<Scratch<u128>>,
+    limits: Limits,
+    chance: Chance,
+    counters: Counters,
+}
+
+/// How large a forwarder may grow.
+#[derive(Clone, Copy, Debug)]
+pub struct Capacity {
+    /// IPv4 sessions.
+    pub sessions_v4: usize,
+    /// IPv6 sessions.
+    pub sessions_v6: usize,
+}
+
+impl Forwarder {
+    /// A forwarder that drops everything until tables are installed.
+    ///
+    /// `seed` decides about every choice left to chance: ports and hashes.
+    pub fn new(capacity: Capacity, seed: [u8; 32], now: Instant) -> Forwarder {
+        let mut chance = Chance::new(seed);
+        Forwarder {
+            snapshot: Arc::new(Snapshot::closed()),
+            v4: Nat::new(capacity.sessions_v4, chance.seed(), now),
+            v6: Nat::new(capacity.sessions_v6, chance.seed(), now),
+            scratch4: Box::new(Scratch::new()),
+            scratch6: Box::new(Scratch::new()),
+            limits: Limits {
+                errors: TokenBucket::new(0),
+                arp: TokenBucket::new(PUNTS_PER_SECOND),
+                discovery: TokenBucket::new(PUNTS_PER_SECOND),
+                unresolved: TokenBucket::new(PUNTS_PER_SECOND),
+            },
+            chance,
+            counters: Counters::default(),
+        }
+    }
+
+    /// Decides about every packet of a burst and rewrites those that go on.
+    ///
+    /// The stages in order: parse and classify, route, inbound, outbound, local,
+    /// forward, rewrite, answer, count. Only the last writing stages touch bytes, so
+    /// an ICMP error quotes the packet as it came.
+    pub fn process(&mut self, now: Instant, burst: &mut Burst) {
+        self.counters.received += burst.len() as u64;
+        self.decide(now, burst);
+    }
+
+    /// As [`Forwarder::process`], for packets that control held back while a
+    /// neighbour was being resolved.
+    pub fn process_injected(&mut self, now: Instant, burst: &mut Burst) {
+        self.counters.injected += burst.len() as u64;
+        self.decide(now, burst);
+    }
+
+    fn decide(&mut self, now: Instant, burst: &mut Burst) {
+        let (frames, verdicts) = burst.split_mut();
+        let (v4, v6) = classify::parse(frames, verdicts, &self.snapshot.ports, &mut self.scratch4, &mut self.scratch6);
+        if !v4.is_empty() {
+            Walk {
+                now,
+                snapshot: &self.snapshot,
+                tables: &self.snapshot.v4,
+                nat: &mut self.v4,
+                frames,
+                verdicts,
+                scratch: &mut self.scratch4,
+                limits: &mut self.limits,
+                chance: &mut self.chance,
+                counters: &mut self.counters,
+            }
+            .run(v4);
+        }
+        if !v6.is_empty() {
+            Walk {
+                now,
+                snapshot: &self.snapshot,
+                tables: &self.snapshot.v6,
+                nat: &mut self.v6,
+                frames,
+                verdicts,
+                scratch: &mut self.scratch6,
+                limits: &mut self.limits,
+                chance: &mut self.chance,
+                counters: &mut self.counters,
+            }
+            .run(v6);
+        }
+        classify::limit_arp(verdicts, &mut self.limits.arp, now);
+        for verdict in verdicts.iter() {
+            self.counters.count(*verdict);
+        }
+    }
+
+    /// Forwards by these tables from now on; the event hands the old ones back.
+    pub fn install(&mut self, snapshot: Arc<Snapshot>) -> Event {
+        debug_assert_eq!(snapshot.check(), Ok(()), "control sends sound tables");
+        let ended = self.v4.set_pools(&snapshot.v4.pools) + self.v6.set_pools(&snapshot.v6.pools);
+        self.counters.sessions_ended += ended;
+        if snapshot.icmp_errors_per_second != self.snapshot.icmp_errors_per_second {
+            self.limits.errors = TokenBucket::new(snapshot.icmp_errors_per_second);
+        }
+        let epoch = snapshot.epoch;
+        let retired = core::mem::replace(&mut self.snapshot, snapshot);
+        Event::Installed { epoch, retired }
+    }
+
+    /// Ends sessions that were silent for too long: a bounded number a call. Says
+    /// whether there may be more to do at once.
+    pub fn handle_timeout(&mut self, now: Instant) -> bool {
+        let mut budget = EXPIRY_BUDGET;
+        while self.v4.expire(now, &mut budget, &self.snapshot.timeouts) {
+            self.counters.sessions_ended += 1;
+        }
+        while self.v6.expire(now, &mut budget, &self.snapshot.timeouts) {
+            self.counters.sessions_ended += 1;
+        }
+        budget == 0
+    }
+
+    /// Fills a page with sessions, from its cursor on. Does not allocate: `rows`
+    /// comes with the room it may fill.
+    pub fn list_sessions(&self, now: Instant, page: &mut SessionPage) {
+        page.rows.clear();
+        let Some(cursor) = page.cursor else {
+            return;
+        };
+        let limit = page.limit.min(page.rows.capacity() as u32).max(1);
+        let timeouts = &self.snapshot.timeouts;
+        let rows = &mut page.rows;
+        page.cursor = if cursor.v6 {
+            let next = self.v6.sessions.page(cursor.number, limit, |_, session| rows.push(row(session, now, timeouts)));
+            next.map(|number| SessionCursor { v6: true, number })
+        } else {
+            let next = self.v4.sessions.page(cursor.number, limit, |_, session| rows.push(row(session, now, timeouts)));
+            Some(next.map_or(SessionCursor { v6: true, number: 0 }, |number| SessionCursor { v6: false, number }))
+        };
+    }
+
+    /// What was counted.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// What was counted, for the worker to correct by what ports and rings refused.
+    pub fn counters_mut(&mut self) -> &mut Counters {
+        &mut self.counters
+    }
+
+    /// Live sessions: IPv4, IPv6.
+    pub fn sessions(&self) -> (usize, usize) {
+        (self.v4.sessions.len(), self.v6.sessions.len())
+    }
+
+    /// What the session tables and bindings occupy when full, in bytes: IPv4, IPv6.
+    pub fn bytes(&self) -> (usize, usize) {
+        (self.v4.bytes(), self.v6.bytes())
+    }
+}
+
+fn row<A: Address>(session: &Session<A>, now: Instant, timeouts: &Timeouts) -> SessionRow {
+    let now_ms = now.as_millis() as u32;
+    let idle_ms = now_ms.wrapping_sub(session.last_ms);
+    SessionRow {
+        vrf: session.inside.vrf,
+        protocol: session.inside.protocol,
+        inside: (session.inside.src.to_ip(), session.inside.src_port),
+        outside: (session.outside.dst.to_ip(), session.outside.dst_port),
+        peer: (session.inside.dst.to_ip(), session.inside.dst_port),
+        state: if session.inside.protocol == protocol::TCP { session.tcp.name() } else { "" },
+        packets_out: session.packets_out,
+        packets_in: session.packets_in,
+        age_ms: now_ms.wrapping_sub(session.created_ms),
+        idle_ms,
+        expires_ms: timeout_ms(session, timeouts).saturating_sub(idle_ms),
+    }
+}

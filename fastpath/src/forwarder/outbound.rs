@@ -1,0 +1,123 @@
+//! Packets that leave an island: under which name?
+
+use super::inbound::untranslatable;
+use super::refuse::Refusal;
+use super::set::Set;
+use super::walk::{Plan, Walk};
+use crate::address::Address;
+use crate::nat::{EgressAction, Translation, icmp_error};
+use crate::parse::{self, L4Kind};
+use crate::session::{Direction, Found};
+use crate::verdict::DropReason;
+use crate::wire::icmp;
+use crate::wire::tcp::{ACK, FIN, RST, SYN};
+
+impl<A: Address> Walk<'_, A> {
+    /// Finds or begins the sessions of packets that leave their routing domain, and
+    /// routes them in the one they go to.
+    pub(super) fn outbound(&mut self, packets: Set) -> Set {
+        if packets.is_empty() {
+            return Set::EMPTY;
+        }
+        self.find_sessions(packets);
+        // Before a session begins it must be known that the packet can go on.
+        self.lookup(packets);
+        let mut onward = Set::EMPTY;
+        for i in packets {
+            let hop = self.scratch.hops[i].hop();
+            if self.reach(i, hop) && self.name(i) {
+                onward.insert(i);
+            }
+        }
+        onward
+    }
+
+    /// Settles under which name a packet leaves; says whether it may.
+    fn name(&mut self, i: usize) -> bool {
+        let kind = self.scratch.metas[i].layers.kind;
+        let plan = match kind {
+            L4Kind::Tcp | L4Kind::Udp | L4Kind::EchoRequest | L4Kind::EchoReply => match self.scratch.found[i] {
+                Some(found) if found.direction == Direction::Out => Ok(Plan::Translate(found)),
+                _ => self.begin(i),
+            },
+            L4Kind::IcmpError => self.error_from_inside(i),
+            kind => self.untranslated(i).ok_or(untranslatable(kind)),
+        };
+        match plan {
+            Ok(plan) => {
+                self.scratch.metas[i].plan = plan;
+                true
+            }
+            Err(reason) => {
+                match reason {
+                    // Tell the sender (RFC 5508 REQ-8).
+                    DropReason::NatPortsExhausted | DropReason::NatTableFull | DropReason::NatNoPool => {
+                        self.refuse(i, Refusal::NatResources(reason));
+                    }
+                    reason => self.drop(i, reason),
+                }
+                false
+            }
+        }
+    }
+
+    /// Begins a session, where policy wants one.
+    fn begin(&mut self, i: usize) -> Result<Plan, DropReason> {
+        let layers = self.scratch.metas[i].layers;
+        let key = layers.key;
+        let pool = match self.action(i)? {
+            EgressAction::Forward => return Ok(Plan::AsIs),
+            EgressAction::Drop(reason) => return Err(reason),
+            EgressAction::Translate(pool) => pool,
+            EgressAction::Masquerade => {
+                let port = self.snapshot.adjacencies[self.scratch.metas[i].adjacency.index()].port;
+                self.snapshot.ports[port.index()].masquerade.ok_or(DropReason::NatNoPool)?
+            }
+        };
+        match layers.kind {
+            L4Kind::Tcp if layers.tcp_flags & (SYN | ACK | RST | FIN) != SYN => return Err(DropReason::NatTcpNotSyn),
+            L4Kind::EchoReply => return Err(DropReason::NatUnsolicited),
+            _ => {}
+        }
+        // An earlier packet of the burst may have begun it.
+        if let Some(found) = self.nat.sessions.find(&key) {
+            return Ok(Plan::Translate(found));
+        }
+        let translation = Translation { pool, outer: self.scratch.metas[i].table };
+        let session = self.nat.begin(&key, translation, &self.snapshot.timeouts, self.now, self.chance)?;
+        self.counters.sessions_created += 1;
+        Ok(Plan::Translate(Found { session, direction: Direction::Out }))
+    }
+
+    /// An ICMP error from inside: about a translated flow, or about one that
+    /// travels under its own name.
+    fn error_from_inside(&mut self, i: usize) -> Result<Plan, DropReason> {
+        let layers = self.scratch.metas[i].layers;
+        let frame = &self.frames[i];
+        let found = icmp_error::session(frame.bytes(), &layers, &frame.offload, &self.nat.sessions, Direction::Out);
+        if let Some(found) = found {
+            return Ok(Plan::TranslateError(found));
+        }
+        // The quote must not show a private address either.
+        let quoted = parse::quote::<A>(&frame.bytes()[layers.l4 as usize + icmp::HEADER_LEN..layers.end as usize]);
+        let target = quoted.ok_or(DropReason::NatIcmpErrorUnmatched)?.key.dst;
+        let passes = |src: A, dst: A| matches!(self.tables.egress_rule(layers.key.vrf, src, dst), Some(rule) if rule.action == EgressAction::Forward);
+        if passes(layers.key.src, layers.key.dst) && passes(target, layers.key.dst) {
+            Ok(Plan::AsIs)
+        } else {
+            Err(DropReason::NatIcmpErrorUnmatched)
+        }
+    }
+
+    /// A packet that could not be translated may pass where policy wants it
+    /// untranslated.
+    fn untranslated(&self, i: usize) -> Option<Plan> {
+        matches!(self.action(i), Ok(EgressAction::Forward)).then_some(Plan::AsIs)
+    }
+
+    fn action(&self, i: usize) -> Result<EgressAction, DropReason> {
+        let key = &self.scratch.metas[i].layers.key;
+        let rule = self.tables.egress_rule(key.vrf, key.src, key.dst);
+        rule.map(|rule| rule.action).ok_or(DropReason::NotInIsland)
+    }
+}

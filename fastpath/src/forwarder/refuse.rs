@@ -1,0 +1,181 @@
+//! Packets that cannot go on, and the ICMP errors that say so.
+//!
+//! RFC 1812, 4.3.2, and RFC 4443, 2.4: an error quotes the packet as it came, is
+//! sent from the address of the port the packet came in by, and is never an
+//! answer to an error, a later fragment, a broadcast, or a sender that is none.
+
+use super::classify::{bad_source, is_link_local};
+use super::local::{OWN_TTL, swap_macs};
+use super::walk::Walk;
+use crate::address::Address;
+use crate::offload::Offload;
+use crate::parse::L4Kind;
+use crate::verdict::{DropReason, Verdict};
+use crate::wire::checksum::{finish, pseudo, sum};
+use crate::wire::ethernet::{self, HEADER_LEN as L2};
+use crate::wire::{get16, icmp, ipv4, ipv6, protocol, put16};
+
+/// Why a packet is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    TimeExceeded,
+    NoRoute,
+    Unreachable,
+    Prohibited,
+    PortUnreachable,
+    NeighborDead,
+    TooBig { mtu: u16 },
+    NatResources(DropReason),
+}
+
+/// Largest ICMP error for IPv4, IP header included (RFC 1812, 4.3.2.3).
+const LARGEST_V4: usize = 576;
+
+impl Refusal {
+    /// The counter of the packet, where no error may be sent.
+    fn drop_reason(self) -> DropReason {
+        match self {
+            Refusal::TimeExceeded => DropReason::TtlExpired,
+            Refusal::NoRoute => DropReason::NoRoute,
+            Refusal::Unreachable => DropReason::Unreachable,
+            Refusal::Prohibited => DropReason::Prohibited,
+            Refusal::PortUnreachable => DropReason::LocalUnwanted,
+            Refusal::NeighborDead => DropReason::NeighborDead,
+            Refusal::TooBig { .. } => DropReason::MtuExceeded,
+            Refusal::NatResources(reason) => reason,
+        }
+    }
+
+    /// Type, code and second header word.
+    fn message<A: Address>(self) -> (u8, u8, u32) {
+        use icmp::{v4, v6};
+        if A::ICMP == protocol::ICMP {
+            match self {
+                Refusal::TimeExceeded => (v4::TIME_EXCEEDED, 0, 0),
+                Refusal::NoRoute => (v4::UNREACHABLE, v4::NET_UNREACHABLE, 0),
+                Refusal::Unreachable | Refusal::NeighborDead => (v4::UNREACHABLE, v4::HOST_UNREACHABLE, 0),
+                Refusal::Prohibited | Refusal::NatResources(_) => (v4::UNREACHABLE, v4::ADMIN_PROHIBITED, 0),
+                Refusal::PortUnreachable => (v4::UNREACHABLE, v4::PORT_UNREACHABLE, 0),
+                // RFC 1191, section 4: the MTU in the lower half.
+                Refusal::TooBig { mtu } => (v4::UNREACHABLE, v4::FRAGMENTATION_NEEDED, u32::from(mtu)),
+            }
+        } else {
+            match self {
+                Refusal::TimeExceeded => (v6::TIME_EXCEEDED, 0, 0),
+                Refusal::NoRoute => (v6::UNREACHABLE, v6::NO_ROUTE, 0),
+                Refusal::Unreachable | Refusal::NeighborDead => (v6::UNREACHABLE, v6::ADDRESS_UNREACHABLE, 0),
+                Refusal::Prohibited | Refusal::NatResources(_) => (v6::UNREACHABLE, v6::ADMIN_PROHIBITED, 0),
+                Refusal::PortUnreachable => (v6::UNREACHABLE, v6::PORT_UNREACHABLE, 0),
+                Refusal::TooBig { mtu } => (v6::PACKET_TOO_BIG, 0, u32::from(mtu)),
+            }
+        }
+    }
+}
+
+impl<A: Address> Walk<'_, A> {
+    /// Notes that a packet is refused; `answer` says so to its sender.
+    #[cold]
+    pub(super) fn refuse(&mut self, i: usize, refusal: Refusal) {
+        self.scratch.metas[i].refusal = refusal;
+        self.verdicts[i] = Verdict::Drop(refusal.drop_reason());
+        self.scratch.refused.insert(i);
+    }
+
+    /// Turns refused packets into ICMP errors, where one is due and allowed.
+    pub(super) fn answer(&mut self) {
+        for i in self.scratch.refused {
+            let Some(source) = self.error_source(i) else {
+                continue;
+            };
+            self.verdicts[i] = if !self.limits.errors.take(self.now) {
+                Verdict::Drop(DropReason::IcmpRateLimited)
+            } else if self.build_error(i, source) {
+                Verdict::Reply(self.frames[i].ingress)
+            } else {
+                Verdict::Drop(DropReason::ReplyNoRoom)
+            };
+        }
+    }
+
+    /// The address an error about this packet comes from; `None` where none may be sent.
+    fn error_source(&self, i: usize) -> Option<A> {
+        let layers = &self.scratch.metas[i].layers;
+        let frame = self.frames[i].bytes();
+        let port = &self.snapshot.ports[self.frames[i].ingress.index()];
+        let later_fragment = layers.kind == L4Kind::Fragment
+            && (A::BITS == 128 || get16(frame, L2 + ipv4::FLAGS_FRAGMENT) & ipv4::FRAGMENT_OFFSET != 0);
+        let silent = layers.kind == L4Kind::IcmpError
+            || layers.kind == L4Kind::IcmpOther
+            || layers.kind == L4Kind::NeighborDiscovery
+            || later_fragment
+            || ethernet::is_group(frame)
+            || ethernet::is_group(&frame[ethernet::SOURCE..])
+            || bad_source(layers.key.src)
+            || matches!(self.scratch.metas[i].refusal, Refusal::TooBig { .. } if !self.must_not_fragment(i));
+        if silent {
+            return None;
+        }
+        let own = if A::BITS == 32 {
+            port.v4?.to_ip()
+        } else if is_link_local(layers.key.src) {
+            port.link_local.to_ip()
+        } else {
+            port.v6.unwrap_or(port.link_local).to_ip()
+        };
+        A::from_ip(own)
+    }
+
+    /// Puts IP and ICMP headers in front of the packet, which becomes the quote.
+    /// `false` when the buffer has no room for them.
+    fn build_error(&mut self, i: usize, source: A) -> bool {
+        let layers = self.scratch.metas[i].layers;
+        let (kind, code, rest) = self.scratch.metas[i].refusal.message::<A>();
+        let frame = &mut self.frames[i];
+        let (ip_len, largest) =
+            if A::BITS == 32 { (ipv4::HEADER_LEN, LARGEST_V4) } else { (ipv6::HEADER_LEN, ipv6::MINIMUM_MTU) };
+        let added = ip_len + icmp::HEADER_LEN;
+        if frame.headroom() < added {
+            return false;
+        }
+        let quote_end = (layers.end as usize).min(L2 + largest - added);
+        frame.truncate(quote_end);
+        frame.move_start(-(added as i32));
+        frame.offload = Offload::DONE;
+        let bytes = frame.bytes_mut();
+        bytes.copy_within(added..added + L2, 0);
+        swap_macs(bytes);
+
+        let message_len = bytes.len() - L2 - ip_len;
+        let (head, message) = bytes[L2..].split_at_mut(ip_len);
+        head.fill(0);
+        if A::BITS == 32 {
+            head[ipv4::VERSION_IHL] = 0x45;
+            // RFC 1812, 4.3.2.5: errors at precedence 6, internetwork control.
+            head[ipv4::TOS] = 0xc0;
+            put16(head, ipv4::TOTAL_LENGTH, (ip_len + message_len) as u16);
+            head[ipv4::PROTOCOL] = A::ICMP;
+        } else {
+            head[ipv6::VERSION] = 0x60;
+            put16(head, ipv6::PAYLOAD_LENGTH, message_len as u16);
+            head[ipv6::NEXT_HEADER] = A::ICMP;
+        }
+        head[A::TTL_AT] = OWN_TTL;
+        source.put(head, A::SOURCE_AT);
+        layers.key.src.put(head, A::DESTINATION_AT);
+        if A::BITS == 32 {
+            let checksum = finish(sum(head));
+            put16(head, ipv4::CHECKSUM, checksum);
+        }
+
+        message[icmp::TYPE] = kind;
+        message[icmp::CODE] = code;
+        put16(message, icmp::CHECKSUM, 0);
+        crate::wire::put32(message, icmp::REST, rest);
+        let mut total = sum(message);
+        if A::ICMP_PSEUDO_HEADER {
+            total += source.sum() + layers.key.src.sum() + pseudo(A::ICMP, message_len);
+        }
+        put16(message, icmp::CHECKSUM, finish(total));
+        true
+    }
+}

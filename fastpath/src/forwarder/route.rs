@@ -1,0 +1,138 @@
+//! Longest-prefix match, and what follows from the answer.
+
+use super::classify::is_link_local;
+use super::refuse::Refusal;
+use super::set::Set;
+use super::walk::Walk;
+use crate::address::Address;
+use crate::fib::Hop;
+use crate::ids::PortId;
+use crate::verdict::{DropReason, PuntReason, Verdict};
+
+/// Where the first look-up sent the packets.
+#[derive(Default)]
+pub(super) struct Routed {
+    /// To a neighbour, untranslated.
+    pub(super) forward: Set,
+    /// To an address that stands for islands.
+    pub(super) pool: Set,
+    /// Out of an island.
+    pub(super) egress: Set,
+    /// To the gateway itself.
+    pub(super) local: Set,
+}
+
+impl<A: Address> Walk<'_, A> {
+    /// Looks up the destinations and sorts the packets by what the answer is.
+    pub(super) fn route(&mut self, packets: Set) -> Routed {
+        self.lookup(packets);
+        let mut routed = Routed::default();
+        for i in packets {
+            let layers = &self.scratch.metas[i].layers;
+            let may_travel = layers.ttl > 1;
+            match self.scratch.hops[i].hop() {
+                Hop::Adjacency(id) if may_travel => {
+                    self.scratch.metas[i].adjacency = id;
+                    routed.forward.insert(i);
+                }
+                Hop::Local => routed.local.insert(i),
+                Hop::Pool | Hop::LocalTranslated => routed.pool.insert(i),
+                Hop::Connected(_) | Hop::Adjacency(_) | Hop::Egress(_) | Hop::NoRoute
+                    if is_link_local(layers.key.dst) || is_link_local(layers.key.src) =>
+                {
+                    self.on_link(i, &mut routed.local);
+                }
+                Hop::Connected(_) | Hop::Adjacency(_) | Hop::Egress(_) if !may_travel => {
+                    self.refuse(i, Refusal::TimeExceeded);
+                }
+                Hop::Egress(outer) => {
+                    self.scratch.metas[i].table = outer;
+                    routed.egress.insert(i);
+                }
+                hop => {
+                    if self.reach(i, hop) {
+                        routed.forward.insert(i);
+                    }
+                }
+            }
+        }
+        routed
+    }
+
+    /// Looks up `target` in `table` for each of the packets, into `hops`.
+    pub(super) fn lookup(&mut self, packets: Set) {
+        let mut rest = packets;
+        while let Some(first) = rest.first() {
+            // Packets of one routing domain go together; most often that is all.
+            let table = self.scratch.metas[first].table;
+            let mut members = [0u8; crate::burst::Burst::MAX];
+            let mut count = 0;
+            for i in rest {
+                if self.scratch.metas[i].table == table {
+                    members[count] = i as u8;
+                    self.scratch.targets[count] = self.scratch.metas[i].target;
+                    count += 1;
+                    rest.remove(i);
+                }
+            }
+            self.tables.fib(table).lookup_burst(&self.scratch.targets[..count], &mut self.scratch.answers[..count]);
+            for (member, answer) in members[..count].iter().zip(self.scratch.answers) {
+                self.scratch.hops[usize::from(*member)] = answer;
+            }
+        }
+    }
+
+    /// Finds the neighbour for a next hop that leads to one, or refuses the packet.
+    /// Says whether it may go on.
+    pub(super) fn reach(&mut self, i: usize, hop: Hop) -> bool {
+        match hop {
+            Hop::Adjacency(id) => {
+                self.scratch.metas[i].adjacency = id;
+                return true;
+            }
+            Hop::Connected(port) => return self.connect(i, port),
+            Hop::Blackhole => self.drop(i, DropReason::Blackhole),
+            Hop::Unreachable => self.refuse(i, Refusal::Unreachable),
+            Hop::Prohibit => self.refuse(i, Refusal::Prohibited),
+            Hop::NoRoute | Hop::Egress(_) => self.refuse(i, Refusal::NoRoute),
+            Hop::Pool => self.drop(i, DropReason::NatHairpin),
+            Hop::Local | Hop::LocalTranslated => self.drop(i, DropReason::LocalUnwanted),
+        }
+        false
+    }
+
+    /// The neighbour on a connected subnet is the destination itself.
+    fn connect(&mut self, i: usize, port: PortId) -> bool {
+        let target = self.scratch.metas[i].target;
+        if let Some(id) = self.tables.neighbors.get(&(port, target)) {
+            self.scratch.metas[i].adjacency = *id;
+            return true;
+        }
+        self.punt_unresolved(i);
+        false
+    }
+
+    /// Lets control ask for the neighbour's MAC address and keep the packet so long.
+    pub(super) fn punt_unresolved(&mut self, i: usize) {
+        self.verdicts[i] = if self.limits.unresolved.take(self.now) {
+            Verdict::Punt(PuntReason::Unresolved)
+        } else {
+            Verdict::Drop(DropReason::PuntRateLimited)
+        };
+    }
+
+    /// A link-local address is either this port's own or nobody's business.
+    fn on_link(&mut self, i: usize, local: &mut Set) {
+        let port = &self.snapshot.ports[self.frames[i].ingress.index()];
+        let dst = self.scratch.metas[i].layers.key.dst;
+        if A::from_ip(core::net::Ipv6Addr::from_bits(port.link_local).into()) == Some(dst) {
+            local.insert(i);
+        } else {
+            self.drop(i, DropReason::MartianDestination);
+        }
+    }
+
+    pub(super) fn drop(&mut self, i: usize, reason: DropReason) {
+        self.verdicts[i] = Verdict::Drop(reason);
+    }
+}

@@ -1,0 +1,73 @@
+//! A set of packets of one burst, a bit each.
+
+use core::ops::{BitOr, BitOrAssign};
+
+/// Which packets of a burst.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Set(u64);
+
+impl Set {
+    pub(super) const EMPTY: Set = Set(0);
+
+    #[inline(always)]
+    pub(super) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    #[inline(always)]
+    pub(super) fn insert(&mut self, packet: usize) {
+        self.0 |= 1 << packet;
+    }
+
+    #[inline(always)]
+    pub(super) fn remove(&mut self, packet: usize) {
+        self.0 &= !(1 << packet);
+    }
+
+    /// The packet with the lowest number.
+    #[inline(always)]
+    pub(super) fn first(self) -> Option<usize> {
+        (self.0 != 0).then(|| self.0.trailing_zeros() as usize)
+    }
+}
+
+impl BitOr for Set {
+    type Output = Set;
+
+    fn bitor(self, other: Set) -> Set {
+        Set(self.0 | other.0)
+    }
+}
+
+impl BitOrAssign for Set {
+    fn bitor_assign(&mut self, other: Set) {
+        self.0 |= other.0;
+    }
+}
+
+impl IntoIterator for Set {
+    type Item = usize;
+    type IntoIter = Packets;
+
+    #[inline(always)]
+    fn into_iter(self) -> Packets {
+        Packets(self.0)
+    }
+}
+
+/// The packets of a [`Set`], in order of arrival.
+pub(super) struct Packets(u64);
+
+impl Iterator for Packets {
+    type Item = usize;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<usize> {
+        if self.0 == 0 {
+            return None;
+        }
+        let packet = self.0.trailing_zeros() as usize;
+        self.0 &= self.0 - 1;
+        Some(packet)
+    }
+}

@@ -1,0 +1,223 @@
+//! A packet in a buffer that a port lent out.
+//!
+//! Buffers belong to ports: an AF_XDP frame lies in the UMEM, an AF_PACKET frame
+//! in the kernel's ring. A [`Frame`] is the exclusive right to one such buffer.
+//! It is moved, never copied, and goes back to its owner when it was sent or
+//! dropped.
+
+use alloc::boxed::Box;
+use alloc::vec;
+use core::fmt;
+use core::ptr::NonNull;
+
+use crate::ids::PortId;
+use crate::offload::Offload;
+
+/// Whose buffer it is: the key by which a worker finds the way back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BufferOwner(pub u16);
+
+impl BufferOwner {
+    /// A buffer on the heap, which no port waits for: made by [`Frame::boxed`].
+    pub const HEAP: BufferOwner = BufferOwner(u16::MAX);
+}
+
+/// An Ethernet frame in a lent buffer, with room before and behind it.
+///
+/// ```text
+/// buffer            start                start+len        capacity
+///   |---- headroom ---|------- bytes --------|--- tailroom ---|
+/// ```
+///
+/// Dropping a frame does not give its buffer back: hand it to its owner. (A leak
+/// starves the port's ring and is seen at once in tests that count frames.)
+pub struct Frame {
+    buffer: NonNull<u8>,
+    capacity: u32,
+    start: u32,
+    len: u32,
+    owner: BufferOwner,
+    /// The port the frame came in by.
+    pub ingress: PortId,
+    token: u64,
+    /// What is still to be done before the frame is fit for a wire.
+    pub offload: Offload,
+}
+
+// SAFETY: a frame is the exclusive right to its buffer (contract of `from_raw`),
+// so moving it to another thread moves that right. Kept by the port drivers.
+unsafe impl Send for Frame {}
+
+impl Frame {
+    /// A frame in somebody's buffer.
+    ///
+    /// `token` is the owner's own note (a ring index, a UMEM address) and comes
+    /// back untouched.
+    ///
+    /// # Panics
+    /// `start + len` exceeds `capacity`.
+    ///
+    /// # Safety
+    /// `buffer .. buffer + capacity` must be valid for reads and writes, and
+    /// nothing else may touch it, until the frame is handed back to its owner.
+    pub unsafe fn from_raw(
+        buffer: NonNull<u8>,
+        capacity: u32,
+        start: u32,
+        len: u32,
+        owner: BufferOwner,
+        token: u64,
+    ) -> Frame {
+        assert!(start as u64 + len as u64 <= capacity as u64, "a frame lies inside its buffer");
+        Frame { buffer, capacity, start, len, owner, ingress: PortId(0), token, offload: Offload::DONE }
+    }
+
+    /// A frame on the heap holding `bytes`, with room before and behind.
+    ///
+    /// For packets that control injects, and for tests. Take the memory back
+    /// with [`Frame::into_heap`].
+    pub fn boxed(bytes: &[u8], headroom: usize, tailroom: usize) -> Frame {
+        let mut buffer = vec![0u8; headroom + bytes.len() + tailroom].into_boxed_slice();
+        buffer[headroom..headroom + bytes.len()].copy_from_slice(bytes);
+        let capacity = buffer.len() as u32;
+        let pointer = NonNull::from(Box::leak(buffer)).cast::<u8>();
+        // SAFETY: the box was leaked, so its memory stays valid and nobody else
+        // has it until `into_heap` makes a box of it again.
+        unsafe { Frame::from_raw(pointer, capacity, headroom as u32, bytes.len() as u32, BufferOwner::HEAP, 0) }
+    }
+
+    /// Takes back the memory of a frame made by [`Frame::boxed`]; frames of other
+    /// owners are returned as they are.
+    pub fn into_heap(self) -> Result<Box<[u8]>, Frame> {
+        if self.owner != BufferOwner::HEAP {
+            return Err(self);
+        }
+        let slice = NonNull::slice_from_raw_parts(self.buffer, self.capacity as usize);
+        // SAFETY: only `boxed` makes frames of this owner, from a leaked box of
+        // exactly this length; `self` is consumed, so it happens once.
+        Ok(unsafe { Box::from_raw(slice.as_ptr()) })
+    }
+
+    /// The packet, from the destination MAC on.
+    #[inline(always)]
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: start + len <= capacity holds after every method; the buffer is
+        // ours alone (contract of `from_raw`).
+        unsafe { core::slice::from_raw_parts(self.buffer.as_ptr().add(self.start as usize), self.len as usize) }
+    }
+
+    /// The packet, to be written to.
+    #[inline(always)]
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as in `bytes`.
+        unsafe { core::slice::from_raw_parts_mut(self.buffer.as_ptr().add(self.start as usize), self.len as usize) }
+    }
+
+    /// Length of the packet in bytes, Ethernet header included, checksum trailer not.
+    #[inline(always)]
+    pub fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// Is there no byte in it?
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Free bytes in front of the packet.
+    pub fn headroom(&self) -> usize {
+        self.start as usize
+    }
+
+    /// Free bytes behind the packet.
+    pub fn tailroom(&self) -> usize {
+        (self.capacity - self.start - self.len) as usize
+    }
+
+    /// Cuts the packet to its first `len` bytes.
+    ///
+    /// # Panics
+    /// The packet is shorter.
+    pub fn truncate(&mut self, len: usize) {
+        assert!(len <= self.len as usize, "truncate only shortens");
+        self.len = len as u32;
+    }
+
+    /// Moves the start of the packet: negative grows into the headroom, positive
+    /// cuts bytes off the front. The grown bytes hold what the buffer held.
+    ///
+    /// # Panics
+    /// There is not so much headroom, or not so much packet.
+    pub fn move_start(&mut self, by: i32) {
+        let start = i64::from(self.start) + i64::from(by);
+        let len = i64::from(self.len) - i64::from(by);
+        assert!(start >= 0 && len >= 0, "the packet stays inside its buffer");
+        self.start = start as u32;
+        self.len = len as u32;
+    }
+
+    /// Grows the packet by `by` bytes into the tailroom.
+    ///
+    /// # Panics
+    /// There is not so much tailroom.
+    pub fn grow_back(&mut self, by: usize) {
+        assert!(by <= self.tailroom(), "the packet stays inside its buffer");
+        self.len += by as u32;
+    }
+
+    /// Whose buffer it is.
+    pub fn owner(&self) -> BufferOwner {
+        self.owner
+    }
+
+    /// The owner's own note.
+    pub fn token(&self) -> u64 {
+        self.token
+    }
+
+    /// Asks the CPU to bring the first cache line of the packet.
+    #[inline(always)]
+    pub fn prefetch(&self) {
+        crate::cpu::prefetch(self.buffer.as_ptr().wrapping_add(self.start as usize));
+    }
+}
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frame")
+            .field("ingress", &self.ingress)
+            .field("len", &self.len)
+            .field("headroom", &self.start)
+            .field("tailroom", &self.tailroom())
+            .field("owner", &self.owner)
+            .field("token", &self.token)
+            .field("offload", &self.offload)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_boxed_frame_has_the_room_that_was_asked_for() {
+        let mut frame = Frame::boxed(b"packet", 16, 8);
+        assert_eq!((frame.headroom(), frame.len(), frame.tailroom()), (16, 6, 8));
+        frame.move_start(-2);
+        frame.grow_back(3);
+        assert_eq!((frame.headroom(), frame.len(), frame.tailroom()), (14, 11, 5));
+        assert_eq!(&frame.bytes()[2..8], b"packet");
+        frame.move_start(2);
+        frame.truncate(6);
+        assert_eq!(frame.bytes(), b"packet");
+        assert_eq!(frame.into_heap().expect("a heap frame").len(), 30);
+    }
+
+    #[test]
+    #[should_panic(expected = "stays inside its buffer")]
+    fn a_frame_does_not_outgrow_its_buffer() {
+        let mut frame = Frame::boxed(b"packet", 0, 0);
+        frame.grow_back(1);
+    }
+}

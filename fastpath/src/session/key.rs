@@ -1,0 +1,81 @@
+//! What tells one flow from another.
+
+use crate::address::{Address, GOLDEN, folded_multiply};
+use crate::ids::VrfId;
+
+/// One direction of a conversation, as its packets show it.
+///
+/// Ports of TCP and UDP; for ICMP an echo request carries its identifier as
+/// `src_port` and a reply as `dst_port`, the other being 0, so that the reply's
+/// key is the request's reversed. The routing domain is part of the key:
+/// islands may use the same addresses.
+///
+/// 16 bytes for IPv4, 48 for IPv6.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct FlowKey<A> {
+    /// Source address.
+    pub src: A,
+    /// Destination address.
+    pub dst: A,
+    /// Source port or echo identifier.
+    pub src_port: u16,
+    /// Destination port or echo identifier.
+    pub dst_port: u16,
+    /// Routing domain the packet is in.
+    pub vrf: VrfId,
+    /// IP protocol.
+    pub protocol: u8,
+    /// Always 0, so that the key has no padding.
+    pub zero: u8,
+}
+
+/// The secret that keeps an outsider from choosing flows that collide.
+#[derive(Clone, Copy, Debug)]
+pub struct Seed(pub [u64; 2]);
+
+impl<A: Address> FlowKey<A> {
+    /// The key of the packets that answer.
+    #[must_use]
+    pub fn reversed(self) -> FlowKey<A> {
+        FlowKey { src: self.dst, dst: self.src, src_port: self.dst_port, dst_port: self.src_port, ..self }
+    }
+
+    /// A keyed hash: without the seed nobody can say which flows collide.
+    #[inline(always)]
+    pub fn hash(&self, seed: Seed) -> u64 {
+        let ports = u64::from(self.src_port) << 48
+            | u64::from(self.dst_port) << 32
+            | u64::from(self.vrf.0) << 16
+            | u64::from(self.protocol);
+        let a = self.src.mix(seed.0[0]);
+        let b = self.dst.mix(seed.0[1]);
+        let mixed = folded_multiply(a ^ ports, b.rotate_left(32) ^ seed.0[0]);
+        folded_multiply(mixed ^ seed.0[1], GOLDEN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_packed_without_padding() {
+        assert_eq!(size_of::<FlowKey<u32>>(), 16);
+        assert_eq!(size_of::<FlowKey<u128>>(), 48);
+    }
+
+    #[test]
+    fn the_reverse_of_the_reverse_is_the_key() {
+        let key = FlowKey { src: 1u32, dst: 2, src_port: 3, dst_port: 4, vrf: VrfId(5), protocol: 6, zero: 0 };
+        assert_eq!(key.reversed().reversed(), key);
+        assert_ne!(key.reversed(), key);
+    }
+
+    #[test]
+    fn another_seed_gives_another_hash() {
+        let key = FlowKey { src: 1u32, dst: 2, src_port: 3, dst_port: 4, vrf: VrfId(5), protocol: 6, zero: 0 };
+        assert_ne!(key.hash(Seed([1, 2])), key.hash(Seed([1, 3])));
+        assert_ne!(key.hash(Seed([1, 2])), key.hash(Seed([2, 2])));
+    }
+}

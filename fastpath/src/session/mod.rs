@@ -1,0 +1,16 @@
+//! Sessions: who talks to whom, under which outside name, and until when.
+
+mod index;
+mod key;
+mod reference;
+mod table;
+pub mod tcp;
+mod wheel;
+
+pub use index::Index;
+pub use key::{FlowKey, Seed};
+pub use table::{Direction, Found, Session, SessionTable, TableFull};
+pub use wheel::Wheel;
+
+#[cfg(test)]
+mod twin_tests;

@@ -1,0 +1,320 @@
+//! The sessions of one worker and one address family.
+
+use alloc::boxed::Box;
+
+use super::tcp::TcpState;
+use super::{FlowKey, Index, Seed, Wheel};
+use crate::address::Address;
+use crate::burst::Burst;
+use crate::time::Instant;
+use crate::wire::checksum::Delta;
+
+/// One conversation, under its inside and its outside name.
+///
+/// One cache line for IPv4. Both keys are in the index; they are inverse to each
+/// other: `inside` is how the initiator's packets arrive, `outside` how the
+/// answers do.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C, align(64))]
+pub struct Session<A> {
+    /// The initiator's packets, before translation.
+    pub inside: FlowKey<A>,
+    /// The answers, before translation.
+    pub outside: FlowKey<A>,
+    /// When a packet last passed, in milliseconds, wrapping after 49 days.
+    pub last_ms: u32,
+    /// When it began, likewise.
+    pub created_ms: u32,
+    /// Packets from inside.
+    pub packets_out: u32,
+    /// Packets from outside.
+    pub packets_in: u32,
+    /// The binding it stands on, or `u32::MAX`.
+    pub binding: u32,
+    /// What translating outward adds to a sum over the addresses.
+    pub address_delta: Delta,
+    /// What translating outward adds to a sum over addresses and ports.
+    pub flow_delta: Delta,
+    /// Where a TCP conversation stands.
+    pub tcp: TcpState,
+    live: bool,
+}
+
+impl<A: Address> Session<A> {
+    /// A session that begins now, with both its names and no packet yet.
+    pub fn new(inside: FlowKey<A>, outside: FlowKey<A>, now: Instant) -> Session<A> {
+        let now_ms = now.as_millis() as u32;
+        Session { inside, outside, last_ms: now_ms, created_ms: now_ms, binding: NONE, ..Session::default() }
+    }
+}
+
+/// Which way a packet goes through its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the initiator, outward.
+    Out,
+    /// To the initiator, inward.
+    In,
+}
+
+/// A session that was found, and the direction the key belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its number.
+    pub session: u32,
+    /// Whose packet it is.
+    pub direction: Direction,
+}
+
+/// There is no room for another session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableFull;
+
+/// A table of at most `capacity` sessions, sized when it is made.
+pub struct SessionTable<A> {
+    index: Index,
+    records: Box<[Session<A>]>,
+    wheel: Wheel,
+    /// Numbers that were given back; chained through `created_ms`.
+    free: u32,
+    /// Numbers from here on were never used.
+    fresh: u32,
+    count: usize,
+    seed: Seed,
+}
+
+const NONE: u32 = u32::MAX;
+
+impl<A: Address> SessionTable<A> {
+    /// An empty table. Memory of records is touched when they are first used.
+    ///
+    /// # Panics
+    /// `capacity` needs more than 31 bits.
+    pub fn new(capacity: usize, seed: Seed, now: Instant) -> SessionTable<A> {
+        SessionTable {
+            index: Index::with_capacity(capacity * 2),
+            records: zeroed_records(capacity),
+            wheel: Wheel::new(capacity, now.as_millis()),
+            free: NONE,
+            fresh: 0,
+            count: 0,
+            seed,
+        }
+    }
+
+    /// Live sessions.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Is there no session?
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The most sessions it can hold.
+    pub fn capacity(&self) -> usize {
+        self.records.len()
+    }
+
+    /// What it occupies at full capacity, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.index.bytes() + size_of_val(&*self.records) + self.wheel.bytes()
+    }
+
+    /// The session of this number.
+    ///
+    /// # Panics
+    /// There is none: numbers come from this table.
+    #[inline(always)]
+    pub fn get(&self, session: u32) -> &Session<A> {
+        &self.records[session as usize]
+    }
+
+    /// The session of this number, to be written to. Panics as [`SessionTable::get`].
+    #[inline(always)]
+    pub fn get_mut(&mut self, session: u32) -> &mut Session<A> {
+        &mut self.records[session as usize]
+    }
+
+    /// Finds the sessions of a burst of keys: `out[i]` answers `keys[i]`.
+    ///
+    /// Buckets, then records are prefetched for the whole burst, so that the cache
+    /// misses of up to 64 look-ups overlap.
+    ///
+    /// # Panics
+    /// The lengths differ or exceed a burst: a bug in the caller.
+    #[inline]
+    pub fn find_burst(&self, keys: &[FlowKey<A>], out: &mut [Option<Found>]) {
+        assert!(keys.len() == out.len() && keys.len() <= Burst::MAX, "one answer a key, a burst at most");
+        let mut hashes = [0u64; Burst::MAX];
+        for (hash, key) in hashes.iter_mut().zip(keys) {
+            *hash = key.hash(self.seed);
+            self.index.prefetch(*hash);
+        }
+        for hash in &hashes[..keys.len()] {
+            if let Some(record) = self.index.candidate(*hash) {
+                let record = self.records.as_ptr().wrapping_add(record as usize);
+                crate::cpu::prefetch(record);
+                if size_of::<Session<A>>() > 64 {
+                    crate::cpu::prefetch(record.cast::<u8>().wrapping_add(64));
+                }
+            }
+        }
+        for ((key, hash), out) in keys.iter().zip(&hashes).zip(out) {
+            *out = self.find_hashed(key, *hash);
+        }
+    }
+
+    /// Finds the session that a packet with this key belongs to.
+    pub fn find(&self, key: &FlowKey<A>) -> Option<Found> {
+        self.find_hashed(key, key.hash(self.seed))
+    }
+
+    #[inline(always)]
+    fn find_hashed(&self, key: &FlowKey<A>, hash: u64) -> Option<Found> {
+        let mut direction = Direction::Out;
+        let session = self.index.find(hash, |record| {
+            let session = &self.records[record as usize];
+            if session.inside == *key {
+                direction = Direction::Out;
+                true
+            } else if session.outside == *key {
+                direction = Direction::In;
+                true
+            } else {
+                false
+            }
+        })?;
+        Some(Found { session, direction })
+    }
+
+    /// Adds a session, to be looked at again after `timeout_ms`; says its number.
+    ///
+    /// # Errors
+    /// [`TableFull`]: nothing was changed.
+    ///
+    /// # Panics
+    /// One of its keys is in the table already, in builds with debug assertions.
+    pub fn insert(&mut self, session: Session<A>, timeout_ms: u32, now: Instant) -> Result<u32, TableFull> {
+        debug_assert!(self.find(&session.inside).is_none(), "a flow has one session");
+        debug_assert!(self.find(&session.outside).is_none(), "an outside tuple has one session");
+        let number = if self.free != NONE {
+            self.free
+        } else if (self.fresh as usize) < self.records.len() {
+            self.fresh
+        } else {
+            return Err(TableFull);
+        };
+        let (inside, outside) = (session.inside.hash(self.seed), session.outside.hash(self.seed));
+        if !self.index.insert(inside, number) {
+            return Err(TableFull);
+        }
+        if !self.index.insert(outside, number) {
+            self.index.remove(inside, number);
+            return Err(TableFull);
+        }
+        if number == self.free {
+            self.free = self.records[number as usize].created_ms;
+        } else {
+            self.fresh += 1;
+        }
+        self.records[number as usize] = Session { live: true, ..session };
+        self.wheel.insert(number, now.as_millis() + u64::from(timeout_ms));
+        self.count += 1;
+        Ok(number)
+    }
+
+    /// Ends a session and returns what it was.
+    ///
+    /// # Panics
+    /// There is no such session.
+    pub fn remove(&mut self, number: u32) -> Session<A> {
+        self.wheel.remove(number);
+        self.forget(number)
+    }
+
+    /// Ends one session that has been silent for its timeout, if one is due, and
+    /// returns what it was. `timeout_ms` says how long a session may be silent.
+    ///
+    /// Looks at no more than `budget` sessions whose old deadline came up and
+    /// takes from it what it used.
+    pub fn expire(
+        &mut self,
+        now: Instant,
+        budget: &mut u32,
+        timeout_ms: impl Fn(&Session<A>) -> u32,
+    ) -> Option<Session<A>> {
+        while *budget > 0 {
+            *budget -= 1;
+            let number = self.wheel.pop_due(now.as_millis())?;
+            let session = &self.records[number as usize];
+            let silent = (now.as_millis() as u32).wrapping_sub(session.last_ms);
+            let timeout = timeout_ms(session);
+            if silent >= timeout {
+                return Some(self.forget(number));
+            }
+            self.wheel.insert(number, now.as_millis() + u64::from(timeout - silent));
+        }
+        None
+    }
+
+    /// Looks at a session's deadline anew: its timeout became shorter.
+    pub fn reschedule(&mut self, number: u32, timeout_ms: u32, now: Instant) {
+        self.wheel.remove(number);
+        self.wheel.insert(number, now.as_millis() + u64::from(timeout_ms));
+    }
+
+    /// Up to `limit` live sessions from number `from` on; the caller goes on with
+    /// the number that is returned, until it is `None`. Looks at no more than
+    /// `limit` records, live or not.
+    pub fn page(&self, from: u32, limit: u32, mut each: impl FnMut(u32, &Session<A>)) -> Option<u32> {
+        let end = self.fresh.min(from.saturating_add(limit));
+        for number in from..end {
+            let session = &self.records[number as usize];
+            if session.live {
+                each(number, session);
+            }
+        }
+        (end < self.fresh).then_some(end)
+    }
+
+    /// Takes the session out of everything but the wheel.
+    fn forget(&mut self, number: u32) -> Session<A> {
+        let session = self.records[number as usize];
+        assert!(session.live, "a session that ends was live");
+        self.index.remove(session.inside.hash(self.seed), number);
+        self.index.remove(session.outside.hash(self.seed), number);
+        self.records[number as usize] = Session { created_ms: self.free, ..Session::default() };
+        self.free = number;
+        self.count -= 1;
+        session
+    }
+}
+
+/// Records that cost no memory until they are written to.
+fn zeroed_records<A: Address>(capacity: usize) -> Box<[Session<A>]> {
+    let records = Box::<[Session<A>]>::new_zeroed_slice(capacity);
+    // SAFETY: every field of a session is an integer, an array of integers or a
+    // bool, for all of which zero bytes are a value; `Address` is implemented for
+    // u32 and u128 only. `a_record_of_zeros_is_the_default` would catch a change.
+    unsafe { records.assume_init() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::format;
+
+    #[test]
+    fn a_record_of_zeros_is_the_default() {
+        assert_eq!(format!("{:?}", zeroed_records::<u32>(1)[0]), format!("{:?}", Session::<u32>::default()));
+        assert_eq!(format!("{:?}", zeroed_records::<u128>(1)[0]), format!("{:?}", Session::<u128>::default()));
+    }
+
+    #[test]
+    fn an_ipv4_session_is_one_cache_line_and_an_ipv6_session_two() {
+        assert_eq!(size_of::<Session<u32>>(), 64);
+        assert_eq!(size_of::<Session<u128>>(), 128);
+    }
+}

@@ -1,0 +1,145 @@
+//! What a NAT needs to know of a TCP conversation: is it open, opening or closing?
+//!
+//! RFC 5382, section 5: an established session may be silent for long, one that
+//! opens or closes only shortly. Which segment opened what is kept as a set of
+//! facts, so that simultaneous open and half close need no states of their own.
+
+use crate::wire::tcp::{ACK, FIN, RST, SYN};
+
+use super::Direction;
+
+/// What was seen of a conversation, a bit a fact.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpState(u8);
+
+const SYN_OUT: u8 = 1;
+const SYN_IN: u8 = 2;
+const ACK_OUT: u8 = 4;
+const ACK_IN: u8 = 8;
+const FIN_OUT: u8 = 16;
+const FIN_IN: u8 = 32;
+const RESET: u8 = 64;
+
+/// How long a session may be silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Not yet open: SYN in one or both directions.
+    Opening,
+    /// Open.
+    Established,
+    /// Reset, or both sides have sent a FIN.
+    Closing,
+}
+
+impl TcpState {
+    /// Before the first segment.
+    pub const NEW: TcpState = TcpState(0);
+
+    /// After a segment with these flags in this direction.
+    #[must_use]
+    pub fn after(self, flags: u8, direction: Direction) -> TcpState {
+        let out = direction == Direction::Out;
+        if self.phase() == Phase::Closing && flags & (SYN | ACK | RST | FIN) == SYN {
+            // The same ports again: a conversation of its own.
+            return TcpState(if out { SYN_OUT } else { SYN_IN });
+        }
+        let mut seen = self.0;
+        if flags & RST != 0 {
+            return TcpState(seen | RESET);
+        }
+        if flags & SYN != 0 {
+            seen |= if out { SYN_OUT } else { SYN_IN };
+        }
+        if flags & ACK != 0 {
+            seen |= if out { ACK_OUT } else { ACK_IN };
+        }
+        if flags & FIN != 0 {
+            seen |= if out { FIN_OUT } else { FIN_IN };
+        }
+        TcpState(seen)
+    }
+
+    /// Where the conversation stands.
+    pub fn phase(self) -> Phase {
+        const OPEN: u8 = SYN_OUT | SYN_IN | ACK_OUT | ACK_IN;
+        const CLOSED: u8 = FIN_OUT | FIN_IN;
+        if self.0 & RESET != 0 || self.0 & CLOSED == CLOSED {
+            Phase::Closing
+        } else if self.0 & OPEN == OPEN {
+            Phase::Established
+        } else {
+            Phase::Opening
+        }
+    }
+
+    /// As people call it.
+    pub fn name(self) -> &'static str {
+        match self.phase() {
+            Phase::Closing if self.0 & RESET != 0 => "reset",
+            Phase::Closing => "closing",
+            Phase::Opening if self.0 & SYN_IN == 0 => "syn-sent",
+            Phase::Opening => "syn-received",
+            Phase::Established if self.0 & (FIN_OUT | FIN_IN) != 0 => "half-closed",
+            Phase::Established => "established",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Direction::{In, Out};
+    use super::*;
+
+    fn walk(steps: &[(u8, Direction)]) -> TcpState {
+        steps.iter().fold(TcpState::NEW, |state, (flags, direction)| state.after(*flags, *direction))
+    }
+
+    const HANDSHAKE: [(u8, Direction); 3] = [(SYN, Out), (SYN | ACK, In), (ACK, Out)];
+
+    #[test]
+    fn a_handshake_establishes() {
+        assert_eq!(walk(&HANDSHAKE[..1]).name(), "syn-sent");
+        assert_eq!(walk(&HANDSHAKE[..2]).name(), "syn-received");
+        assert_eq!(walk(&HANDSHAKE).name(), "established");
+    }
+
+    #[test]
+    fn a_simultaneous_open_establishes() {
+        assert_eq!(walk(&[(SYN, Out), (SYN, In), (SYN | ACK, Out), (SYN | ACK, In)]).phase(), Phase::Established);
+    }
+
+    #[test]
+    fn one_fin_is_half_closed_and_two_are_closing() {
+        let half = walk(&HANDSHAKE).after(FIN | ACK, Out);
+        assert_eq!((half.phase(), half.name()), (Phase::Established, "half-closed"));
+        assert_eq!(half.after(FIN | ACK, In).phase(), Phase::Closing);
+    }
+
+    #[test]
+    fn a_reset_closes_and_a_new_syn_opens_again() {
+        let reset = walk(&HANDSHAKE).after(RST, In);
+        assert_eq!(reset.name(), "reset");
+        assert_eq!(reset.after(SYN, Out).name(), "syn-sent");
+        assert_eq!(reset.after(ACK, Out).name(), "reset", "a stray segment does not revive");
+    }
+
+    #[test]
+    fn a_syn_on_an_open_session_changes_nothing() {
+        assert_eq!(walk(&HANDSHAKE).after(SYN, In).phase(), Phase::Established);
+    }
+
+    #[test]
+    fn every_state_has_a_phase_under_every_segment() {
+        for seen in 0..=127u8 {
+            for flags in 0..=63u8 {
+                for direction in [In, Out] {
+                    let after = TcpState(seen).after(flags, direction);
+                    assert!(!after.name().is_empty());
+                    if flags & RST != 0 {
+                        assert_eq!(after.phase(), Phase::Closing);
+                    }
+                }
+            }
+        }
+    }
+}

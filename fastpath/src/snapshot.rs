@@ -1,0 +1,203 @@
+//! All the tables a worker only reads, as one immutable value.
+//!
+//! Control compiles a snapshot, shares what did not change with the one before,
+//! and sends it down the ring; the one it replaces travels back, so a worker
+//! never frees a table.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use hashbrown::HashMap;
+
+use crate::address::Address;
+use crate::fib::Fib;
+use crate::ids::{AdjacencyId, Epoch, PoolId, PortId, VrfId};
+use crate::nat::EgressRule;
+use crate::wire::ethernet::Mac;
+
+/// What a worker forwards by.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Its version.
+    pub epoch: Epoch,
+    /// By [`PortId`].
+    pub ports: Arc<[PortEntry]>,
+    /// By [`AdjacencyId`].
+    pub adjacencies: Arc<[Adjacency]>,
+    /// IPv4.
+    pub v4: Tables<u32>,
+    /// IPv6.
+    pub v6: Tables<u128>,
+    /// How long sessions may be silent.
+    pub timeouts: Timeouts,
+    /// ICMP errors that a worker may originate, a second.
+    pub icmp_errors_per_second: u32,
+}
+
+/// The tables of one family.
+#[derive(Debug)]
+pub struct Tables<A> {
+    /// Forwarding tables by [`VrfId`]; the main one is always there.
+    pub fibs: Vec<Arc<Fib<A>>>,
+    /// What may leave a routing domain and under which name, by [`VrfId`]; first match wins.
+    pub egress: Arc<[Vec<EgressRule<A>>]>,
+    /// Neighbours on connected subnets.
+    pub neighbors: Arc<HashMap<(PortId, A), AdjacencyId>>,
+    /// Outside addresses by [`PoolId`].
+    pub pools: Arc<[Pool<A>]>,
+}
+
+/// A port, as far as forwarding needs to know it.
+#[derive(Clone, Debug)]
+pub struct PortEntry {
+    /// The routing domain of what arrives.
+    pub vrf: VrfId,
+    /// Its Ethernet address.
+    pub mac: Mac,
+    /// Its IPv4 address: the source of ICMP errors.
+    pub v4: Option<u32>,
+    /// Its IPv6 address.
+    pub v6: Option<u128>,
+    /// Its IPv6 link-local address.
+    pub link_local: u128,
+    /// The pool that stands for "the port's own address" (masquerade).
+    pub masquerade: Option<PoolId>,
+}
+
+/// A neighbour: where to send, and with which Ethernet header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Adjacency {
+    /// Destination and source MAC, as they stand in the frame.
+    pub macs: [u8; 12],
+    /// Out of this port.
+    pub port: PortId,
+    /// Largest IP packet.
+    pub mtu: u16,
+    /// Whether the MAC address is known.
+    pub state: NeighborState,
+}
+
+/// What is known about a neighbour's MAC address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NeighborState {
+    /// It is known.
+    Reachable,
+    /// It is being asked for: packets go to control, which keeps a few.
+    Pending,
+    /// It did not answer: packets are refused.
+    Dead,
+}
+
+/// Outside addresses and the ports on them that may be used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pool<A> {
+    /// The addresses. May be empty: the pool has none of this family.
+    pub addresses: Vec<A>,
+    /// The lowest port that may be used.
+    pub first_port: u16,
+    /// The highest.
+    pub last_port: u16,
+}
+
+/// How long a session may be silent, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// TCP, open (RFC 5382 REQ-5: 2 h 4 min at least).
+    pub tcp_established_ms: u32,
+    /// TCP, opening or closing (RFC 5382 REQ-5: 4 min at least).
+    pub tcp_transitory_ms: u32,
+    /// UDP (RFC 4787 REQ-5: 2 min at least).
+    pub udp_ms: u32,
+    /// ICMP echo (RFC 5508 REQ-2: 60 s at least).
+    pub icmp_ms: u32,
+}
+
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        Timeouts { tcp_established_ms: 7_440_000, tcp_transitory_ms: 240_000, udp_ms: 300_000, icmp_ms: 60_000 }
+    }
+}
+
+impl<A: Address> Tables<A> {
+    /// Tables without a route.
+    pub fn empty() -> Tables<A> {
+        Tables {
+            fibs: alloc::vec![Arc::new(crate::fib::FibBuilder::new().build())],
+            egress: Arc::from([Vec::new()]),
+            neighbors: Arc::new(HashMap::new()),
+            pools: Arc::from([]),
+        }
+    }
+
+    /// The forwarding table of a routing domain.
+    #[inline(always)]
+    pub fn fib(&self, vrf: VrfId) -> &Fib<A> {
+        &self.fibs[vrf.index()]
+    }
+
+    /// What may leave `vrf`, and under which name; the first rule that matches.
+    pub fn egress_rule(&self, vrf: VrfId, src: A, dst: A) -> Option<&EgressRule<A>> {
+        self.egress[vrf.index()].iter().find(|rule| rule.matches(src, dst))
+    }
+}
+
+impl Snapshot {
+    /// Tables by which nothing is forwarded: what a worker starts with, so that
+    /// nothing leaves before control has spoken.
+    pub fn closed() -> Snapshot {
+        Snapshot {
+            epoch: Epoch(0),
+            ports: Arc::from([]),
+            adjacencies: Arc::from([]),
+            v4: Tables::empty(),
+            v6: Tables::empty(),
+            timeouts: Timeouts::default(),
+            icmp_errors_per_second: 0,
+        }
+    }
+
+    /// States in words what a compiler of snapshots must keep: every index that a
+    /// table holds leads somewhere.
+    ///
+    /// # Errors
+    /// The sentence that does not hold.
+    pub fn check(&self) -> Result<(), &'static str> {
+        let vrfs = self.v4.fibs.len();
+        let holds = [
+            (vrfs >= 1 && self.v6.fibs.len() == vrfs, "both families have the same routing domains, main first"),
+            (self.v4.egress.len() == vrfs && self.v6.egress.len() == vrfs, "every routing domain has egress rules"),
+            (self.ports.iter().all(|port| port.vrf.index() < vrfs), "a port is in a routing domain"),
+            (self.v4.pools.len() == self.v6.pools.len(), "both families have the same pools"),
+            (
+                self.ports.iter().filter_map(|port| port.masquerade).all(|pool| pool.index() < self.v4.pools.len()),
+                "a port masquerades by a pool",
+            ),
+            (
+                self.adjacencies.iter().all(|adjacency| adjacency.port.index() < self.ports.len()),
+                "an adjacency is on a port",
+            ),
+            (
+                self.v4
+                    .neighbors
+                    .values()
+                    .chain(self.v6.neighbors.values())
+                    .all(|id| id.index() < self.adjacencies.len()),
+                "a neighbour is an adjacency",
+            ),
+            (
+                self.v4.pools.iter().all(Pool::is_sound) && self.v6.pools.iter().all(Pool::is_sound),
+                "pool ports go upwards",
+            ),
+        ];
+        match holds.into_iter().find(|(holds, _)| !holds) {
+            Some((_, sentence)) => Err(sentence),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<A> Pool<A> {
+    fn is_sound(&self) -> bool {
+        self.first_port <= self.last_port && self.first_port > 0
+    }
+}

@@ -1,0 +1,109 @@
+//! What becomes of a packet: one verdict each, and every reason with its sentence.
+
+use crate::ids::{PortId, WorkerId};
+
+/// The one thing that happens to a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Send the (rewritten) frame out of this port.
+    Forward(PortId),
+    /// The frame was turned into an answer: send it out of this port.
+    Reply(PortId),
+    /// Hand a copy of the untouched frame to control.
+    Punt(PuntReason),
+    /// Another worker owns the flow.
+    HandOff(WorkerId),
+    /// Give the buffer back, count the reason.
+    Drop(DropReason),
+}
+
+impl Verdict {
+    /// What a verdict slot holds before a burst was processed.
+    pub const UNDECIDED: Verdict = Verdict::Drop(DropReason::Undecided);
+}
+
+macro_rules! reasons {
+    ($(#[$doc:meta])* $enum:ident { $($variant:ident = $name:literal : $sentence:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum $enum { $(#[doc = $sentence] $variant,)+ }
+
+        impl $enum {
+            /// All of them, in the order of their counters.
+            pub const ALL: &'static [$enum] = &[$($enum::$variant,)+];
+            /// How many there are.
+            pub const COUNT: usize = $enum::ALL.len();
+
+            /// The name of the counter.
+            pub const fn name(self) -> &'static str {
+                match self { $($enum::$variant => $name,)+ }
+            }
+
+            /// The sentence that explains it to an operator.
+            pub const fn sentence(self) -> &'static str {
+                match self { $($enum::$variant => $sentence,)+ }
+            }
+
+            /// The place of its counter.
+            #[inline(always)]
+            pub const fn index(self) -> usize {
+                self as usize
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Why a packet was dropped. Each reason has a counter of its own.
+    DropReason {
+        Undecided = "undecided": "No stage decided: a bug in Causeway, please report it.",
+        FrameTruncated = "frame-truncated": "The frame is shorter than the headers it claims to have.",
+        EtherTypeUnknown = "ethertype-unknown": "The EtherType is neither IPv4, IPv6 nor ARP.",
+        NotForUs = "not-for-us": "The frame's destination MAC is neither ours nor multicast.",
+        Ipv4HeaderBad = "ipv4-header-bad": "The IPv4 version, header length or total length is wrong (RFC 1812, 5.2.2).",
+        Ipv4ChecksumBad = "ipv4-checksum-bad": "The IPv4 header checksum is wrong (RFC 1812, 5.2.2).",
+        Ipv6HeaderBad = "ipv6-header-bad": "The IPv6 version or payload length is wrong, or its extension headers are too long.",
+        L4HeaderBad = "l4-header-bad": "The TCP, UDP or ICMP header is cut short or lies about its length.",
+        SourceRoute = "source-route": "The packet carries a source route (LSRR, SSRR or IPv6 routing header type 0; RFC 7126, RFC 5095).",
+        OptionsBad = "options-bad": "The IPv4 options are malformed (RFC 7126).",
+        MartianSource = "martian-source": "The source address cannot be a sender's: loopback, multicast, broadcast, unspecified, or our own (RFC 1812, 5.3.7).",
+        MartianDestination = "martian-destination": "The destination address is never forwarded: loopback, unspecified, link-local or reserved (RFC 1812, 5.3.7).",
+        Multicast = "multicast": "A multicast or broadcast packet, which stays on its link.",
+        NdHopLimit = "nd-hop-limit": "Neighbour discovery that was not sent on this link: its hop limit is not 255 (RFC 4861, 7.1).",
+        TtlExpired = "ttl-expired": "TTL or hop limit ran out and no ICMP error was due or allowed.",
+        NoRoute = "no-route": "No route to the destination, and no ICMP error was due or allowed.",
+        Blackhole = "blackhole": "A black-hole route: dropped in silence, as configured.",
+        Unreachable = "unreachable": "An unreachable route, or a node pod CIDR without a node; no ICMP error was due or allowed.",
+        Prohibited = "prohibited": "A prohibit route or policy; no ICMP error was due or allowed.",
+        NeighborPending = "neighbor-pending": "The neighbour is being resolved and its queue is full.",
+        NeighborDead = "neighbor-dead": "The neighbour does not answer ARP or neighbour discovery; no ICMP error was due or allowed.",
+        MtuExceeded = "mtu-exceeded": "Larger than the egress MTU, and no ICMP error was due or allowed.",
+        LocalUnwanted = "local-unwanted": "Addressed to the gateway itself, which offers no such service.",
+        NatUnsolicited = "nat-unsolicited": "Inbound to a pool address, and no session expects it.",
+        NatFragment = "nat-fragment": "A fragment that would have to be translated.",
+        NatProtocol = "nat-protocol": "A protocol that cannot be translated: neither TCP, UDP nor ICMP echo.",
+        NatIcmpQuery = "nat-icmp-query": "An ICMP message that is neither an echo nor an error about a translated flow.",
+        NatIcmpErrorUnmatched = "nat-icmp-error-unmatched": "An ICMP error that quotes no live session, or whose quote is damaged.",
+        NatTcpNotSyn = "nat-tcp-not-syn": "A TCP segment from inside that opens nothing and belongs to no session.",
+        NatNoPool = "nat-no-pool": "The island has no egress address of this family.",
+        NatPortsExhausted = "nat-ports-exhausted": "No free port is left on the egress addresses for this destination.",
+        NatTableFull = "nat-table-full": "The session table is full.",
+        NatHairpin = "nat-hairpin": "From inside to a pool address: hairpinning is not offered.",
+        NotInIsland = "not-in-island": "The sender is in no pod CIDR of the island and no node of it, yet asks for what lies outside.",
+        IcmpRateLimited = "icmp-rate-limited": "An ICMP error was due, but their rate limit was reached.",
+        PuntRateLimited = "punt-rate-limited": "For control, but the rate limit of punts was reached.",
+        PuntQueueFull = "punt-queue-full": "For control, whose queue was full.",
+        PortFull = "port-full": "The egress port would not take the frame: its ring was full, or it is down.",
+        ReplyNoRoom = "reply-no-room": "The buffer had no room for the answer.",
+    }
+}
+
+reasons! {
+    /// Why a packet was handed to control.
+    PuntReason {
+        Arp = "arp": "An ARP packet.",
+        NeighborDiscovery = "neighbor-discovery": "An ICMPv6 neighbour or router discovery message.",
+        Unresolved = "unresolved": "A packet to a neighbour whose MAC address is not known yet.",
+    }
+}

@@ -1,0 +1,74 @@
+//! ICMP for IPv4 (RFC 792) and IPv6 (RFC 4443): the header is the same shape.
+
+/// Length of the header.
+pub const HEADER_LEN: usize = 8;
+/// Type.
+pub const TYPE: usize = 0;
+/// Code.
+pub const CODE: usize = 1;
+/// Checksum.
+pub const CHECKSUM: usize = 2;
+/// Identifier of an echo.
+pub const IDENTIFIER: usize = 4;
+/// The second header word: unused, MTU, or pointer.
+pub const REST: usize = 4;
+
+/// Types and codes of ICMP for IPv4.
+pub mod v4 {
+    /// Echo reply.
+    pub const ECHO_REPLY: u8 = 0;
+    /// Destination unreachable.
+    pub const UNREACHABLE: u8 = 3;
+    /// Source quench, deprecated (RFC 6633).
+    pub const SOURCE_QUENCH: u8 = 4;
+    /// Redirect.
+    pub const REDIRECT: u8 = 5;
+    /// Echo request.
+    pub const ECHO_REQUEST: u8 = 8;
+    /// Time exceeded.
+    pub const TIME_EXCEEDED: u8 = 11;
+    /// Parameter problem.
+    pub const PARAMETER_PROBLEM: u8 = 12;
+
+    /// Code of unreachable: no route to the network.
+    pub const NET_UNREACHABLE: u8 = 0;
+    /// Code of unreachable: the host does not answer.
+    pub const HOST_UNREACHABLE: u8 = 1;
+    /// Code of unreachable: nobody listens at the port.
+    pub const PORT_UNREACHABLE: u8 = 3;
+    /// Code of unreachable: too big, and must not be fragmented.
+    pub const FRAGMENTATION_NEEDED: u8 = 4;
+    /// Code of unreachable: administratively prohibited.
+    pub const ADMIN_PROHIBITED: u8 = 13;
+}
+
+/// Types and codes of ICMP for IPv6.
+pub mod v6 {
+    /// Destination unreachable.
+    pub const UNREACHABLE: u8 = 1;
+    /// Packet too big.
+    pub const PACKET_TOO_BIG: u8 = 2;
+    /// Time exceeded.
+    pub const TIME_EXCEEDED: u8 = 3;
+    /// Parameter problem.
+    pub const PARAMETER_PROBLEM: u8 = 4;
+    /// Types below this are errors (RFC 4443, section 2.1).
+    pub const FIRST_INFORMATIONAL: u8 = 128;
+    /// Echo request.
+    pub const ECHO_REQUEST: u8 = 128;
+    /// Echo reply.
+    pub const ECHO_REPLY: u8 = 129;
+    /// Router solicitation, the first of neighbour discovery (RFC 4861).
+    pub const ROUTER_SOLICITATION: u8 = 133;
+    /// Redirect, the last of neighbour discovery.
+    pub const REDIRECT: u8 = 137;
+
+    /// Code of unreachable: no route.
+    pub const NO_ROUTE: u8 = 0;
+    /// Code of unreachable: administratively prohibited.
+    pub const ADMIN_PROHIBITED: u8 = 1;
+    /// Code of unreachable: the address does not answer.
+    pub const ADDRESS_UNREACHABLE: u8 = 3;
+    /// Code of unreachable: nobody listens at the port.
+    pub const PORT_UNREACHABLE: u8 = 4;
+}
