@@ -1,0 +1,78 @@
+//! Prefixes that must not overlap, and who has each.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::report::At;
+
+/// Disjoint prefixes of both families, each with its place in the file.
+///
+/// A question costs one search, so that 65 536 nodes can be compared.
+#[derive(Default)]
+pub(super) struct Claims {
+    /// By first address.
+    claims: BTreeMap<IpAddr, (IpNet, At)>,
+}
+
+impl Claims {
+    /// Who has some of `net` already.
+    pub(super) fn overlap(&self, net: IpNet) -> Option<&(IpNet, At)> {
+        // Claims are disjoint, so if any reaches into `net`, the last to begin
+        // before the end of `net` does.
+        let (_, claim) = self.claims.range(..=net.broadcast()).next_back()?;
+        overlap(claim.0, net).then_some(claim)
+    }
+
+    /// Claims `net`, unless somebody has some of it already.
+    ///
+    /// # Errors
+    /// Who has it.
+    pub(super) fn claim(&mut self, net: IpNet, at: &At) -> Result<(), &(IpNet, At)> {
+        if self.overlap(net).is_some() {
+            return Err(self.overlap(net).expect("it did a moment ago"));
+        }
+        self.claims.insert(net.network(), (net, at.clone()));
+        Ok(())
+    }
+}
+
+/// Whether two prefixes have an address in common. Host bits do not matter.
+pub(super) fn overlap(one: IpNet, other: IpNet) -> bool {
+    one.contains(&other.network()) || other.contains(&one.network())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn claims_agree_with_comparing_everything_with_everything(
+            nets in prop::collection::vec((any::<u8>(), 24_u8..=32), 0..40),
+        ) {
+            let mut fast = Claims::default();
+            let mut slow: Vec<IpNet> = Vec::new();
+            for (low, length) in nets {
+                let net = IpNet::new([10, 0, 0, low].into(), length).unwrap().trunc();
+                let free = slow.iter().all(|other| !other.contains(&net) && !net.contains(other));
+                prop_assert_eq!(fast.claim(net, &At::place(0, "")).is_ok(), free);
+                if free {
+                    slow.push(net);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_families_are_kept_apart() {
+        let mut claims = Claims::default();
+        let mut claim = |net: &str| claims.claim(net.parse().unwrap(), &At::place(0, "")).is_ok();
+        assert!(claim("0.0.0.0/0"));
+        assert!(claim("::/0"));
+        assert!(!claim("255.255.255.255/32"));
+        assert!(!claim("::1/128"));
+    }
+}

@@ -1,0 +1,223 @@
+//! `[[cluster]]`: clusters, alone and against each other.
+
+use ipnet::IpNet;
+
+use super::allocation;
+use super::claims::overlap;
+use super::keys;
+use super::model::{Cluster, ClusterIdx, Egress, Model, NodeMaskSize, PortIdx};
+use super::names::Names;
+use super::nodes::{self, NodeDraft, Taken, one_a_family};
+use super::pools::{MASQUERADE, Pools};
+use super::ports::{Ports, link_local};
+use super::report::{Report, Spanned};
+use super::table::Table;
+use super::value;
+
+/// The clusters, and what the sections after them ask.
+pub(super) struct Clusters {
+    pub(super) list: Vec<Cluster>,
+    names: Names,
+}
+
+impl Clusters {
+    /// The cluster called so.
+    pub(super) fn find(&self, report: &mut Report<'_>, name: &Spanned<&str>) -> Option<ClusterIdx> {
+        self.names.find(report, name, "cluster").map(ClusterIdx)
+    }
+}
+
+pub(super) fn clusters(report: &mut Report<'_>, file: &Table<'_>, ports: &Ports, pools: &Pools) -> Clusters {
+    let mut clusters = Clusters { list: Vec::new(), names: Names::default() };
+    let mut taken = Taken::default();
+    let mut ranges = Vec::new();
+    for table in file.tables(report, "cluster", &keys::CLUSTER) {
+        let name = table.parsed(report, "name", value::name);
+        let name = clusters.names.add(report, name, table.at());
+        let (cluster, pod_cidrs) = cluster(report, &table, name, ports, pools, &mut taken);
+        clusters.list.push(cluster);
+        ranges.push(pod_cidrs);
+    }
+    check_apart(report, &clusters.list, &ranges, ports);
+    clusters
+}
+
+/// A cluster, and the places of its pod CIDRs.
+fn cluster(
+    report: &mut Report<'_>,
+    table: &Table<'_>,
+    name: String,
+    ports: &Ports,
+    pools: &Pools,
+    taken: &mut Taken,
+) -> (Cluster, Vec<Spanned<IpNet>>) {
+    let model = model(report, table);
+    let pod_cidrs = pod_cidrs(report, table, ports, pools);
+    let node_mask_size = node_mask_size(report, table);
+    let service_cidrs = values(table.prefixes(report, "service-cidrs"));
+    let egress = egress(report, table, model, &pod_cidrs, pools);
+    let mut nodes = nodes::nodes(report, table, ports, pools, taken);
+    let ports = node_ports(report, table, &nodes, ports);
+    allocation::allocate(report, &pod_cidrs, node_mask_size, &service_cidrs, &mut nodes);
+    let cluster = Cluster {
+        name,
+        model: model.unwrap_or(Model::Island),
+        pod_cidrs: pod_cidrs.iter().map(|net| net.value).collect(),
+        node_mask_size,
+        service_cidrs,
+        egress,
+        ports,
+        nodes: nodes.into_iter().map(|draft| draft.node).collect(),
+    };
+    (cluster, pod_cidrs)
+}
+
+fn values(list: Option<Vec<Spanned<IpNet>>>) -> Vec<IpNet> {
+    list.unwrap_or_default().into_iter().map(|net| net.value).collect()
+}
+
+fn model(report: &mut Report<'_>, table: &Table<'_>) -> Option<Model> {
+    let word = table.choice(report, "model")?;
+    let model = match word.value {
+        "isolated" => Model::Isolated,
+        "flat" => Model::Flat,
+        _ => Model::Island,
+    };
+    if model != Model::Island {
+        report.error(&word.at, "is not supported yet by this version", "use \"island\"");
+    }
+    Some(model)
+}
+
+fn pod_cidrs(report: &mut Report<'_>, table: &Table<'_>, ports: &Ports, pools: &Pools) -> Vec<Spanned<IpNet>> {
+    let list = table.prefixes(report, "pod-cidrs");
+    if table.list_len("pod-cidrs") == Some(0) {
+        let at = table.place(report, "pod-cidrs");
+        report.error(&at, "is empty", "write where the pods live, as pod-cidrs = [\"10.1.0.0/16\"]");
+    }
+    let list = one_a_family(report, list.unwrap_or_default(), |net| net.addr().is_ipv4());
+    for net in &list {
+        check_pod_cidr(report, net, ports, pools);
+    }
+    list
+}
+
+fn check_pod_cidr(report: &mut Report<'_>, net: &Spanned<IpNet>, ports: &Ports, pools: &Pools) {
+    let connected = |&(_, subnet): &(PortIdx, IpNet)| !link_local(subnet.addr()) && overlap(net.value, subnet);
+    if let Some((port, subnet)) = ports.subnets().find(connected) {
+        let what = format!("overlaps {subnet}, the subnet of port \"{}\"", ports.get(port).name);
+        report.error(&net.at, what, "pods and nodes live in different ranges");
+    }
+    if let Some((other, place)) = pools.overlap(net.value) {
+        let what = format!("overlaps {other} of {}", report.reference(place));
+        report.error(&net.at, what, "a pool and pods cannot share addresses");
+    }
+}
+
+fn node_mask_size(report: &mut Report<'_>, table: &Table<'_>) -> NodeMaskSize {
+    let table = table.table(report, "node-mask-size", &keys::NODE_MASK_SIZE);
+    let mut size = |key| {
+        let number = table.as_ref().and_then(|table| table.number(report, key));
+        let bits = number.map_or(0, |number| number.value);
+        u8::try_from(bits).expect("the table of keys keeps it within 8 bits")
+    };
+    NodeMaskSize { ipv4: size("ipv4"), ipv6: size("ipv6") }
+}
+
+fn egress(
+    report: &mut Report<'_>,
+    table: &Table<'_>,
+    model: Option<Model>,
+    pod_cidrs: &[Spanned<IpNet>],
+    pools: &Pools,
+) -> Egress {
+    if !table.has("egress") {
+        if model == Some(Model::Island) {
+            let remedy = "name a pool, or write egress = \"masquerade\"";
+            let at = table.place(report, "egress");
+            report.error(&at, "is missing", remedy);
+        }
+        return Egress::Masquerade;
+    }
+    let name = table.text(report, "egress").filter(|name| name.value != MASQUERADE);
+    let Some(name) = name else {
+        return Egress::Masquerade;
+    };
+    let Some(pool) = pools.find(report, &name) else {
+        return Egress::Masquerade;
+    };
+    for net in pod_cidrs {
+        let ipv4 = net.value.addr().is_ipv4();
+        if !pools.serves(pool, ipv4) {
+            let family = family(ipv4);
+            let what = format!("has no {family} address, and the pods have");
+            report.warn(&name.at, what, format!("their {family} traffic stays inside"));
+        }
+    }
+    Egress::Pool(pool)
+}
+
+/// The ports on which the nodes live: named, or those of the nodes.
+fn node_ports(report: &mut Report<'_>, table: &Table<'_>, nodes: &[NodeDraft], ports: &Ports) -> Vec<PortIdx> {
+    let named = table.parsed_list(report, "ports", Ok).unwrap_or_default();
+    let mut found: Vec<PortIdx> = Vec::new();
+    for name in &named {
+        match ports.find(report, name) {
+            Some(port) if found.contains(&port) => {
+                report.error(&name.at, "is named twice", "name a port once");
+            }
+            port => found.extend(port),
+        }
+    }
+    let complete = found.len() == named.len();
+    for draft in nodes {
+        let Some(Spanned { at, value: port }) = &draft.reached_by else {
+            continue;
+        };
+        if named.is_empty() {
+            found.push(*port);
+        } else if complete && !found.contains(port) {
+            let name = &ports.get(*port).name;
+            let what = format!("lies on port \"{name}\", which is not among those of the cluster");
+            report.error(at, what, format!("add \"{name}\" to its ports, or mend the address"));
+        }
+    }
+    let no_nodes = !table.has("node") || table.list_len("node") == Some(0);
+    if named.is_empty() && no_nodes {
+        let remedy = "name the ports on which its nodes live, as ports = [\"nodes\"], or write its nodes";
+        let at = table.place(report, "ports");
+        report.error(&at, "is missing, and so are nodes", remedy);
+    }
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// An island is told apart by the ports on which its nodes live, and leaves by
+/// one that is not among them.
+fn check_apart(report: &mut Report<'_>, clusters: &[Cluster], ranges: &[Vec<Spanned<IpNet>>], ports: &Ports) {
+    for (index, (cluster, own)) in clusters.iter().zip(ranges).enumerate() {
+        let Some(net) = own.first() else {
+            continue;
+        };
+        for other in &clusters[..index] {
+            if let Some(shared) = cluster.ports.iter().find(|port| other.ports.contains(port)) {
+                let what = format!(
+                    "is of a cluster on port \"{}\", on which cluster \"{}\" lives too",
+                    ports.get(*shared).name,
+                    other.name
+                );
+                report.error(&net.at, what, "give each island a port (a NIC or a VLAN) of its own");
+            }
+        }
+        let taken = |port: usize| clusters.iter().any(|cluster| cluster.ports.contains(&PortIdx(port)));
+        if index == 0 && !ports.list.is_empty() && (0..ports.list.len()).all(taken) {
+            let what = "is of an island that no port leads out of: clusters live on all of them";
+            report.error(&net.at, what, "add a [[port]] toward the outside, without nodes on it");
+        }
+    }
+}
+
+pub(super) fn family(ipv4: bool) -> &'static str {
+    if ipv4 { "IPv4" } else { "IPv6" }
+}

@@ -1,0 +1,138 @@
+//! Keys of `[[cluster]]` and what stands in it.
+
+use super::{ADDRESS, NAME, number};
+use crate::config::schema::{Fallback, Key, Kind, Section, Shape};
+
+pub(in crate::config) const CLUSTER: Section = Section {
+    path: "cluster",
+    shape: Shape::List { most: 256 },
+    about: "A Kubernetes cluster.",
+    keys: &[
+        Key {
+            name: "name",
+            kind: NAME,
+            fallback: Fallback::Required,
+            example: "\"blue\"",
+            about: "What routes and answers call it.",
+        },
+        Key {
+            name: "model",
+            kind: Kind::Choice(&[
+                ("island", "pods reach out under another address and are not reached from outside"),
+                ("isolated", "pods meet nothing outside; not supported yet by this version"),
+                ("flat", "pods are routable from everywhere; not supported yet by this version"),
+            ]),
+            fallback: Fallback::Required,
+            example: "\"island\"",
+            about: "How its pods meet the rest of the network.",
+        },
+        Key {
+            name: "pod-cidrs",
+            kind: Kind::List { of: "prefixes, one a family", most: 2 },
+            fallback: Fallback::Required,
+            example: "[\"10.1.0.0/16\", \"fd00:10::/56\"]",
+            about: "Where its pods live (kube-controller-manager's `--cluster-cidr`). Must not \
+                    overlap the subnet of a port, a pool, or a cluster on the same port.",
+        },
+        Key {
+            name: "node-mask-size",
+            kind: Kind::Section("{ ipv4 = 1 to 32, ipv6 = 1 to 128 }"),
+            fallback: Fallback::Said("`{ ipv4 = 24, ipv6 = 64 }`"),
+            example: "{ ipv4 = 24, ipv6 = 64 }",
+            about: "How large a piece of the pod CIDRs a node gets \
+                    (`--node-cidr-mask-size-ipv4` and `-ipv6`).",
+        },
+        Key {
+            name: "service-cidrs",
+            kind: Kind::List { of: "prefixes", most: 16 },
+            fallback: Fallback::Text("[]"),
+            example: "[\"10.96.0.0/12\"]",
+            about: "Its service ranges (`--service-cluster-ip-range`). Never given to a node.",
+        },
+        Key {
+            name: "egress",
+            kind: Kind::Text("name of a pool, or `masquerade`"),
+            fallback: Fallback::Said("required"),
+            example: "\"egress\"",
+            about: "What its pods look like from outside: an address of the pool, or the gateway's \
+                    own address on the port that a packet leaves by.",
+        },
+        Key {
+            name: "ports",
+            kind: Kind::List { of: "names of ports", most: 64 },
+            fallback: Fallback::Said("those in whose subnets its nodes lie"),
+            example: "[\"nodes\"]",
+            about: "Ports on which its nodes live.",
+        },
+        Key {
+            name: "node",
+            kind: Kind::Section("[[cluster.node]]"),
+            fallback: Fallback::Said("may be left out"),
+            example: "[[cluster.node]]",
+            about: "Its nodes.",
+        },
+    ],
+};
+
+pub(in crate::config) const NODE_MASK_SIZE: Section = Section {
+    path: "cluster.node-mask-size",
+    shape: Shape::Table,
+    about: "How large a piece of the pod CIDRs a node gets.",
+    keys: &[
+        Key {
+            name: "ipv4",
+            kind: number(1, 32, "bits"),
+            fallback: Fallback::Number(24),
+            example: "24",
+            about: "Prefix length of a node's IPv4 pod CIDR.",
+        },
+        Key {
+            name: "ipv6",
+            kind: number(1, 128, "bits"),
+            fallback: Fallback::Number(64),
+            example: "64",
+            about: "Prefix length of a node's IPv6 pod CIDR; at most 16 more than the cluster's.",
+        },
+    ],
+};
+
+pub(in crate::config) const NODE: Section = Section {
+    path: "cluster.node",
+    shape: Shape::List { most: MOST_NODES },
+    about: "A node of the cluster above it.",
+    keys: &[
+        Key {
+            name: "name",
+            kind: Kind::Text("name: a-z, 0-9, - and ., at most 253 characters"),
+            fallback: Fallback::Required,
+            example: "\"node-a\"",
+            about: "The name of the Node object.",
+        },
+        Key {
+            name: "address",
+            kind: ADDRESS,
+            fallback: Fallback::Said("`addresses` says it"),
+            example: "\"192.168.0.11\"",
+            about: "Its address, in the subnet of a port (the Node's InternalIP). Exactly one of \
+                    `address` and `addresses`.",
+        },
+        Key {
+            name: "addresses",
+            kind: Kind::List { of: "addresses, one a family", most: 2 },
+            fallback: Fallback::Said("`address` says it"),
+            example: "[\"192.168.0.11\", \"fd00:a::11\"]",
+            about: "Its addresses, if it has one of each family.",
+        },
+        Key {
+            name: "pod-cidrs",
+            kind: Kind::List { of: "prefixes, one a family", most: 2 },
+            fallback: Fallback::Said("allocated as kube-controller-manager would"),
+            example: "[\"10.1.3.0/24\"]",
+            about: "Where its pods live (the Node's `podCIDRs`). Nodes without get the next free \
+                    piece of each pod CIDR of the cluster, in the order of the file.",
+        },
+    ],
+};
+
+/// In one cluster.
+pub(in crate::config) const MOST_NODES: usize = 65_536;

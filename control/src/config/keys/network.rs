@@ -1,0 +1,167 @@
+//! Keys of `[[port]]`, `[[route]]`, `[[pool]]` and `[[neighbor]]`.
+
+use super::{ADDRESS, NAME, PREFIX, number};
+use crate::config::schema::{Fallback, Key, Kind, Section, Shape};
+
+pub(in crate::config) const PORT: Section = Section {
+    path: "port",
+    shape: Shape::List { most: 64 },
+    about: "A network interface. At least one.",
+    keys: &[
+        Key {
+            name: "name",
+            kind: NAME,
+            fallback: Fallback::Required,
+            example: "\"nodes\"",
+            about: "What the rest of the file calls it.",
+        },
+        Key {
+            name: "device",
+            kind: Kind::Text("name of an interface, at most 15 bytes; with driver `pcap`, a path"),
+            fallback: Fallback::Said("required, except with driver `memory`"),
+            example: "\"eth1\"",
+            about: "The interface it is built on. With driver `tap`, the interface to make; with \
+                    driver `pcap`, the capture file to read.",
+        },
+        Key {
+            name: "driver",
+            kind: Kind::Choice(&[
+                ("auto", "the best one that the device supports"),
+                ("af-packet", "AF_PACKET with memory-mapped rings: works everywhere"),
+                ("af-xdp", "AF_XDP: fastest on network cards"),
+                ("tap", "a TAP device that Causeway makes"),
+                ("pcap", "a capture file, for replay"),
+                ("memory", "within the process, for tests and benches"),
+            ]),
+            fallback: Fallback::Text("auto"),
+            example: "\"auto\"",
+            about: "How frames get in and out.",
+        },
+        Key {
+            name: "addresses",
+            kind: Kind::List { of: "addresses with the prefix length of their subnet", most: 16 },
+            fallback: Fallback::Text("[]"),
+            example: "[\"192.168.0.1/24\", \"fd00:a::1/64\"]",
+            about: "The gateway's own addresses there. Subnets of different ports must not overlap, \
+                    except link-local ones.",
+        },
+        Key {
+            name: "mtu",
+            kind: number(68, 65_535, "bytes"),
+            fallback: Fallback::Said("the device's own"),
+            example: "1500",
+            about: "Largest IP packet. At least 1280 on a port with IPv6 addresses (RFC 8200).",
+        },
+        Key {
+            name: "mac",
+            kind: Kind::Text("Ethernet address"),
+            fallback: Fallback::Said("the device's own"),
+            example: "\"02:00:00:00:00:01\"",
+            about: "The Ethernet address it answers with. Must be unicast.",
+        },
+        Key {
+            name: "ring",
+            kind: number(64, 65_536, "frames"),
+            fallback: Fallback::Number(1_024),
+            example: "1024",
+            about: "Frames a ring; a power of two.",
+        },
+    ],
+};
+
+pub(in crate::config) const ROUTE: Section = Section {
+    path: "route",
+    shape: Shape::List { most: 65_536 },
+    about: "A static route, as in `ip route`. Exactly one of `via` and `type`.",
+    keys: &[
+        Key { name: "to", kind: PREFIX, fallback: Fallback::Required, example: "\"0.0.0.0/0\"", about: "Where to." },
+        Key {
+            name: "via",
+            kind: ADDRESS,
+            fallback: Fallback::Said("`type` says what happens"),
+            example: "\"203.0.113.1\"",
+            about: "The next router. Of the family of `to`, in the subnet of a port.",
+        },
+        Key {
+            name: "type",
+            kind: Kind::Choice(&[
+                ("blackhole", "dropped in silence"),
+                ("unreachable", "dropped; the sender is told: host unreachable"),
+                ("prohibit", "dropped; the sender is told: administratively prohibited"),
+            ]),
+            fallback: Fallback::Said("`via` says where to"),
+            example: "\"blackhole\"",
+            about: "What happens to packets that go nowhere.",
+        },
+        Key {
+            name: "cluster",
+            kind: Kind::Text("name of a cluster"),
+            fallback: Fallback::Said("the main table"),
+            example: "\"blue\"",
+            about: "The cluster in whose table the route stands.",
+        },
+    ],
+};
+
+pub(in crate::config) const POOL: Section = Section {
+    path: "pool",
+    shape: Shape::List { most: 256 },
+    about: "Addresses under which clusters reach the outside. The gateway answers for them on \
+            the port whose subnet they lie in; others must be routed to it.",
+    keys: &[
+        Key {
+            name: "name",
+            kind: NAME,
+            fallback: Fallback::Required,
+            example: "\"egress\"",
+            about: "What clusters call it. Not `masquerade`, which has a meaning there.",
+        },
+        Key {
+            name: "addresses",
+            kind: Kind::List { of: "prefixes or single addresses", most: MOST_POOL_ADDRESSES },
+            fallback: Fallback::Required,
+            example: "[\"203.0.113.16/29\"]",
+            about: "Every address of every prefix is used. At most 4096 addresses in all pools \
+                    together.",
+        },
+        Key {
+            name: "ports",
+            kind: Kind::Text("first and last port, 1 to 65535"),
+            fallback: Fallback::Text("1024-65535"),
+            example: "\"1024-65535\"",
+            about: "Ports, and ICMP identifiers, that translation may use.",
+        },
+    ],
+};
+
+pub(in crate::config) const NEIGHBOR: Section = Section {
+    path: "neighbor",
+    shape: Shape::List { most: 65_536 },
+    about: "A neighbour that need not be asked for: needed for replay, where nobody answers ARP.",
+    keys: &[
+        Key {
+            name: "port",
+            kind: Kind::Text("name of a port"),
+            fallback: Fallback::Required,
+            example: "\"uplink\"",
+            about: "The port it is reached by.",
+        },
+        Key {
+            name: "address",
+            kind: ADDRESS,
+            fallback: Fallback::Required,
+            example: "\"203.0.113.1\"",
+            about: "Its address, in a subnet of the port.",
+        },
+        Key {
+            name: "mac",
+            kind: Kind::Text("Ethernet address"),
+            fallback: Fallback::Required,
+            example: "\"02:00:00:00:00:fe\"",
+            about: "Its Ethernet address. Must be unicast.",
+        },
+    ],
+};
+
+/// Addresses in all pools together, as many port tables are kept.
+pub(in crate::config) const MOST_POOL_ADDRESSES: usize = 4_096;

@@ -1,0 +1,123 @@
+//! The configuration file: from TOML text to a [`Config`] that holds only sense.
+//!
+//! Read against one table of keys, which also makes `docs/config.md`; then each
+//! section is checked, alone and against the others. Nothing stops at the first
+//! error: a file is reported whole, each finding with its line and column.
+
+mod allocation;
+mod claims;
+mod clusters;
+mod gateway;
+mod keys;
+mod model;
+mod names;
+mod neighbors;
+mod nodes;
+mod pools;
+mod ports;
+mod reference;
+mod report;
+mod routes;
+mod schema;
+mod source;
+mod table;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+pub use model::{
+    Cluster, ClusterIdx, Config, Driver, Egress, Gateway, Idle, Model, Neighbor, Node, NodeMaskSize, Pool, PoolIdx,
+    Port, PortIdx, Route, RouteKind, Timers,
+};
+pub use reference::reference;
+pub use report::{ConfigError, ConfigErrors, Warning};
+pub use source::Position;
+
+use report::{At, Report};
+use table::Table;
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// Beside the configuration come warnings: what was accepted, but hardly meant.
+    /// The pod CIDRs of nodes that leave them open are allocated; the same file
+    /// always gives the same ones.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file, or that it cannot be read, is not
+    /// UTF-8, or is larger than 16 MiB.
+    pub fn load(path: &Path) -> Result<(Self, Vec<Warning>), ConfigErrors> {
+        let file = path.display().to_string();
+        let bytes = read_bounded(path).map_err(|error| {
+            ConfigErrors::unreadable(&file, format!("cannot be read: {error}; name a readable file"))
+        })?;
+        match std::str::from_utf8(&bytes) {
+            Ok(text) => Self::parse(&file, text),
+            Err(error) => {
+                let valid = error.valid_up_to();
+                let text = std::str::from_utf8(&bytes[..valid]).unwrap_or_default();
+                let mut report = Report::new(&file, text);
+                report.error(&At::place(valid, ""), "is not UTF-8", "save the file as UTF-8");
+                Err(report.fail())
+            }
+        }
+    }
+
+    /// Checks the text of a file; `file` is what messages call it.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(file: &str, text: &str) -> Result<(Self, Vec<Warning>), ConfigErrors> {
+        if text.len() > LARGEST_FILE {
+            return Err(too_large(file));
+        }
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut report = Report::new(file, text);
+        let document = match toml_edit::Document::parse(text) {
+            Ok(document) => document,
+            Err(error) => {
+                let place = At::place(error.span().unwrap_or_default().start, "");
+                let what = format!("is not TOML: {}", error.message().replace('\n', ", "));
+                report.error(&place, what, "mend this first, the rest was not checked");
+                return Err(report.fail());
+            }
+        };
+        let config = check(&mut report, document.as_table());
+        let warnings = report.finish()?;
+        Ok((config, warnings))
+    }
+}
+
+/// Every section in turn; each sees what the ones before it found.
+///
+/// What could not be read is left out or filled with something harmless: the
+/// result counts only if nothing was reported.
+fn check(report: &mut Report<'_>, document: &toml_edit::Table) -> Config {
+    let file = Table::file(report, document, &keys::FILE);
+    let gateway = gateway::gateway(report, &file);
+    let timers = gateway::timers(report, &file);
+    let ports = ports::ports(report, &file);
+    let pools = pools::pools(report, &file, &ports);
+    let clusters = clusters::clusters(report, &file, &ports, &pools);
+    let routes = routes::routes(report, &file, &ports, &pools, &clusters);
+    let neighbors = neighbors::neighbors(report, &file, &ports, &pools);
+    Config { gateway, ports: ports.list, routes, pools: pools.list, clusters: clusters.list, neighbors, timers }
+}
+
+/// Never more than a byte over the bound, whatever the path leads to.
+fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let most = LARGEST_FILE as u64 + 1;
+    File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn too_large(file: &str) -> ConfigErrors {
+    ConfigErrors::unreadable(file, "is larger than 16 MiB; a configuration is smaller")
+}
+
+const LARGEST_FILE: usize = 16 << 20;

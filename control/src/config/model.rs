@@ -1,0 +1,267 @@
+//! The checked configuration: what everybody after the parser trusts.
+//!
+//! Every value here has passed the checks of [`super`]: names are unique and
+//! resolved to indices, addresses and prefixes lie where they must, numbers are
+//! in range. Nobody after the parser asks again.
+
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+/// A whole, checked configuration.
+///
+/// The `*Idx` types index the lists of the same configuration; they never
+/// outlive it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The process itself.
+    pub gateway: Gateway,
+    /// Network interfaces, in the order of the file; at least one.
+    pub ports: Vec<Port>,
+    /// Static routes, in the order of the file. No two of one cluster have the
+    /// same destination.
+    pub routes: Vec<Route>,
+    /// Egress address pools, in the order of the file. Disjoint.
+    pub pools: Vec<Pool>,
+    /// Kubernetes clusters, in the order of the file.
+    pub clusters: Vec<Cluster>,
+    /// Static neighbours, in the order of the file. One a port and address.
+    pub neighbors: Vec<Neighbor>,
+    /// How long silent sessions live.
+    pub timers: Timers,
+}
+
+/// Index into [`Config::ports`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortIdx(pub usize);
+
+/// Index into [`Config::pools`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PoolIdx(pub usize);
+
+/// Index into [`Config::clusters`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClusterIdx(pub usize);
+
+/// The process itself: `[gateway]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gateway {
+    /// The name it reports; `[a-z0-9-]`.
+    pub name: String,
+    /// Processor cores, one worker each, by the kernel's numbering. Exactly one
+    /// for now.
+    pub cores: Vec<usize>,
+    /// Where the API listens: path of a unix socket.
+    pub api: PathBuf,
+    /// What a worker does when there is nothing to do.
+    pub idle: Idle,
+    /// Most sessions alive at once, over all workers; 1 024 to 16 777 216.
+    /// The table is sized for them on start.
+    pub max_sessions: u32,
+    /// Most ICMP errors originated a second, over all workers. 0 sends none.
+    pub icmp_errors_per_second: u32,
+    /// Seed of every random choice. `None` asks the kernel; set only for a
+    /// replay that must come out identical, because it makes ports guessable.
+    pub seed: Option<u64>,
+}
+
+/// What a worker does when there is nothing to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Idle {
+    /// Spin a while, then sleep in `poll(2)` until a frame arrives.
+    #[default]
+    SpinThenPoll,
+    /// Never sleep: for cores that nothing else runs on.
+    Busy,
+    /// Sleep at once: least processor time, most latency.
+    Poll,
+}
+
+/// A network interface: `[[port]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Port {
+    /// What the rest of the file calls it; unique.
+    pub name: String,
+    /// What it is built on: a network device for [`Driver::Auto`],
+    /// [`Driver::AfPacket`] and [`Driver::AfXdp`], the name of the device to make
+    /// for [`Driver::Tap`], the path of a capture file for [`Driver::Pcap`]. Empty
+    /// where [`Driver::Memory`] is given none.
+    pub device: String,
+    /// How frames get in and out.
+    pub driver: Driver,
+    /// The gateway's own addresses on it, each with the prefix length of its
+    /// subnet; host bits are kept. Subnets of different ports are disjoint.
+    pub addresses: Vec<IpNet>,
+    /// Largest IP packet, in bytes. `None` takes the device's own.
+    pub mtu: Option<u16>,
+    /// Ethernet address, always unicast. `None` takes the device's own.
+    pub mac: Option<[u8; 6]>,
+    /// Frames a ring; a power of two.
+    pub ring: u32,
+}
+
+/// How frames get in and out of a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Driver {
+    /// The best one the device supports.
+    #[default]
+    Auto,
+    /// `AF_PACKET` with memory-mapped rings.
+    AfPacket,
+    /// `AF_XDP`.
+    AfXdp,
+    /// A TAP device that Causeway makes.
+    Tap,
+    /// A capture file, for replay.
+    Pcap,
+    /// Within the process, for tests and benches.
+    Memory,
+}
+
+/// A static route: `[[route]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Where to; no host bits.
+    pub to: IpNet,
+    /// What happens to packets that match.
+    pub kind: RouteKind,
+    /// The cluster whose table it belongs to. `None` is the main table.
+    pub cluster: Option<ClusterIdx>,
+}
+
+/// What a route does, as in `ip route`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RouteKind {
+    /// Through another router.
+    Via {
+        /// Its address: of the family of the route, within a subnet of `port`,
+        /// not the gateway's own.
+        gateway: IpAddr,
+        /// The port on whose subnet it lies.
+        port: PortIdx,
+    },
+    /// Dropped in silence.
+    Blackhole,
+    /// Dropped; the sender is told: host unreachable.
+    Unreachable,
+    /// Dropped; the sender is told: administratively prohibited.
+    Prohibit,
+}
+
+/// Egress addresses: `[[pool]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pool {
+    /// What clusters call it; unique.
+    pub name: String,
+    /// Its addresses as prefixes without host bits; disjoint from each other,
+    /// from every other pool and from the gateway's own addresses.
+    pub addresses: Vec<IpNet>,
+    /// The ports (and ICMP identifiers) that translation may use.
+    pub ports: RangeInclusive<u16>,
+}
+
+/// A Kubernetes cluster: `[[cluster]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cluster {
+    /// Unique.
+    pub name: String,
+    /// How its pods meet the rest of the network.
+    pub model: Model,
+    /// Where its pods live: one or two, at most one a family, no host bits.
+    pub pod_cidrs: Vec<IpNet>,
+    /// How large a piece of them a node gets.
+    pub node_mask_size: NodeMaskSize,
+    /// Its service ranges; no host bits. Never given to a node.
+    pub service_cidrs: Vec<IpNet>,
+    /// What its pods look like from outside.
+    pub egress: Egress,
+    /// Ports on which its nodes live, ascending, at least one.
+    pub ports: Vec<PortIdx>,
+    /// Its nodes, in the order of the file.
+    pub nodes: Vec<Node>,
+}
+
+/// How the pods of a cluster meet the rest of the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Model {
+    /// Pods meet nothing outside. Not accepted by this version.
+    Isolated,
+    /// Pods are routable from everywhere. Not accepted by this version.
+    Flat,
+    /// Pods reach out under another address, and are not reached from outside.
+    Island,
+}
+
+/// Prefix length of a node's pod CIDR, by family, as in kube-controller-manager.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NodeMaskSize {
+    /// 1 to 32.
+    pub ipv4: u8,
+    /// 1 to 128.
+    pub ipv6: u8,
+}
+
+/// What the pods of an island look like from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Egress {
+    /// An address of a pool.
+    Pool(PoolIdx),
+    /// The gateway's own address on the port that the packet leaves by.
+    Masquerade,
+}
+
+/// A node of a cluster: `[[cluster.node]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Unique in its cluster.
+    pub name: String,
+    /// Its own addresses: one or two, at most one a family, unique over all
+    /// nodes, all within subnets of `port`.
+    pub addresses: Vec<IpAddr>,
+    /// Where its pods live: given in the file or allocated, at most one a family,
+    /// no host bits. Only of families of which the node has an address to route
+    /// through.
+    pub pod_cidrs: Vec<IpNet>,
+    /// The port it is reached by.
+    pub port: PortIdx,
+}
+
+/// A neighbour that need not be asked for: `[[neighbor]]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Neighbor {
+    /// The port it is reached by.
+    pub port: PortIdx,
+    /// Its address, within a subnet of `port`.
+    pub address: IpAddr,
+    /// Its Ethernet address, unicast.
+    pub mac: [u8; 6],
+}
+
+/// How long a session may be silent before it ends: `[timers]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timers {
+    /// An established TCP session, in seconds.
+    ///
+    /// Never below 7 440 (2 h 4 min): RFC 5382 REQ-5.
+    pub tcp_established_s: u32,
+    /// A TCP session being opened or closed, in seconds.
+    ///
+    /// Never below 240: RFC 5382 REQ-5.
+    pub tcp_transitory_s: u32,
+    /// A UDP session, in seconds.
+    ///
+    /// Never below 120: RFC 4787 REQ-5.
+    pub udp_s: u32,
+    /// An ICMP echo session, in seconds.
+    ///
+    /// Never below 60: RFC 5508 REQ-2.
+    pub icmp_s: u32,
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self { tcp_established_s: 7_440, tcp_transitory_s: 240, udp_s: 300, icmp_s: 60 }
+    }
+}

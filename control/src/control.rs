@@ -1,0 +1,222 @@
+//! The controller: events and time in, commands out.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use causeway_fastpath::command::{Command, Event, SessionCursor, SessionPage, SessionRow};
+use causeway_fastpath::frame::Frame;
+use causeway_fastpath::ids::{Epoch, PortId, VrfId};
+use causeway_fastpath::parse;
+use causeway_fastpath::time::Instant;
+use causeway_fastpath::verdict::PuntReason;
+use causeway_fastpath::wire::{ethernet, get16};
+
+use crate::compile::{self, Compiler, PortFacts};
+use crate::config::{Config, PortIdx};
+use crate::domains::Domains;
+use crate::neighbors::{Effect, Neighbors, Row};
+use crate::rib::Route;
+
+/// Records that one page of a session listing looks at. Small, so that a worker is
+/// never kept long.
+const PAGE: u32 = 256;
+/// Room around a frame that control makes, for the headers of an ICMP error.
+const ROOM: usize = 128;
+
+/// Everything control knows and decides, for one worker.
+///
+/// Drive it like this: after each `handle_*`, carry out what
+/// [`Control::poll_command`] returns, in order, until it returns nothing.
+pub struct Control {
+    config: Config,
+    domains: Domains,
+    routes: Vec<Route>,
+    compiler: Compiler,
+    neighbors: Neighbors,
+    epoch: Epoch,
+    installed: Epoch,
+    commands: VecDeque<Command>,
+    listing: Option<Listing>,
+    listed: Option<(u64, Vec<SessionRow>)>,
+}
+
+/// A listing of sessions that is going on.
+struct Listing {
+    request: u64,
+    most: usize,
+    rows: Vec<SessionRow>,
+}
+
+impl Control {
+    /// Takes over a configuration; `facts` are those of its ports, in order.
+    pub fn new(config: Config, facts: Vec<PortFacts>, now: Instant) -> Control {
+        let (domains, routes, compiler) = compile::plan(&config, facts.clone());
+        let neighbors = Neighbors::new(&config, &facts, compiler.routers(), now);
+        let mut control = Control {
+            config,
+            domains,
+            routes,
+            compiler,
+            neighbors,
+            epoch: Epoch(0),
+            installed: Epoch(0),
+            commands: VecDeque::new(),
+            listing: None,
+            listed: None,
+        };
+        control.handle_timeout(now);
+        control
+    }
+
+    /// A worker reports.
+    pub fn handle_event(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Installed { epoch, retired } => {
+                self.installed = epoch;
+                drop(retired);
+            }
+            Event::Punted(reason, frame) => {
+                self.punted(reason, frame, now);
+                self.settle();
+            }
+            Event::Sessions(page) => self.paged(*page),
+            Event::Spent(frame) => free(frame),
+        }
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.neighbors.handle_timeout(now);
+        self.settle();
+    }
+
+    /// When [`Control::handle_timeout`] wants to be called at the latest.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.neighbors.poll_timeout()
+    }
+
+    /// The next command for the worker.
+    pub fn poll_command(&mut self) -> Option<Command> {
+        self.commands.pop_front()
+    }
+
+    /// Are the newest tables in force?
+    pub fn is_settled(&self) -> bool {
+        self.installed == self.epoch
+    }
+
+    /// The configuration it works by.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What people call a routing domain.
+    pub fn domain_name(&self, domain: VrfId) -> &str {
+        self.domains.name(domain)
+    }
+
+    /// Every route.
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// Every neighbour.
+    pub fn neighbors(&self) -> impl Iterator<Item = Row> + '_ {
+        self.neighbors.rows()
+    }
+
+    /// Starts to collect sessions, `most` at most. One listing goes on at a time:
+    /// `false` when one does already. [`Control::take_sessions`] has the result.
+    #[must_use]
+    pub fn list_sessions(&mut self, request: u64, most: usize) -> bool {
+        if self.listing.is_some() {
+            return false;
+        }
+        self.listing = Some(Listing { request, most, rows: Vec::new() });
+        self.ask_for_page(request, Some(SessionCursor::default()), Vec::with_capacity(PAGE as usize));
+        true
+    }
+
+    /// The result of a listing, once it is there.
+    pub fn take_sessions(&mut self) -> Option<(u64, Vec<SessionRow>)> {
+        self.listed.take()
+    }
+
+    fn punted(&mut self, reason: PuntReason, frame: Frame, now: Instant) {
+        let port = PortIdx(frame.ingress.index());
+        match reason {
+            PuntReason::Arp => {
+                self.neighbors.handle_arp(port, frame.bytes(), now);
+                free(frame);
+            }
+            PuntReason::NeighborDiscovery => {
+                self.neighbors.handle_discovery(port, frame.bytes(), now);
+                free(frame);
+            }
+            PuntReason::Unresolved => match self.awaited(&frame) {
+                Some((port, address)) => {
+                    if let Some(frame) = self.neighbors.handle_unresolved(port, address, frame, now) {
+                        free(frame);
+                    }
+                }
+                None => free(frame),
+            },
+        }
+    }
+
+    /// The neighbour that a packet waits for. A packet to a pool's address waits for
+    /// a node, which is being asked for already: it is not kept, its sender repeats it.
+    fn awaited(&self, frame: &Frame) -> Option<(PortIdx, IpAddr)> {
+        let domain = self.domains.of_port(PortIdx(frame.ingress.index()));
+        let bytes = frame.bytes();
+        let ethertype = (bytes.len() >= ethernet::HEADER_LEN).then(|| get16(bytes, ethernet::ETHERTYPE))?;
+        let destination: IpAddr = match ethertype {
+            ethernet::IPV4 => std::net::Ipv4Addr::from_bits(parse::ipv4(bytes).ok()?.key.dst).into(),
+            ethernet::IPV6 => std::net::Ipv6Addr::from_bits(parse::ipv6(bytes).ok()?.key.dst).into(),
+            _ => return None,
+        };
+        self.compiler.neighbor_toward(domain, destination)
+    }
+
+    /// Turns what the neighbours want into commands: new tables before the packets
+    /// that need them.
+    fn settle(&mut self) {
+        if self.neighbors.take_changed() || self.epoch == Epoch(0) {
+            self.epoch = Epoch(self.epoch.0 + 1);
+            let snapshot = self.compiler.snapshot(self.epoch, &self.neighbors.facts());
+            self.commands.push_back(Command::Install(Arc::new(snapshot)));
+        }
+        for effect in self.neighbors.take_effects() {
+            self.commands.push_back(match effect {
+                Effect::Send(port, bytes) => Command::Transmit(PortId(port.0 as u16), Frame::boxed(&bytes, ROOM, 0)),
+                Effect::Resume(frame) => Command::Inject(frame),
+            });
+        }
+    }
+
+    fn ask_for_page(&mut self, request: u64, cursor: Option<SessionCursor>, rows: Vec<SessionRow>) {
+        let page = SessionPage { request, cursor, limit: PAGE, rows };
+        self.commands.push_back(Command::ListSessions(Box::new(page)));
+    }
+
+    fn paged(&mut self, page: SessionPage) {
+        let Some(mut listing) = self.listing.take().filter(|listing| listing.request == page.request) else {
+            return;
+        };
+        listing.rows.extend(page.rows.iter().take(listing.most - listing.rows.len()));
+        match page.cursor {
+            Some(cursor) if listing.rows.len() < listing.most => {
+                self.listing = Some(listing);
+                self.ask_for_page(page.request, Some(cursor), page.rows);
+            }
+            _ => self.listed = Some((listing.request, listing.rows)),
+        }
+    }
+}
+
+/// Frees a frame that control owns.
+fn free(frame: Frame) {
+    let freed = frame.into_heap();
+    debug_assert!(freed.is_ok(), "a frame in control is on the heap");
+}

@@ -1,0 +1,14 @@
+//! The deciding half of Causeway: configuration, routes, neighbours, snapshots.
+//!
+//! Nothing here knows a thread, a ring or a NIC. [`Control`](control::Control) is
+//! handed events and the time and answers with commands, so that the same code
+//! runs the appliance, a replay and a test.
+
+pub mod api;
+pub mod compile;
+pub mod config;
+pub mod control;
+pub mod domains;
+pub mod ipam;
+pub mod neighbors;
+pub mod rib;

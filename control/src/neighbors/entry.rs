@@ -1,0 +1,152 @@
+//! One neighbour, and what time does to it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use causeway_fastpath::frame::Frame;
+use causeway_fastpath::time::Instant;
+
+/// Packets kept while a neighbour is being asked for (RFC 1122, 2.3.2.2: at least one).
+const KEPT: usize = 3;
+/// Between two questions: at most one a second (RFC 1122, 2.3.2.1).
+pub(super) const RETRY: Duration = Duration::from_secs(1);
+/// Questions without an answer after which a neighbour counts as dead
+/// (RFC 4861, section 10: MAX_MULTICAST_SOLICIT).
+const QUESTIONS: u8 = 3;
+/// After an answer, how long it is believed (RFC 4861, section 10: REACHABLE_TIME).
+const BELIEVED: Duration = Duration::from_secs(30);
+/// Between two questions to a dead neighbour that a route needs.
+const REVIVE: Duration = Duration::from_secs(5);
+/// After which a dead neighbour that no route needs is forgotten.
+const FORGET: Duration = Duration::from_secs(20);
+
+/// A neighbour.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) state: State,
+    pub(super) mac: [u8; 6],
+    /// When something is to be done about it; `None` for static entries.
+    pub(super) due: Option<Instant>,
+    /// Questions since the last answer.
+    asked: u8,
+    /// Does a route lead to it? Then it is never forgotten.
+    pub(super) router: bool,
+    /// Packets that wait for the answer.
+    waiting: VecDeque<Frame>,
+    /// Since when it has been in this state.
+    pub(super) since: Instant,
+}
+
+/// What is known about a neighbour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Configured: never asked for, never forgotten.
+    Static,
+    /// It answered not long ago.
+    Reachable,
+    /// It is being asked whether it is still there; its address is still used.
+    Probing,
+    /// It is being asked for the first time, or again after it was dead.
+    Incomplete,
+    /// It does not answer.
+    Dead,
+}
+
+/// What time asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// Nothing.
+    Nothing,
+    /// Ask for it.
+    Ask,
+    /// It is dead now: the tables must learn, and who waited is told.
+    Died,
+    /// Forget it.
+    Forget,
+}
+
+impl Entry {
+    pub(super) fn new_static(mac: [u8; 6], router: bool, now: Instant) -> Entry {
+        Entry { state: State::Static, mac, due: None, asked: 0, router, waiting: VecDeque::new(), since: now }
+    }
+
+    /// A neighbour that will be asked for at once.
+    pub(super) fn wanted(router: bool, now: Instant) -> Entry {
+        Entry {
+            state: State::Incomplete,
+            mac: [0; 6],
+            due: Some(now),
+            asked: 0,
+            router,
+            waiting: VecDeque::new(),
+            since: now,
+        }
+    }
+
+    /// Is the MAC address to be used?
+    pub(super) fn usable(&self) -> bool {
+        matches!(self.state, State::Static | State::Reachable | State::Probing)
+    }
+
+    /// Keeps a packet until the neighbour answers; the oldest one goes when there
+    /// are too many. What is returned is not kept.
+    pub(super) fn wait(&mut self, frame: Frame) -> Option<Frame> {
+        self.waiting.push_back(frame);
+        if self.waiting.len() > KEPT { self.waiting.pop_front() } else { None }
+    }
+
+    /// The packets that waited.
+    pub(super) fn take_waiting(&mut self) -> VecDeque<Frame> {
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// It said that its address is `mac`. Says whether the tables must learn of it.
+    pub(super) fn heard(&mut self, mac: [u8; 6], now: Instant) -> bool {
+        if self.state == State::Static {
+            return false;
+        }
+        let changed = self.mac != mac || !self.usable();
+        if self.state != State::Reachable || changed {
+            self.since = now;
+        }
+        self.state = State::Reachable;
+        self.mac = mac;
+        self.asked = 0;
+        self.due = Some(now + BELIEVED);
+        changed
+    }
+
+    /// What is to be done now that `due` has come.
+    pub(super) fn timeout(&mut self, now: Instant) -> Due {
+        match self.state {
+            State::Static => {
+                self.due = None;
+                Due::Nothing
+            }
+            State::Reachable => {
+                self.state = State::Probing;
+                self.since = now;
+                self.ask(now)
+            }
+            State::Probing | State::Incomplete if self.asked < QUESTIONS => self.ask(now),
+            State::Probing | State::Incomplete => {
+                self.state = State::Dead;
+                self.since = now;
+                self.due = Some(now + if self.router { REVIVE } else { FORGET });
+                Due::Died
+            }
+            State::Dead if self.router => {
+                // It stays dead in the tables until it answers: senders are told at once.
+                self.due = Some(now + REVIVE);
+                Due::Ask
+            }
+            State::Dead => Due::Forget,
+        }
+    }
+
+    fn ask(&mut self, now: Instant) -> Due {
+        self.asked += 1;
+        self.due = Some(now + RETRY);
+        Due::Ask
+    }
+}

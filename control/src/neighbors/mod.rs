@@ -1,0 +1,12 @@
+//! Neighbours: who is on the link, and under which MAC address.
+//!
+//! ARP (RFC 826) and IPv6 neighbour discovery (RFC 4861) as a machine without a
+//! clock or a socket: packets and time come in, packets and facts come out.
+
+mod arp;
+mod discovery;
+mod entry;
+mod table;
+
+pub use entry::State;
+pub use table::{Effect, Neighbors, Row};

@@ -1,0 +1,167 @@
+//! Routes as people know them: where to, through whom, and who says so.
+
+use std::net::IpAddr;
+
+use causeway_fastpath::ids::VrfId;
+use ipnet::IpNet;
+
+use crate::config::{ClusterIdx, Config, Egress, PortIdx, RouteKind};
+use crate::domains::Domains;
+
+/// A route of one routing domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The routing domain it belongs to.
+    pub domain: VrfId,
+    /// Where to; no host bits.
+    pub to: IpNet,
+    /// Through whom.
+    pub via: Via,
+    /// Who says so.
+    pub origin: Origin,
+}
+
+/// What a route leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// The gateway's own address.
+    Local,
+    /// The gateway's own address, which also stands for masqueraded flows.
+    LocalTranslated,
+    /// Addresses that stand for islands.
+    Pool,
+    /// The destination is on this port's link.
+    Connected(PortIdx),
+    /// A router or node.
+    Neighbor(PortIdx, IpAddr),
+    /// Out of the island, into another domain.
+    Egress(VrfId),
+    /// Nowhere, in silence.
+    Blackhole,
+    /// Nowhere: host unreachable.
+    Unreachable,
+    /// Nowhere: administratively prohibited.
+    Prohibit,
+}
+
+/// Who says that a route is to be there. A later one wins over an earlier one for
+/// the same prefix.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// What leaves an island.
+    Island,
+    /// `[[route]]`.
+    Static,
+    /// The subnet of a port.
+    Connected,
+    /// A cluster's ranges, as far as no node has them.
+    Cluster(ClusterIdx),
+    /// A node's pod CIDR.
+    Node(ClusterIdx, String),
+    /// `[[pool]]`.
+    Pool(String),
+    /// A port's own address, or its subnet's broadcast address.
+    Own,
+}
+
+impl Origin {
+    /// The word for it in tables.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Origin::Island => "island",
+            Origin::Static => "static",
+            Origin::Connected => "connected",
+            Origin::Cluster(_) => "cluster",
+            Origin::Node(..) => "node",
+            Origin::Pool(_) => "pool",
+            Origin::Own => "own",
+        }
+    }
+}
+
+/// Every route that follows from a configuration, weakest origin first.
+pub fn routes(config: &Config, domains: &Domains) -> Vec<Route> {
+    let mut routes = Vec::new();
+    let masqueraded = config.clusters.iter().any(|cluster| cluster.egress == Egress::Masquerade);
+    for domain in domains.all() {
+        own(config, domains, domain, masqueraded, &mut routes);
+        if domain == VrfId::MAIN {
+            for pool in &config.pools {
+                for to in &pool.addresses {
+                    let origin = Origin::Pool(pool.name.clone());
+                    routes.push(Route { domain, to: *to, via: Via::Pool, origin });
+                }
+            }
+        } else {
+            for to in [everything(false), everything(true)] {
+                routes.push(Route { domain, to, via: Via::Egress(VrfId::MAIN), origin: Origin::Island });
+            }
+        }
+    }
+    for route in &config.routes {
+        let domain = route.cluster.map_or(VrfId::MAIN, |cluster| domains.of_cluster(cluster));
+        let via = match route.kind {
+            RouteKind::Via { gateway, port } => Via::Neighbor(port, gateway),
+            RouteKind::Blackhole => Via::Blackhole,
+            RouteKind::Unreachable => Via::Unreachable,
+            RouteKind::Prohibit => Via::Prohibit,
+        };
+        routes.push(Route { domain, to: route.to, via, origin: Origin::Static });
+    }
+    for (at, cluster) in config.clusters.iter().enumerate() {
+        let at = ClusterIdx(at);
+        let domain = domains.of_cluster(at);
+        for to in cluster.pod_cidrs.iter().chain(&cluster.service_cidrs) {
+            routes.push(Route { domain, to: *to, via: Via::Unreachable, origin: Origin::Cluster(at) });
+        }
+        for node in &cluster.nodes {
+            for to in &node.pod_cidrs {
+                let address = node.addresses.iter().find(|address| address.is_ipv4() == to.addr().is_ipv4());
+                if let Some(address) = address {
+                    let via = Via::Neighbor(node.port, *address);
+                    routes.push(Route { domain, to: *to, via, origin: Origin::Node(at, node.name.clone()) });
+                }
+            }
+        }
+    }
+    routes.sort_by(|a, b| a.origin.cmp(&b.origin));
+    routes
+}
+
+/// Addresses and subnets of ports: every domain knows the gateway's own addresses,
+/// main knows every subnet (nodes are routable), an island those of its own ports.
+fn own(config: &Config, domains: &Domains, domain: VrfId, masqueraded: bool, routes: &mut Vec<Route>) {
+    for (at, port) in config.ports.iter().enumerate() {
+        let at = PortIdx(at);
+        for address in &port.addresses {
+            let stands_for_islands =
+                masqueraded && domain == VrfId::MAIN && domains.of_port(at) == VrfId::MAIN && is_primary(port, address);
+            let via = if stands_for_islands { Via::LocalTranslated } else { Via::Local };
+            routes.push(Route { domain, to: IpNet::from(address.addr()), via, origin: Origin::Own });
+            if domain != VrfId::MAIN && domains.of_port(at) != domain {
+                continue;
+            }
+            routes.push(Route { domain, to: address.trunc(), via: Via::Connected(at), origin: Origin::Connected });
+            // RFC 2644: nothing is forwarded to a directed broadcast. A /31 has none (RFC 3021).
+            if let IpNet::V4(net) = address
+                && net.prefix_len() <= 30
+            {
+                for to in [net.network(), net.broadcast()] {
+                    let to = IpNet::from(IpAddr::from(to));
+                    routes.push(Route { domain, to, via: Via::Blackhole, origin: Origin::Own });
+                }
+            }
+        }
+    }
+}
+
+/// Is it the first address of its family on the port: the one that stands for the
+/// port in ICMP errors and in masquerading?
+pub(crate) fn is_primary(port: &crate::config::Port, address: &IpNet) -> bool {
+    let first = port.addresses.iter().find(|other| other.addr().is_ipv4() == address.addr().is_ipv4());
+    first == Some(address)
+}
+
+fn everything(v6: bool) -> IpNet {
+    if v6 { IpNet::V6(ipnet::Ipv6Net::default()) } else { IpNet::V4(ipnet::Ipv4Net::default()) }
+}

@@ -1,0 +1,77 @@
+//! Addresses and routes of both families.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+
+use super::Netlink;
+use crate::error::SetupError;
+
+impl Netlink {
+    /// Adds an address with the length of its network, usable at once: IPv6
+    /// addresses skip duplicate address detection.
+    ///
+    /// # Errors
+    /// `EEXIST`; the interface does not exist, or IPv6 is disabled on it.
+    pub fn add_address(&mut self, name: &str, address: IpNet) -> Result<(), SetupError> {
+        let mut message = AddressMessage::default();
+        message.header.family = family(address.addr());
+        message.header.prefix_len = address.prefix_len();
+        message.header.index = self.index(name)?;
+        message.attributes = vec![AddressAttribute::Local(address.addr()), AddressAttribute::Address(address.addr())];
+        match address {
+            IpNet::V4(v4) => message.attributes.push(AddressAttribute::Broadcast(v4.broadcast())),
+            IpNet::V6(_) => message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad)),
+        }
+        self.request(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL, || {
+            format!("adding {address} to {name}")
+        })
+    }
+
+    /// Adds a route through a next hop that is on a connected network.
+    ///
+    /// # Errors
+    /// `EEXIST`; `ENETUNREACH` or `EHOSTUNREACH` when `via` is not connected.
+    pub fn add_route(&mut self, to: IpNet, via: IpAddr) -> Result<(), SetupError> {
+        let route = RouteNetlinkMessage::NewRoute(route(to, via));
+        self.request(route, NLM_F_CREATE | NLM_F_EXCL, || format!("adding the route {to} via {via}"))
+    }
+
+    /// Deletes a route that [`add_route`](Self::add_route) added.
+    ///
+    /// # Errors
+    /// `ESRCH`: there is no such route.
+    pub fn delete_route(&mut self, to: IpNet, via: IpAddr) -> Result<(), SetupError> {
+        let route = RouteNetlinkMessage::DelRoute(route(to, via));
+        self.request(route, 0, || format!("deleting the route {to} via {via}"))
+    }
+}
+
+fn route(to: IpNet, via: IpAddr) -> RouteMessage {
+    let mut message = RouteMessage::default();
+    message.header.address_family = family(via);
+    message.header.destination_prefix_length = to.prefix_len();
+    message.header.table = RouteHeader::RT_TABLE_MAIN;
+    message.header.protocol = RouteProtocol::Static;
+    message.header.scope = RouteScope::Universe;
+    message.header.kind = RouteType::Unicast;
+    message.attributes = vec![RouteAttribute::Gateway(RouteAddress::from(via))];
+    if to.prefix_len() > 0 {
+        // The kernel wants a default route without a destination.
+        message.attributes.push(RouteAttribute::Destination(RouteAddress::from(to.network())));
+    }
+    message
+}
+
+fn family(address: IpAddr) -> AddressFamily {
+    match address {
+        IpAddr::V4(_) => AddressFamily::Inet,
+        IpAddr::V6(_) => AddressFamily::Inet6,
+    }
+}
