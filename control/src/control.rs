@@ -116,6 +116,11 @@ impl Control {
         self.domains.name(domain)
     }
 
+    /// What people call the routing domain of what arrives on a port.
+    pub fn domain_of(&self, port: PortIdx) -> &str {
+        self.domains.name(self.domains.of_port(port))
+    }
+
     /// Every route.
     pub fn routes(&self) -> &[Route] {
         &self.routes

@@ -79,6 +79,18 @@ impl Origin {
     }
 }
 
+impl Origin {
+    /// The name of the node, cluster or pool it belongs to.
+    pub fn owner(&self, config: &Config) -> Option<String> {
+        match self {
+            Origin::Cluster(cluster) => Some(config.clusters[cluster.0].name.clone()),
+            Origin::Node(cluster, node) => Some(format!("{}/{node}", config.clusters[cluster.0].name)),
+            Origin::Pool(pool) => Some(pool.clone()),
+            Origin::Island | Origin::Static | Origin::Connected | Origin::Own => None,
+        }
+    }
+}
+
 /// Every route that follows from a configuration, weakest origin first.
 pub fn routes(config: &Config, domains: &Domains) -> Vec<Route> {
     let mut routes = Vec::new();

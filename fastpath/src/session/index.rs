@@ -13,7 +13,11 @@ use alloc::vec::Vec;
 /// Slots in a bucket.
 const SLOTS: usize = 12;
 /// Buckets a look-up or an insertion visits at most.
-const PROBES: usize = 16;
+///
+/// At three quarters' load a run of 16 overflowing buckets is common among two
+/// million entries (measured, with this hash and with random numbers alike); a run
+/// of 64 is to be expected in one full table of ten million.
+const PROBES: usize = 64;
 
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
@@ -59,7 +63,8 @@ impl Index {
         (matches != 0).then(|| bucket.records[matches.trailing_zeros() as usize])
     }
 
-    /// The record of `hash` for which `is` holds. Visits at most 16 buckets.
+    /// The record of `hash` for which `is` holds. Visits one bucket, or those that
+    /// entries went past; at most 64.
     #[inline(always)]
     pub fn find(&self, hash: u64, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
         let tag = tag(hash);
@@ -196,6 +201,22 @@ mod tests {
             index.remove(hash, record);
         }
         assert!(index.buckets.iter().all(|bucket| bucket.tags == [0; SLOTS] && bucket.passed == 0));
+    }
+
+    #[test]
+    fn an_index_takes_as_many_entries_as_it_was_made_for() {
+        const ENTRIES: u32 = 2_000_000;
+        for seed in 1..=4u64 {
+            let mut index = Index::with_capacity(ENTRIES as usize);
+            let mut hash = seed;
+            for record in 0..ENTRIES {
+                // SplitMix64: as even as a hash can be.
+                hash = hash.wrapping_add(0x9e37_79b9_7f4a_7c15);
+                let mixed = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+                let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+                assert!(index.insert(mixed ^ (mixed >> 31), record), "entry {record} found no room");
+            }
+        }
     }
 
     #[test]

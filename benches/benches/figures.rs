@@ -1,0 +1,192 @@
+//! The figures by which machines and commits are compared: one line a row,
+//! `name<TAB>value<TAB>unit`. `docs/performance.md` says what each means.
+
+use std::hint::black_box;
+
+use causeway_benches::arena::Arena;
+use causeway_benches::bgp;
+use causeway_benches::flows::flows;
+use causeway_benches::routes::{Family, addresses, fib, pod_cidrs};
+use causeway_benches::scale::Scale;
+use causeway_benches::stopwatch::Stopwatch;
+use causeway_benches::world::{With, World};
+use causeway_fastpath::burst::Burst;
+use causeway_fastpath::fib::{NextHop, Prefix};
+use causeway_fastpath::forwarder::{Capacity, Forwarder};
+use causeway_fastpath::snapshot::Snapshot;
+use causeway_fastpath::time::Instant;
+use causeway_fastpath::wire::protocol;
+use causeway_testkit::seed::Rng;
+
+/// Neighbours that an Internet table leads to.
+const PEERS: usize = 64;
+/// Destinations of forwarded packets.
+const DESTINATIONS: usize = 65_536;
+/// Addresses looked up in a table by itself.
+const ADDRESSES: usize = 1 << 20;
+
+fn main() {
+    let rows = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    Figures { scale: Scale::asked_for(), rows, started: std::time::Instant::now() }.run();
+}
+
+struct Figures {
+    scale: Scale,
+    /// Parts of the names of the rows wanted; empty for all.
+    rows: Vec<String>,
+    started: std::time::Instant,
+}
+
+impl Figures {
+    fn run(&self) {
+        let (of, rng) = (|full| self.scale.of(full), || Rng::new(1));
+        let internet = || bgp::ipv4(of(1_000_000), &mut rng());
+        self.row("fwd_v4_8", |name| self.forwarding(name, &eight_routes(), 8));
+        self.row("fwd_v4_10k", |name| self.forwarding::<u32>(name, &pod_cidrs(of(10_000)), of(10_000)));
+        self.row("fwd_v4_1m", |name| self.forwarding(name, &internet(), PEERS));
+        self.row("fwd_v6_10k", |name| self.forwarding::<u128>(name, &pod_cidrs(of(10_000)), of(10_000)));
+        self.row("nat_hit_1", |name| self.established(name, 1));
+        self.row("nat_hit_10k", |name| self.established(name, 10_000));
+        self.row("nat_hit_100k", |name| self.established(name, 100_000));
+        self.row("nat_hit_1m", |name| self.established(name, 1_000_000));
+        self.row("nat_new", |name| self.begun(name, 1_000_000));
+        self.row("lpm_v4_5k", |name| self.lookups::<u32>(name, &pod_cidrs(of(5_000))));
+        self.row("lpm_v4_1m", |name| self.lookups(name, &internet()));
+        self.row("lpm_v6_200k", |name| self.lookups(name, &bgp::ipv6(of(200_000), &mut rng())));
+        self.row("session_bytes_v4", |name| self.print(name, session_bytes().0, "bytes"));
+        self.row("session_bytes_v6", |name| self.print(name, session_bytes().1, "bytes"));
+    }
+
+    /// A row, if it is wanted.
+    fn row(&self, name: &str, measure: impl FnOnce(&str)) {
+        if self.rows.is_empty() || self.rows.iter().any(|part| name.contains(part)) {
+            measure(name);
+        }
+    }
+
+    fn forwarding<A: Family>(&self, name: &str, prefixes: &[Prefix<A>], neighbors: usize)
+    where
+        Snapshot: With<A>,
+    {
+        let destinations = self.scale.of(DESTINATIONS);
+        let world = World::forwarding(prefixes, neighbors, destinations, self.quick(), &mut Rng::new(1));
+        let arena = Arena::new(world.packets().frame_len());
+        self.processing(name, world, arena);
+    }
+
+    fn established(&self, name: &str, sessions: usize) {
+        let flows = flows(self.scale.of(sessions), protocol::UDP, &mut Rng::new(1));
+        let mut arena = Arena::new(60);
+        let world = World::established(&flows, &mut arena, self.quick(), &mut Rng::new(1));
+        self.processing(name, world, arena);
+    }
+
+    /// The whole forwarder, less the copy that feeds it.
+    fn processing(&self, name: &str, mut world: World, mut arena: Arena) {
+        let (mut whole, mut feed) = (Stopwatch::new(), Stopwatch::new());
+        for _ in 0..self.rounds() {
+            self.round(&mut whole, world.packets().len(), || world.turn(&mut arena));
+            self.round(&mut feed, world.packets().len(), || world.feed(&mut arena));
+        }
+        world.check();
+        self.rate(name, &whole, &feed);
+    }
+
+    /// Every packet begins a session, from an empty table to a full one. Ending
+    /// them again is not measured.
+    fn begun(&self, name: &str, sessions: usize) {
+        let flows = flows(self.scale.of(sessions), protocol::UDP, &mut Rng::new(1));
+        let mut arena = Arena::new(60);
+        let mut world = World::island(&flows);
+        let (mut whole, mut feed) = (Stopwatch::new(), Stopwatch::new());
+        for round in 0..self.rounds().min(6) {
+            self.fill(&mut whole, flows.len(), || world.turn(&mut arena));
+            self.fill(&mut feed, flows.len(), || world.feed(&mut arena));
+            assert_eq!(world.forwarder().counters().sessions_created, (round + 1) * flows.len() as u64);
+            world.end_all();
+        }
+        world.check();
+        self.rate(name, &whole, &feed);
+    }
+
+    /// All the packets, and at least a million of them, in windows of 125 bursts.
+    fn round(&self, stopwatch: &mut Stopwatch, packets: usize, turn: impl FnMut() -> usize) {
+        self.fill(stopwatch, if self.quick() { packets } else { packets.max(1_000_000) }, turn);
+    }
+
+    fn fill(&self, stopwatch: &mut Stopwatch, packets: usize, mut turn: impl FnMut() -> usize) {
+        let mut done = 0;
+        while done < packets {
+            let bursts = (packets - done).div_ceil(Burst::MAX).min(125);
+            done += stopwatch.window_of(|| (0..bursts).map(|_| turn()).sum());
+        }
+        stopwatch.end_round();
+    }
+
+    /// Addresses in random routes, in bursts.
+    fn lookups<A: Family>(&self, name: &str, prefixes: &[Prefix<A>]) {
+        let fib = fib(prefixes, PEERS);
+        self.say(&format!("{name}: {} routes in {} bytes", fib.len(), fib.bytes()));
+        let addresses = addresses(prefixes, self.scale.of(ADDRESSES), &mut Rng::new(2));
+        let mut answers = [NextHop::NO_ROUTE; Burst::MAX];
+        let mut stopwatch = Stopwatch::new();
+        for _ in 0..self.rounds() {
+            for window in addresses.chunks(125 * Burst::MAX) {
+                stopwatch.window(window.len(), || {
+                    for burst in window.chunks(Burst::MAX) {
+                        fib.lookup_burst(black_box(burst), &mut answers[..burst.len()]);
+                        black_box(&answers);
+                    }
+                });
+            }
+            stopwatch.end_round();
+        }
+        self.noise(name, &stopwatch);
+        self.print(name, stopwatch.best(), "ns");
+    }
+
+    fn rate(&self, name: &str, whole: &Stopwatch, feed: &Stopwatch) {
+        self.noise(name, whole);
+        let ns = whole.best() - feed.best();
+        self.say(&format!("{name}: {ns:.2} ns a packet; the copy, not counted, {:.2} ns", feed.best()));
+        let unit = if name == "nat_new" { "M/s" } else { "Mpps" };
+        self.print(name, 1000.0 / ns, unit);
+    }
+
+    fn noise(&self, name: &str, stopwatch: &Stopwatch) {
+        let (best, typical) = (stopwatch.best(), stopwatch.typical());
+        self.say(&format!("{name}: best round {best:.2} ns, median round {typical:.2} ns"));
+    }
+
+    fn quick(&self) -> bool {
+        self.scale == Scale::Quick
+    }
+
+    fn rounds(&self) -> u64 {
+        if self.quick() { 2 } else { 15 }
+    }
+
+    #[expect(clippy::print_stdout, reason = "the figures are what this program is for")]
+    fn print(&self, name: &str, value: f64, unit: &str) {
+        println!("{name}\t{value:.2}\t{unit}");
+    }
+
+    #[expect(clippy::print_stderr, reason = "progress, out of the way of the figures")]
+    fn say(&self, what: &str) {
+        eprintln!("[{:6.1} s] {what}", self.started.elapsed().as_secs_f64());
+    }
+}
+
+/// Eight /16 networks, a neighbour each.
+fn eight_routes() -> Vec<Prefix<u32>> {
+    (0..8).map(|number| Prefix::containing(0x0a00_0000 | number << 16, 16)).collect()
+}
+
+/// What a live session takes in a full table of a million, in bytes: index, record,
+/// timer and binding; IPv4 and IPv6.
+fn session_bytes() -> (f64, f64) {
+    let sessions = 1_000_000;
+    let capacity = Capacity { sessions_v4: sessions, sessions_v6: sessions };
+    let (v4, v6) = Forwarder::new(capacity, [7; 32], Instant::ZERO).bytes();
+    (v4 as f64 / sessions as f64, v6 as f64 / sessions as f64)
+}

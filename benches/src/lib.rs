@@ -1,0 +1,15 @@
+//! What the benches measure with: routes, worlds, packets, and a clock.
+//!
+//! Everything follows from a seed, so that two runs measure the same work. A
+//! [`world::World`] is a forwarder with its tables and the packets for it; an
+//! [`arena::Arena`] copies those packets into fresh frames, as a NIC would; the
+//! [`stopwatch`] says what a packet costs.
+
+pub mod arena;
+pub mod bgp;
+pub mod flows;
+pub mod packets;
+pub mod routes;
+pub mod scale;
+pub mod stopwatch;
+pub mod world;

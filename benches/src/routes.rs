@@ -1,0 +1,99 @@
+//! Route sets of a cluster, and addresses that fall into routes.
+
+use causeway_fastpath::address::Address;
+use causeway_fastpath::fib::{Fib, FibBuilder, Hop, NextHop, Prefix};
+use causeway_fastpath::ids::AdjacencyId;
+use causeway_testkit::seed::Rng;
+
+/// An address family that the benches can draw from and build packets for.
+pub trait Family: Address {
+    /// The pod CIDR of node `node`, all of one cluster.
+    ///
+    /// # Panics
+    /// The cluster CIDR has no room for so many.
+    fn pod_cidr(node: usize) -> Prefix<Self>;
+
+    /// Any address.
+    fn any(rng: &mut Rng) -> Self;
+
+    /// The bits of `host` behind the first `len` ones, and those of `network` before.
+    fn join(network: Self, host: Self, len: u8) -> Self;
+
+    /// An address of `prefix`, each as likely as the other.
+    fn inside(prefix: Prefix<Self>, rng: &mut Rng) -> Self {
+        Self::join(prefix.address(), Self::any(rng), prefix.len())
+    }
+}
+
+impl Family for u32 {
+    /// A /24 of 10.0.0.0/8.
+    fn pod_cidr(node: usize) -> Prefix<u32> {
+        assert!(node < 1 << 16, "10.0.0.0/8 has 65 536 networks of 24 bits");
+        Prefix::containing(0x0a00_0000 | (node as u32) << 8, 24)
+    }
+
+    fn any(rng: &mut Rng) -> u32 {
+        rng.u32()
+    }
+
+    fn join(network: u32, host: u32, len: u8) -> u32 {
+        network | (host & !u32::MAX.masked(len))
+    }
+}
+
+impl Family for u128 {
+    /// A /64 of fd00:10::/48.
+    fn pod_cidr(node: usize) -> Prefix<u128> {
+        assert!(node < 1 << 16, "fd00:10::/48 has 65 536 networks of 64 bits");
+        Prefix::containing(0xfd00_0010 << 96 | (node as u128) << 64, 64)
+    }
+
+    fn any(rng: &mut Rng) -> u128 {
+        u128::from(rng.u64()) << 64 | u128::from(rng.u64())
+    }
+
+    fn join(network: u128, host: u128, len: u8) -> u128 {
+        network | (host & !u128::MAX.masked(len))
+    }
+}
+
+/// The pod CIDRs of `nodes` nodes.
+pub fn pod_cidrs<A: Family>(nodes: usize) -> Vec<Prefix<A>> {
+    (0..nodes).map(A::pod_cidr).collect()
+}
+
+/// A table in which route `i` leads to neighbour `i % neighbors`.
+pub fn fib<A: Family>(prefixes: &[Prefix<A>], neighbors: usize) -> Fib<A> {
+    let mut builder = FibBuilder::new();
+    for (number, prefix) in prefixes.iter().enumerate() {
+        builder.insert(*prefix, toward(number % neighbors));
+    }
+    builder.build()
+}
+
+/// The next hop to a neighbour.
+pub fn toward(neighbor: usize) -> NextHop {
+    NextHop::new(Hop::Adjacency(AdjacencyId(neighbor as u32)))
+}
+
+/// `count` addresses, each in a route drawn anew: every route is hit equally
+/// often, which is harder than addresses drawn from the whole address space,
+/// most of which few short routes cover.
+pub fn addresses<A: Family>(prefixes: &[Prefix<A>], count: usize, rng: &mut Rng) -> Vec<A> {
+    (0..count).map(|_| A::inside(*rng.choose(prefixes), rng)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_address_drawn_from_a_route_has_that_route() {
+        let mut rng = Rng::new(1);
+        let prefixes = pod_cidrs::<u128>(100);
+        let fib = fib(&prefixes, 100);
+        for (node, prefix) in prefixes.iter().enumerate() {
+            assert_eq!(fib.lookup(u128::inside(*prefix, &mut rng)), toward(node));
+        }
+    }
+}

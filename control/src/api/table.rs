@@ -1,0 +1,199 @@
+//! Answers as tables for people.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use super::{Answer, CounterView, NeighborView, PortView, RouteView, SessionView};
+
+/// An answer as text: aligned columns under a headline, ending in a newline.
+///
+/// Counters that are 0 are left out unless `all`.
+pub fn render(answer: &Answer, all: bool) -> String {
+    match answer {
+        Answer::Ports(ports) => columns(PORTS, ports.iter().map(port)),
+        Answer::Routes(routes) => columns(ROUTES, routes.iter().map(route)),
+        Answer::Neighbors(neighbors) => columns(NEIGHBORS, neighbors.iter().map(neighbor)),
+        Answer::Sessions { alive, sessions } => {
+            let mut text = columns(SESSIONS, sessions.iter().map(session));
+            let shown = sessions.len();
+            // Writing to a String does not fail.
+            let _ = writeln!(text, "{shown} shown, {alive} alive");
+            text
+        }
+        Answer::Counters(counters) => {
+            let shown = counters.iter().filter(|counter| all || counter.value != 0);
+            columns(COUNTERS, shown.map(counter))
+        }
+        Answer::Error(what) => format!("{what}\n"),
+    }
+}
+
+/// A column's name, and whether its values are numbers, which stand to the right.
+type Column = (&'static str, bool);
+
+const PORTS: &[Column] = &[
+    ("PORT", false),
+    ("DEVICE", false),
+    ("DRIVER", false),
+    ("STATE", false),
+    ("DOMAIN", false),
+    ("MAC", false),
+    ("MTU", true),
+    ("RX-PACKETS", true),
+    ("RX-BYTES", true),
+    ("RX-LOST", true),
+    ("TX-PACKETS", true),
+    ("TX-BYTES", true),
+    ("TX-LOST", true),
+    ("ADDRESSES", false),
+    ("MODE", false),
+];
+
+fn port(port: &PortView) -> Vec<String> {
+    vec![
+        port.name.clone(),
+        port.device.clone(),
+        port.driver.clone(),
+        if port.up { "up" } else { "down" }.to_owned(),
+        port.domain.clone(),
+        port.mac.clone(),
+        port.mtu.to_string(),
+        port.rx_packets.to_string(),
+        port.rx_bytes.to_string(),
+        (port.rx_missed + port.rx_errors).to_string(),
+        port.tx_packets.to_string(),
+        port.tx_bytes.to_string(),
+        port.tx_errors.to_string(),
+        port.addresses.join(","),
+        port.mode.clone(),
+    ]
+}
+
+const ROUTES: &[Column] = &[
+    ("DOMAIN", false),
+    ("TO", false),
+    ("KIND", false),
+    ("VIA", false),
+    ("PORT", false),
+    ("ORIGIN", false),
+    ("OWNER", false),
+];
+
+fn route(route: &RouteView) -> Vec<String> {
+    vec![
+        route.domain.clone(),
+        route.to.clone(),
+        route.kind.clone(),
+        or_dash(route.via),
+        or_dash(route.port.as_ref()),
+        route.origin.clone(),
+        or_dash(route.owner.as_ref()),
+    ]
+}
+
+const NEIGHBORS: &[Column] =
+    &[("PORT", false), ("ADDRESS", false), ("MAC", false), ("STATE", false), ("SINCE", true), ("ROUTER", false)];
+
+fn neighbor(neighbor: &NeighborView) -> Vec<String> {
+    vec![
+        neighbor.port.clone(),
+        neighbor.address.to_string(),
+        or_dash(neighbor.mac.as_ref()),
+        neighbor.state.clone(),
+        format!("{}s", neighbor.since_s),
+        if neighbor.router { "yes" } else { "-" }.to_owned(),
+    ]
+}
+
+const SESSIONS: &[Column] = &[
+    ("DOMAIN", false),
+    ("PROTO", false),
+    ("INSIDE", false),
+    ("OUTSIDE", false),
+    ("PEER", false),
+    ("STATE", false),
+    ("OUT", true),
+    ("IN", true),
+    ("AGE", true),
+    ("IDLE", true),
+    ("EXPIRES", true),
+];
+
+fn session(session: &SessionView) -> Vec<String> {
+    vec![
+        session.domain.clone(),
+        session.protocol.clone(),
+        endpoint(session.inside, session.inside_port),
+        endpoint(session.outside, session.outside_port),
+        endpoint(session.peer, session.peer_port),
+        if session.state.is_empty() { "-".to_owned() } else { session.state.clone() },
+        session.packets_out.to_string(),
+        session.packets_in.to_string(),
+        seconds(session.age_ms),
+        seconds(session.idle_ms),
+        seconds(session.expires_ms),
+    ]
+}
+
+const COUNTERS: &[Column] = &[("GROUP", false), ("COUNTER", false), ("VALUE", true)];
+
+fn counter(counter: &CounterView) -> Vec<String> {
+    vec![counter.group.clone(), counter.name.clone(), counter.value.to_string()]
+}
+
+fn or_dash(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+fn endpoint(address: IpAddr, port: u16) -> String {
+    match address {
+        IpAddr::V4(address) => format!("{address}:{port}"),
+        IpAddr::V6(address) => format!("[{address}]:{port}"),
+    }
+}
+
+fn seconds(ms: u32) -> String {
+    format!("{}.{}s", ms / 1000, ms % 1000 / 100)
+}
+
+/// Aligns rows under their columns. The last column is not padded.
+fn columns(columns: &[Column], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let rows: Vec<_> = rows.collect();
+    let width = |at: usize| {
+        let widest = rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
+        widest.max(columns[at].0.len())
+    };
+    let widths: Vec<_> = (0..columns.len()).map(width).collect();
+    let headline = columns.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let mut text = String::new();
+    for row in std::iter::once(&headline).chain(&rows) {
+        let mut line = String::new();
+        for (at, value) in row.iter().enumerate() {
+            let width = widths[at];
+            // Writing to a String does not fail.
+            let _ = if columns[at].1 { write!(line, "{value:>width$}  ") } else { write!(line, "{value:<width$}  ") };
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_and_numbers_stand_to_the_right() {
+        let counter = |name: &str, value| CounterView { group: "drop".into(), name: name.into(), value };
+        let answer = Answer::Counters(vec![counter("no-route", 7), counter("blackhole", 12345), counter("pool", 0)]);
+        let expected = "GROUP  COUNTER    VALUE\ndrop   no-route       7\ndrop   blackhole  12345\n";
+        assert_eq!(render(&answer, false), expected);
+        assert!(render(&answer, true).contains("pool"));
+    }
+
+    #[test]
+    fn an_empty_answer_still_has_a_headline() {
+        assert!(render(&Answer::Neighbors(Vec::new()), false).starts_with("PORT"));
+    }
+}

@@ -1,0 +1,224 @@
+//! What the API shows of things: plain fields, stable names.
+
+use std::net::IpAddr;
+
+use causeway_fastpath::command::SessionRow;
+use causeway_fastpath::time::Instant;
+use causeway_fastpath::wire::protocol;
+use serde::{Deserialize, Serialize};
+
+use crate::control::Control;
+use crate::neighbors::State;
+use crate::rib::Via;
+
+/// A port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PortView {
+    /// Name in the configuration.
+    pub name: String,
+    /// Device, file or peer it stands on.
+    pub device: String,
+    /// The driver in use.
+    pub driver: String,
+    /// How the driver works with this device.
+    pub mode: String,
+    /// Routing domain of what arrives.
+    pub domain: String,
+    /// Ethernet address.
+    pub mac: String,
+    /// Largest IP packet, in bytes.
+    pub mtu: u16,
+    /// Own addresses.
+    pub addresses: Vec<String>,
+    /// Is the device up?
+    pub up: bool,
+    /// Frames received; a super-frame counts once.
+    pub rx_packets: u64,
+    /// Bytes received.
+    pub rx_bytes: u64,
+    /// Frames lost before they were seen.
+    pub rx_missed: u64,
+    /// Frames that arrived damaged.
+    pub rx_errors: u64,
+    /// Frames sent.
+    pub tx_packets: u64,
+    /// Bytes sent.
+    pub tx_bytes: u64,
+    /// Frames taken and not sent.
+    pub tx_errors: u64,
+}
+
+/// A route.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RouteView {
+    /// Routing domain.
+    pub domain: String,
+    /// Where to.
+    pub to: String,
+    /// What it does: "via", "connected", "local", "pool", "leave", "blackhole",
+    /// "unreachable" or "prohibit".
+    pub kind: String,
+    /// Through whom.
+    pub via: Option<IpAddr>,
+    /// Out of which port.
+    pub port: Option<String>,
+    /// Who says so: "own", "connected", "static", "cluster", "node", "pool" or "island".
+    pub origin: String,
+    /// Whose it is: the node, cluster or pool.
+    pub owner: Option<String>,
+}
+
+/// A neighbour.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct NeighborView {
+    /// The port it is on.
+    pub port: String,
+    /// Its address.
+    pub address: IpAddr,
+    /// Its MAC address, where it was ever known.
+    pub mac: Option<String>,
+    /// "static", "reachable", "probing", "incomplete" or "dead".
+    pub state: String,
+    /// Does a route lead to it?
+    pub router: bool,
+    /// Seconds since it has been in this state.
+    pub since_s: u64,
+}
+
+/// A session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SessionView {
+    /// Routing domain of the initiator.
+    pub domain: String,
+    /// "tcp", "udp", "icmp", "icmpv6" or a number.
+    pub protocol: String,
+    /// The initiator.
+    pub inside: IpAddr,
+    /// Its port or echo identifier.
+    pub inside_port: u16,
+    /// The initiator, as the outside sees it.
+    pub outside: IpAddr,
+    /// Its port or echo identifier there.
+    pub outside_port: u16,
+    /// The peer.
+    pub peer: IpAddr,
+    /// Its port; 0 for echoes.
+    pub peer_port: u16,
+    /// Where a TCP conversation stands.
+    pub state: String,
+    /// Packets from inside.
+    pub packets_out: u32,
+    /// Packets from outside.
+    pub packets_in: u32,
+    /// Milliseconds since it began.
+    pub age_ms: u32,
+    /// Milliseconds since the last packet.
+    pub idle_ms: u32,
+    /// Milliseconds until it ends, if it stays silent.
+    pub expires_ms: u32,
+}
+
+/// A counter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct CounterView {
+    /// "rx", "end", "punt", "drop", "nat" or "sessions".
+    pub group: String,
+    /// Its name.
+    pub name: String,
+    /// Packets, or sessions.
+    pub value: u64,
+}
+
+impl RouteView {
+    /// Every route of a gateway: by domain, then by destination, longest first
+    /// where one contains the other.
+    pub fn all(control: &Control) -> Vec<RouteView> {
+        let mut routes: Vec<_> = control.routes().iter().collect();
+        routes.sort_by(|a, b| (a.domain, a.to, &a.origin).cmp(&(b.domain, b.to, &b.origin)));
+        routes.into_iter().map(|route| RouteView::of(control, route)).collect()
+    }
+
+    fn of(control: &Control, route: &crate::rib::Route) -> RouteView {
+        let port_name = |port: crate::config::PortIdx| control.config().ports[port.0].name.clone();
+        let (kind, via, port) = match route.via {
+            Via::Local | Via::LocalTranslated => ("local", None, None),
+            Via::Pool => ("pool", None, None),
+            Via::Connected(port) => ("connected", None, Some(port_name(port))),
+            Via::Neighbor(port, address) => ("via", Some(address), Some(port_name(port))),
+            Via::Egress(_) => ("leave", None, None),
+            Via::Blackhole => ("blackhole", None, None),
+            Via::Unreachable => ("unreachable", None, None),
+            Via::Prohibit => ("prohibit", None, None),
+        };
+        RouteView {
+            domain: control.domain_name(route.domain).to_owned(),
+            to: route.to.to_string(),
+            kind: kind.to_owned(),
+            via,
+            port,
+            origin: route.origin.word().to_owned(),
+            owner: route.origin.owner(control.config()),
+        }
+    }
+}
+
+impl NeighborView {
+    /// Every neighbour of a gateway, by port and address.
+    pub fn all(control: &Control, now: Instant) -> Vec<NeighborView> {
+        let view = |row: crate::neighbors::Row| NeighborView {
+            port: control.config().ports[row.port.0].name.clone(),
+            address: row.address,
+            mac: row.mac.map(mac_text),
+            state: match row.state {
+                State::Static => "static",
+                State::Reachable => "reachable",
+                State::Probing => "probing",
+                State::Incomplete => "incomplete",
+                State::Dead => "dead",
+            }
+            .to_owned(),
+            router: row.router,
+            since_s: now.nanos_since(row.since) / 1_000_000_000,
+        };
+        control.neighbors().map(view).collect()
+    }
+}
+
+impl SessionView {
+    /// A session, as a worker listed it.
+    pub fn of(control: &Control, row: &SessionRow) -> SessionView {
+        SessionView {
+            domain: control.domain_name(row.vrf).to_owned(),
+            protocol: match row.protocol {
+                protocol::TCP => "tcp".to_owned(),
+                protocol::UDP => "udp".to_owned(),
+                protocol::ICMP => "icmp".to_owned(),
+                protocol::ICMPV6 => "icmpv6".to_owned(),
+                other => other.to_string(),
+            },
+            inside: row.inside.0,
+            inside_port: row.inside.1,
+            outside: row.outside.0,
+            outside_port: row.outside.1,
+            peer: row.peer.0,
+            peer_port: row.peer.1,
+            state: row.state.to_owned(),
+            packets_out: row.packets_out,
+            packets_in: row.packets_in,
+            age_ms: row.age_ms,
+            idle_ms: row.idle_ms,
+            expires_ms: row.expires_ms,
+        }
+    }
+}
+
+/// "02:00:00:00:00:01".
+pub fn mac_text(mac: [u8; 6]) -> String {
+    let [a, b, c, d, e, f] = mac;
+    format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
+}

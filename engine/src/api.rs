@@ -1,0 +1,200 @@
+//! The API's unix socket: a server thread that asks control, and a client.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use causeway_control::api::{Answer, Ask, LONGEST_REQUEST, Request};
+
+use crate::wake::Doorbell;
+
+/// Connections served at once; more are turned away.
+const CONNECTIONS: usize = 16;
+/// How long a client may take to ask, or control to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A question from a client, waiting for control.
+pub struct Asked {
+    /// What is asked.
+    pub ask: Ask,
+    reply: SyncSender<Answer>,
+}
+
+impl Asked {
+    /// Sends the answer. A client that has gone does not hear it.
+    pub fn answer(self, answer: Answer) {
+        let _ = self.reply.send(answer);
+    }
+}
+
+/// The listening socket; gone from the file system when this is dropped.
+pub struct Server {
+    path: PathBuf,
+    questions: Receiver<Asked>,
+    stopping: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Listens on a socket that only its owner may use; rings `bell` when there is
+    /// a question.
+    ///
+    /// # Errors
+    /// The path is taken by another gateway or by a file of another kind, or its
+    /// folder cannot be written to.
+    pub fn start(path: &Path, bell: Arc<Doorbell>) -> io::Result<Server> {
+        let listener = listen(path)?;
+        let (ask, questions) = mpsc::sync_channel(CONNECTIONS);
+        let stopping = Arc::new(AtomicBool::new(false));
+        let thread = {
+            let stopping = Arc::clone(&stopping);
+            std::thread::Builder::new().name("api".into()).spawn(move || serve(&listener, &ask, &bell, &stopping))?
+        };
+        Ok(Server { path: path.to_owned(), questions, stopping, thread: Some(thread) })
+    }
+
+    /// The next question.
+    pub fn next(&self) -> Option<Asked> {
+        self.questions.try_recv().ok()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stopping.store(true, Ordering::Release);
+        // A connection wakes the thread from `accept`.
+        let _ = UnixStream::connect(&self.path);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder)?;
+    }
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(io::Error::other("there is a file of another kind; name another path as gateway.api or --api"));
+        }
+        Ok(_) if UnixStream::connect(path).is_ok() => {
+            return Err(io::Error::other("another gateway listens there; name another path as gateway.api or --api"));
+        }
+        // Left behind by one that was killed.
+        Ok(_) => std::fs::remove_file(path)?,
+        Err(_) => {}
+    }
+    // Bound under a name of its own, so that nobody meets it before only its owner may use it.
+    let draft = path.with_extension(format!("{}.new", std::process::id()));
+    let listener = UnixListener::bind(&draft)?;
+    std::fs::set_permissions(&draft, std::fs::Permissions::from_mode(0o600))?;
+    std::fs::rename(&draft, path)?;
+    Ok(listener)
+}
+
+fn serve(listener: &UnixListener, ask: &SyncSender<Asked>, bell: &Arc<Doorbell>, stopping: &AtomicBool) {
+    let open = Arc::new(AtomicUsize::new(0));
+    for stream in listener.incoming() {
+        if stopping.load(Ordering::Acquire) {
+            return;
+        }
+        let Ok(stream) = stream else {
+            // Out of descriptors: others will be closed.
+            std::thread::sleep(Duration::from_millis(10));
+            continue;
+        };
+        if open.load(Ordering::Acquire) >= CONNECTIONS {
+            let _ = write_answer(&stream, &Answer::Error("too many connections; try again".into()));
+            continue;
+        }
+        open.fetch_add(1, Ordering::AcqRel);
+        let (ask, bell, leaving) = (ask.clone(), Arc::clone(bell), Arc::clone(&open));
+        let started = std::thread::Builder::new().name("api-client".into()).spawn(move || {
+            // Whatever goes wrong here concerns this client alone.
+            let _ = converse(&stream, &ask, &bell);
+            leaving.fetch_sub(1, Ordering::AcqRel);
+        });
+        if started.is_err() {
+            open.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
+
+/// Answers one line after the other, until the client closes.
+fn converse(stream: &UnixStream, ask: &SyncSender<Asked>, bell: &Doorbell) -> io::Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut reader = BufReader::new(stream);
+    loop {
+        let mut line = String::new();
+        let read = (&mut reader).take(LONGEST_REQUEST as u64).read_line(&mut line)?;
+        if read == 0 {
+            return Ok(());
+        }
+        if !line.ends_with('\n') {
+            let what = format!("a request is one line of at most {LONGEST_REQUEST} bytes");
+            return write_answer(stream, &Answer::Error(what));
+        }
+        let answer = match Request::parse(&line) {
+            Ok(question) => {
+                let (reply, answered) = mpsc::sync_channel(1);
+                if ask.send(Asked { ask: question, reply }).is_err() {
+                    return Ok(());
+                }
+                bell.ring();
+                let late = |_| Answer::Error("the gateway did not answer in time".into());
+                answered.recv_timeout(PATIENCE).unwrap_or_else(late)
+            }
+            Err(error) => error,
+        };
+        write_answer(stream, &answer)?;
+    }
+}
+
+fn write_answer(mut stream: &UnixStream, answer: &Answer) -> io::Result<()> {
+    let mut line = serde_json::to_string(answer)?;
+    line.push('\n');
+    stream.write_all(line.as_bytes())
+}
+
+/// Why a gateway could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// Nothing listens.
+    #[error("no gateway answers at {path} ({source}); is one running? Name its socket with --api")]
+    Connect {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It went away in the middle, or is stuck.
+    #[error("the gateway did not answer: {0}")]
+    Talk(#[from] io::Error),
+    /// It answered something else.
+    #[error("the gateway speaks another language: {0}; are both of the same version?")]
+    Answer(#[from] serde_json::Error),
+}
+
+/// Asks a running gateway.
+///
+/// # Errors
+/// It is not there, or does not answer sensibly.
+pub fn ask(path: &Path, ask: Ask) -> Result<Answer, AskError> {
+    let stream = UnixStream::connect(path).map_err(|source| AskError::Connect { path: path.to_owned(), source })?;
+    stream.set_read_timeout(Some(2 * PATIENCE))?;
+    let mut line = serde_json::to_string(&Request::new(ask))?;
+    line.push('\n');
+    (&stream).write_all(line.as_bytes())?;
+    let mut answer = String::new();
+    BufReader::new(&stream).read_line(&mut answer)?;
+    Ok(serde_json::from_str(&answer)?)
+}

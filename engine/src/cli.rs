@@ -1,0 +1,178 @@
+//! The command line: every flag is defined here, once.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A userspace packet router and NAT gateway for bare-metal Kubernetes clusters.
+///
+/// Start with `causeway lab`: it builds a small world in network namespaces of its
+/// own, runs the gateway in it and sends real traffic through.
+#[derive(Debug, Parser)]
+#[command(name = "causeway", version, about, arg_required_else_help = true, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the gateway until SIGTERM or Ctrl-C.
+    ///
+    /// Prints a line `ready` once its ports are open and its tables in force. Logs
+    /// go to standard error; RUST_LOG=debug shows more.
+    Run(Run),
+    /// Check a configuration without touching anything.
+    ///
+    /// Prints every error with file, line and column, and what would do. Exits with
+    /// 1 if there is one.
+    Check(Check),
+    /// Run captures through the gateway, in the captures' own time.
+    ///
+    /// Needs no privilege. Two runs give identical files.
+    Replay(Replay),
+    /// Build a small world in network namespaces, and send real traffic through.
+    ///
+    /// Works as root with AF_PACKET and AF_XDP, and without root in a user namespace
+    /// of its own with AF_PACKET. Everything is gone when it ends.
+    Lab(Lab),
+    /// Show what a running gateway knows.
+    Show(Show),
+    /// Print completions for a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page.
+    Man,
+}
+
+/// `causeway run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The configuration file.
+    pub config: PathBuf,
+    /// Use this driver for every network device, whatever the configuration says.
+    #[arg(long, value_enum)]
+    pub driver: Option<NicDriver>,
+    /// Where the API listens, instead of gateway.api.
+    #[arg(long, value_name = "SOCKET")]
+    pub api: Option<PathBuf>,
+}
+
+/// `causeway check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// The configuration file.
+    pub config: PathBuf,
+    /// Print the findings as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `causeway replay`.
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// The configuration file.
+    pub config: PathBuf,
+    /// What a port receives: its name and a capture file, pcap or pcapng.
+    #[arg(long = "port", value_name = "NAME=FILE", value_parser = named_file)]
+    pub captures: Vec<(String, PathBuf)>,
+    /// The folder for the results: what each port sent as NAME.pcap, counters.json
+    /// and sessions.json. Made if missing.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Print the counters as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `causeway lab`.
+#[derive(Debug, Args)]
+pub struct Lab {
+    /// The driver of the gateway's ports; auto tries each one that may be used here.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub driver: NicDriver,
+    /// Keep everything running, and say which commands to type, until Ctrl-C.
+    #[arg(long)]
+    pub keep: bool,
+    /// The size of the download, in megabytes.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub megabytes: u32,
+    /// Print the results as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `causeway show`.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// What to show.
+    #[arg(value_enum)]
+    pub what: What,
+    /// Print JSON, one document on one line.
+    #[arg(long)]
+    pub json: bool,
+    /// Where the gateway's API listens.
+    #[arg(long, value_name = "SOCKET", env = "CAUSEWAY_API", default_value = "/run/causeway/api.sock")]
+    pub api: PathBuf,
+    /// The most sessions to show.
+    #[arg(long, default_value_t = 1000)]
+    pub limit: usize,
+    /// Show counters that are 0, too.
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// What `causeway show` shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum What {
+    /// Ports, their drivers, and what they sent and received.
+    Ports,
+    /// Routes of every routing domain.
+    Routes,
+    /// Neighbours and their MAC addresses.
+    Neighbors,
+    /// Live sessions with their inside and outside names.
+    Sessions,
+    /// What happened to packets; each way to be dropped has a counter.
+    Counters,
+}
+
+/// A driver for network devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum NicDriver {
+    /// The best one for each device.
+    Auto,
+    /// AF_PACKET: works everywhere, passes super-frames on.
+    AfPacket,
+    /// AF_XDP: fastest on NICs.
+    AfXdp,
+}
+
+fn named_file(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((name, file)) if !name.is_empty() && !file.is_empty() => Ok((name.to_owned(), PathBuf::from(file))),
+        _ => Err("write the port's name, an equals sign and a file, as nodes=in.pcap".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_capture_is_named_by_port_and_file() {
+        assert_eq!(named_file("nodes=a=b.pcap"), Ok(("nodes".into(), "a=b.pcap".into())));
+        assert!(named_file("nodes").is_err() && named_file("=x").is_err() && named_file("x=").is_err());
+    }
+}

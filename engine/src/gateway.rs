@@ -1,0 +1,270 @@
+//! `causeway run`: control's thread, with a worker, an API and signals around it.
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use causeway_control::api::{Answer, Ask, CounterView, MOST_SESSIONS, NeighborView, PortView, RouteView, SessionView, mac_text};
+use causeway_control::compile::PortFacts;
+use causeway_control::config::{Config, PortIdx};
+use causeway_control::control::Control;
+use causeway_fastpath::command::Command;
+use causeway_fastpath::time::Instant;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use tracing::{error, info};
+
+use crate::api::{Asked, Server};
+use crate::channel::Channel;
+use crate::clock;
+use crate::thread::{StartError, WorkerThread};
+use crate::wake::{Doorbell, readable, sleep};
+
+/// How long control sleeps at most.
+const SLEEP: Duration = Duration::from_secs(1);
+
+/// Why the gateway could not start, or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// The worker could not be started.
+    #[error("{0}")]
+    Start(#[from] StartError),
+    /// The API socket could not be made.
+    #[error("the API socket {path}: {source}")]
+    Api {
+        /// Where it was to be.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The system refused something that is always there.
+    #[error("{what}: {source}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A worker panicked.
+    #[error("a worker has failed: a bug in Causeway, please report it with what stands above")]
+    WorkerFailed,
+}
+
+/// Runs a gateway until SIGTERM or SIGINT. Writes a line `ready` to `out` when its
+/// ports are open and its tables in force.
+///
+/// # Errors
+/// It could not start, or a worker failed. Nothing is left behind either way.
+pub fn run(config: Config, out: &mut dyn Write) -> Result<(), GatewayError> {
+    let system = |what| move |source| GatewayError::System { what, source };
+    let bell = Arc::new(Doorbell::new().map_err(system("a doorbell"))?);
+    let signals = Signals::new().map_err(system("signal handlers"))?;
+    let api_path = config.gateway.api.clone();
+    let server = Server::start(&api_path, Arc::clone(&bell))
+        .map_err(|source| GatewayError::Api { path: api_path, source })?;
+    let channel = Arc::new(Channel::new(Arc::clone(&bell)).map_err(system("a doorbell"))?);
+    let seed = seed(&config).map_err(system("random numbers"))?;
+    let core = config.gateway.cores[0];
+    let worker = WorkerThread::start(&config, core, seed, channel)?;
+    for port in &worker.ports {
+        info!(
+            port = port.name,
+            device = port.device,
+            driver = port.driver,
+            mac = mac_text(port.mac),
+            mtu = port.mtu,
+            "{}",
+            port.mode
+        );
+    }
+    let facts = worker.ports.iter().map(|port| PortFacts { mac: port.mac, mtu: port.mtu }).collect();
+    let control = Control::new(config, facts, clock::now());
+    let mut gateway = Gateway { control, worker, backlog: VecDeque::new(), waiting: VecDeque::new(), requests: 0 };
+    let result = gateway.serve(&bell, &signals, &server, out);
+    drop(server);
+    let orderly = gateway.worker.stop();
+    result?;
+    if orderly { Ok(()) } else { Err(GatewayError::WorkerFailed) }
+}
+
+struct Gateway {
+    control: Control,
+    worker: WorkerThread,
+    /// Commands that the ring had no room for, in order.
+    backlog: VecDeque<Command>,
+    /// Askers whose answer is being put together; the first one's is under way.
+    waiting: VecDeque<(Asked, usize)>,
+    requests: u64,
+}
+
+impl Gateway {
+    fn serve(
+        &mut self,
+        bell: &Doorbell,
+        signals: &Signals,
+        server: &Server,
+        out: &mut dyn Write,
+    ) -> Result<(), GatewayError> {
+        let mut ready = false;
+        let mut fds = [readable(bell.fd()), readable(signals.fd())];
+        loop {
+            let now = clock::now();
+            while let Some(event) = self.worker.channel.next_event() {
+                self.control.handle_event(event, now);
+            }
+            if self.control.poll_timeout().is_some_and(|due| due <= now) {
+                self.control.handle_timeout(now);
+            }
+            while let Some(asked) = server.next() {
+                self.answer(asked, now);
+            }
+            self.finish_listing();
+            self.send_commands();
+            if self.worker.died() {
+                error!("a worker has ended by itself");
+                return Err(GatewayError::WorkerFailed);
+            }
+            if !ready && self.control.is_settled() && self.backlog.is_empty() {
+                ready = true;
+                info!(api = %self.control.config().gateway.api.display(), "ready");
+                // Whoever started us may not be listening.
+                let _ = writeln!(out, "ready").and_then(|()| out.flush());
+            }
+            if signals.caught() {
+                info!("asked to stop");
+                return Ok(());
+            }
+            let due = self.control.poll_timeout().map(|due| Duration::from_nanos(due.nanos_since(clock::now())));
+            let patience = if self.backlog.is_empty() { due.unwrap_or(SLEEP).min(SLEEP) } else { Duration::from_millis(1) };
+            sleep(&mut fds, patience);
+            bell.silence();
+        }
+    }
+
+    fn send_commands(&mut self) {
+        let mut sent = false;
+        while let Some(command) = self.backlog.pop_front().or_else(|| self.control.poll_command()) {
+            if let Err(command) = self.worker.channel.send_command(command) {
+                self.backlog.push_front(command);
+                break;
+            }
+            sent = true;
+        }
+        if sent {
+            self.worker.channel.worker_bell.ring();
+        }
+    }
+
+    fn answer(&mut self, asked: Asked, now: Instant) {
+        let answer = match asked.ask {
+            Ask::Ports => Answer::Ports(self.ports()),
+            Ask::Routes => Answer::Routes(RouteView::all(&self.control)),
+            Ask::Neighbors => Answer::Neighbors(NeighborView::all(&self.control, now)),
+            Ask::Counters => Answer::Counters(counters(&self.worker.stats.counters())),
+            Ask::Sessions { limit } => {
+                self.waiting.push_back((asked, limit.min(MOST_SESSIONS)));
+                return;
+            }
+        };
+        asked.answer(answer);
+    }
+
+    /// Hands a finished listing of sessions to who asked, and starts the next.
+    fn finish_listing(&mut self) {
+        if let Some((_, rows)) = self.control.take_sessions()
+            && let Some((asked, _)) = self.waiting.pop_front()
+        {
+            let sessions = rows.iter().map(|row| SessionView::of(&self.control, row)).collect();
+            asked.answer(Answer::Sessions { alive: self.worker.stats.sessions(), sessions });
+        }
+        if let Some((_, limit)) = self.waiting.front()
+            && self.control.list_sessions(self.requests, *limit)
+        {
+            self.requests += 1;
+        }
+    }
+
+    fn ports(&self) -> Vec<PortView> {
+        let config = self.control.config();
+        let view = |(at, info): (usize, &crate::port::PortInfo)| {
+            let stats = self.worker.stats.port(at);
+            PortView {
+                name: info.name.clone(),
+                device: info.device.clone(),
+                driver: info.driver.to_owned(),
+                mode: info.mode.clone(),
+                domain: self.control.domain_of(PortIdx(at)).to_owned(),
+                mac: mac_text(info.mac),
+                mtu: info.mtu,
+                addresses: config.ports[at].addresses.iter().map(ToString::to_string).collect(),
+                up: stats.up,
+                rx_packets: stats.rx_packets,
+                rx_bytes: stats.rx_bytes,
+                rx_missed: stats.rx_missed,
+                rx_errors: stats.rx_errors,
+                tx_packets: stats.tx_packets,
+                tx_bytes: stats.tx_bytes,
+                tx_errors: stats.tx_errors,
+            }
+        };
+        self.worker.ports.iter().enumerate().map(view).collect()
+    }
+}
+
+/// Counters as the API shows them.
+pub(crate) fn counters(rows: &[(&str, &str, u64)]) -> Vec<CounterView> {
+    let view = |(group, name, value): &(&str, &str, u64)| CounterView {
+        group: (*group).to_owned(),
+        name: (*name).to_owned(),
+        value: *value,
+    };
+    rows.iter().map(view).collect()
+}
+
+/// The seed of every random choice: the configured one, or the kernel's.
+fn seed(config: &Config) -> io::Result<[u8; 32]> {
+    match config.gateway.seed {
+        Some(seed) => Ok(fixed_seed(seed)),
+        None => {
+            let mut bytes = [0; 32];
+            std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+            Ok(bytes)
+        }
+    }
+}
+
+/// A configured seed, spread over the bytes a worker wants.
+pub(crate) fn fixed_seed(seed: u64) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    bytes
+}
+
+/// SIGTERM and SIGINT, as a descriptor to poll.
+struct Signals {
+    arrived: UnixStream,
+}
+
+impl Signals {
+    fn new() -> io::Result<Signals> {
+        let (arrived, notify) = UnixStream::pair()?;
+        arrived.set_nonblocking(true)?;
+        for signal in [SIGTERM, SIGINT] {
+            signal_hook::low_level::pipe::register(signal, notify.try_clone()?)?;
+        }
+        Ok(Signals { arrived })
+    }
+
+    fn fd(&self) -> i32 {
+        self.arrived.as_raw_fd()
+    }
+
+    /// Was there one since the last time?
+    fn caught(&self) -> bool {
+        let mut byte = [0];
+        matches!((&self.arrived).read(&mut byte), Ok(1..))
+    }
+}

@@ -1,0 +1,13 @@
+//! The half of Causeway that touches the world: ports, threads, clocks.
+
+pub mod api;
+pub mod channel;
+pub mod cli;
+pub mod clock;
+pub mod gateway;
+pub mod port;
+pub mod replay;
+pub mod stats;
+pub mod thread;
+pub mod wake;
+pub mod worker;

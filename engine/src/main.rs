@@ -1,0 +1,159 @@
+//! The program `causeway`: flags and wiring.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use causeway_control::api::{Answer, Ask, render};
+use causeway_control::config::{Config, Driver, Warning};
+use causeway_engine::cli::{Check, Cli, Command, Lab, NicDriver, Replay, Run, Show, What};
+use causeway_engine::replay::{ReplayOptions, replay};
+use causeway_engine::{api, gateway};
+use clap::{CommandFactory, Parser};
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run(options) => run(&options),
+        Command::Check(options) => check(&options),
+        Command::Replay(options) => replay_captures(options),
+        Command::Lab(options) => lab(&options),
+        Command::Show(options) => show(&options),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "causeway", &mut io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man => {
+            clap_mangen::Man::new(Cli::command()).render(&mut io::stdout()).map(|()| ExitCode::SUCCESS).map_err(Into::into)
+        }
+    };
+    result.unwrap_or_else(|error| match error.downcast_ref::<io::Error>() {
+        // `causeway show routes | head`: whoever read has enough.
+        Some(pipe) if pipe.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        _ => {
+            let _ = writeln!(io::stderr(), "causeway: {error}");
+            ExitCode::FAILURE
+        }
+    })
+}
+
+type Result = std::result::Result<ExitCode, Box<dyn std::error::Error>>;
+
+fn run(options: &Run) -> Result {
+    start_logging();
+    let (mut config, warnings) = Config::load(&options.config)?;
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
+    if let Some(driver) = options.driver {
+        for port in &mut config.ports {
+            if matches!(port.driver, Driver::Auto | Driver::AfPacket | Driver::AfXdp) {
+                port.driver = match driver {
+                    NicDriver::Auto => Driver::Auto,
+                    NicDriver::AfPacket => Driver::AfPacket,
+                    NicDriver::AfXdp => Driver::AfXdp,
+                };
+            }
+        }
+    }
+    if let Some(path) = &options.api {
+        config.gateway.api.clone_from(path);
+    }
+    gateway::run(config, &mut io::stdout())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Logs go to standard error, in colour only for a terminal.
+fn start_logging() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let ansi = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(ansi).with_target(false).init();
+}
+
+fn check(options: &Check) -> Result {
+    let loaded = Config::load(&options.config);
+    let mut out = io::stdout().lock();
+    if options.json {
+        serde_json::to_writer(&mut out, &findings(&loaded))?;
+        writeln!(out)?;
+    } else {
+        match &loaded {
+            Ok((config, warnings)) => {
+                for warning in warnings {
+                    writeln!(io::stderr(), "{warning}")?;
+                }
+                let nodes: usize = config.clusters.iter().map(|cluster| cluster.nodes.len()).sum();
+                writeln!(
+                    out,
+                    "{}: sound: {} ports, {} clusters with {nodes} nodes, {} routes, {} pools",
+                    options.config.display(),
+                    config.ports.len(),
+                    config.clusters.len(),
+                    config.routes.len(),
+                    config.pools.len()
+                )?;
+            }
+            Err(errors) => writeln!(io::stderr(), "{errors}")?,
+        }
+    }
+    Ok(if loaded.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+type Loaded = std::result::Result<(Config, Vec<Warning>), causeway_control::config::ConfigErrors>;
+
+fn findings(loaded: &Loaded) -> serde_json::Value {
+    let text = |found: &dyn std::fmt::Display| found.to_string();
+    let (errors, warnings): (Vec<String>, Vec<String>) = match loaded {
+        Ok((_, warnings)) => (Vec::new(), warnings.iter().map(|warning| text(warning)).collect()),
+        Err(found) => (found.errors().iter().map(|error| text(error)).collect(), Vec::new()),
+    };
+    serde_json::json!({ "sound": errors.is_empty(), "errors": errors, "warnings": warnings })
+}
+
+fn replay_captures(options: Replay) -> Result {
+    let (config, warnings) = Config::load(&options.config)?;
+    for warning in warnings {
+        writeln!(io::stderr(), "{warning}")?;
+    }
+    let done = replay(config, &ReplayOptions { captures: options.captures, out: options.out.clone() })?;
+    print(&done.counters, options.json, false)?;
+    if !options.json {
+        let seconds = done.span_ns as f64 / 1e9;
+        writeln!(io::stdout(), "{} packets over {seconds:.3} s; results in {}", done.packets, options.out.display())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn lab(options: &Lab) -> Result {
+    let mut lab = causeway_lab::LabOptions::new(std::env::current_exe()?);
+    lab.driver = match options.driver {
+        NicDriver::Auto => causeway_lab::Driver::Auto,
+        NicDriver::AfPacket => causeway_lab::Driver::AfPacket,
+        NicDriver::AfXdp => causeway_lab::Driver::AfXdp,
+    };
+    lab.keep = options.keep;
+    lab.megabytes = options.megabytes;
+    lab.json = options.json;
+    let report = causeway_lab::run(&lab, &mut io::stdout())?;
+    Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn show(options: &Show) -> Result {
+    let ask = match options.what {
+        What::Ports => Ask::Ports,
+        What::Routes => Ask::Routes,
+        What::Neighbors => Ask::Neighbors,
+        What::Sessions => Ask::Sessions { limit: options.limit },
+        What::Counters => Ask::Counters,
+    };
+    let answer = api::ask(&options.api, ask)?;
+    if let Answer::Error(what) = answer {
+        return Err(what.into());
+    }
+    print(&answer, options.json, options.all)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(answer: &Answer, json: bool, all: bool) -> io::Result<()> {
+    let text = if json { serde_json::to_string(answer)? + "\n" } else { render(answer, all) };
+    io::stdout().write_all(text.as_bytes())
+}

@@ -1,0 +1,211 @@
+//! On real veth pairs in namespaces of their own; skipped, loudly, without
+//! privilege.
+
+use std::net::UdpSocket;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use causeway_fastpath::burst::Burst;
+use causeway_fastpath::frame::{BufferOwner, Frame};
+use causeway_fastpath::offload::{ChecksumState, Gso, Offload};
+use causeway_lab::netlink::Netlink;
+use causeway_lab::privilege::require_for_test;
+
+use super::super::test_world::{LEFT, RIGHT, RIGHT_V6, TestWorld, download, options, wire};
+use super::super::{Port, PortStats};
+use super::{AfPacketPort, put_tag_back};
+
+fn open(id: u16, device: &str) -> AfPacketPort {
+    AfPacketPort::open(&options(id, device), BufferOwner(id)).expect("the port opens")
+}
+
+/// What went over a wire of two ports.
+#[derive(Default)]
+struct Seen {
+    longest: usize,
+    super_frames: usize,
+    partial: usize,
+    least_headroom: usize,
+    stats: [PortStats; 2],
+}
+
+/// Runs `hosts` with a wire of AF_PACKET ports between them.
+fn on_the_wire(world: &TestWorld, hosts: impl FnOnce()) -> Seen {
+    let middle = |stop: &AtomicBool| {
+        let (mut left, mut right) = (open(0, "port0"), open(1, "port1"));
+        let mut seen = Seen { least_headroom: usize::MAX, ..Seen::default() };
+        wire(stop, [&mut left, &mut right], |frame| {
+            seen.longest = seen.longest.max(frame.len());
+            seen.super_frames += usize::from(frame.offload.is_super_frame());
+            seen.partial += usize::from(frame.offload.checksum != ChecksumState::Complete);
+            seen.least_headroom = seen.least_headroom.min(frame.headroom());
+        });
+        seen.stats = [left.stats(), right.stats()];
+        seen
+    };
+    world.run(middle, hosts)
+}
+
+#[test]
+fn kernel_tcp_of_both_families_crosses_in_super_frames() {
+    if !require_for_test("kernel_tcp_of_both_families_crosses_in_super_frames") {
+        return;
+    }
+    let world = TestWorld::new();
+    let seen = on_the_wire(&world, || {
+        download(&world, RIGHT, 50_000_000);
+        download(&world, RIGHT_V6, 50_000_000);
+    });
+    assert!(seen.longest > 60_000 && seen.super_frames > 100, "{} in {}", seen.longest, seen.super_frames);
+    assert!(seen.partial > 100);
+    assert!(seen.least_headroom >= 128, "{}", seen.least_headroom);
+    let [left, right] = seen.stats;
+    assert!(left.up && right.up);
+    assert_eq!((left.rx_errors, right.rx_errors, left.tx_errors, right.tx_errors), (0, 0, 0, 0));
+    assert!(right.rx_bytes > 100_000_000 && left.tx_bytes > 100_000_000);
+}
+
+#[test]
+fn slots_may_come_back_in_any_order_and_a_full_ring_is_counted() {
+    if !require_for_test("slots_may_come_back_in_any_order_and_a_full_ring_is_counted") {
+        return;
+    }
+    let world = TestWorld::new();
+    // Broadcasts need no neighbour to answer.
+    let flood = || {
+        let socket = world.left.run(|| UdpSocket::bind((LEFT, 0))).expect("bind");
+        socket.set_broadcast(true).expect("broadcast");
+        for number in 0..1000u32 {
+            socket.send_to(&number.to_be_bytes(), "10.9.0.255:9").expect("send");
+        }
+    };
+    world.middle.run(|| {
+        let mut port = open(0, "port0");
+        flood();
+        let held = drain(&mut port);
+        let stats = port.stats();
+        assert!(held.len() >= 256 && held.len() < 512, "the whole ring was lent: {}", held.len());
+        assert_eq!(stats.rx_packets, held.len() as u64);
+        assert!(stats.rx_missed >= 1000 - held.len() as u64, "{stats:?}");
+        // The even ones backwards, then the odd ones.
+        let (odd, even): (Vec<_>, Vec<_>) = held.into_iter().partition(|frame| frame.token() % 2 == 1);
+        even.into_iter().rev().chain(odd).for_each(|frame| port.recycle(frame));
+        // The ring goes on as if nothing had been, past the place where it stood.
+        for _ in 0..3 {
+            flood();
+            let held = drain(&mut port);
+            assert!(held.len() >= 256, "the whole ring is free again: {}", held.len());
+            held.into_iter().for_each(|frame| port.recycle(frame));
+        }
+    });
+}
+
+/// Takes everything that came in; the frames are still lent.
+fn drain(port: &mut AfPacketPort) -> Vec<Frame> {
+    let mut held = Vec::new();
+    let mut burst = Burst::new();
+    while port.rx_burst(&mut burst) > 0 {
+        held.extend(burst.drain().map(|(frame, _)| frame));
+    }
+    held
+}
+
+#[test]
+fn a_port_goes_down_and_comes_back_with_its_device() {
+    if !require_for_test("a_port_goes_down_and_comes_back_with_its_device") {
+        return;
+    }
+    let world = TestWorld::new();
+    let mut left = Netlink::open(&world.left).expect("netlink");
+    world.middle.run(|| {
+        let mut port = open(0, "port0");
+        await_link(&mut port, true);
+        left.set_down("left0").expect("down");
+        await_link(&mut port, false);
+        left.set_up("left0").expect("up");
+        let mut middle = Netlink::open(&world.middle).expect("netlink");
+        middle.set_down("port0").expect("down");
+        let (mut frames, mut spent) = (vec![broadcast()], Vec::new());
+        assert_eq!(port.tx_burst(&mut frames, &mut spent), 0, "what is down takes nothing");
+        assert_eq!((frames.len(), spent.len()), (1, 0));
+        assert!(!port.stats().up);
+        middle.set_up("port0").expect("up");
+        await_link(&mut port, true);
+        assert_eq!(port.tx_burst(&mut frames, &mut spent), 1);
+        // What the returned link brings: neighbour discovery of the left host.
+        let mut burst = Burst::new();
+        let deadline = Instant::now() + PATIENCE;
+        while port.rx_burst(&mut burst) == 0 {
+            assert!(Instant::now() < deadline, "reception returns");
+            thread::sleep(Duration::from_millis(5));
+        }
+        burst.drain().for_each(|(frame, _)| port.recycle(frame));
+        free(spent);
+    });
+}
+
+#[test]
+fn a_frame_that_cannot_be_sent_is_an_error_and_the_others_go() {
+    if !require_for_test("a_frame_that_cannot_be_sent_is_an_error_and_the_others_go") {
+        return;
+    }
+    let world = TestWorld::new();
+    world.middle.run(|| {
+        let mut port = open(0, "port0");
+        let mut lying = broadcast();
+        lying.offload = Offload { gso: Gso::TcpV6 { ecn: false }, gso_size: 9, ..Offload::DONE };
+        let mut outside = broadcast();
+        outside.offload.checksum = ChecksumState::Partial { start: 60_000, offset: 6 };
+        let giant = Frame::boxed(&[0xff; 4000], 0, 0);
+        let runt = Frame::boxed(&[0xff; 3], 0, 0);
+        let mut frames = vec![broadcast(), giant, broadcast(), runt, lying, outside, broadcast()];
+        let mut spent = Vec::new();
+        assert_eq!(port.tx_burst(&mut frames, &mut spent), 7);
+        assert_eq!((frames.len(), spent.len()), (0, 7));
+        let stats = port.stats();
+        assert_eq!((stats.tx_packets, stats.tx_errors), (3, 4), "{stats:?}");
+        free(spent);
+    });
+}
+
+#[test]
+fn a_device_that_does_not_exist_is_an_error_that_says_so() {
+    let result = AfPacketPort::open(&options(0, "nosuchdev0"), BufferOwner(0));
+    let error = result.err().expect("no such device").to_string();
+    assert!(error.contains("(af-packet on nosuchdev0): there is no such device; devices here are: "), "{error}");
+}
+
+#[test]
+fn a_vlan_tag_goes_back_behind_the_addresses() {
+    let mut frame = Frame::boxed(b"ddddddssssss\x08\x00packet", 8, 0);
+    frame.offload.checksum = ChecksumState::Partial { start: 34, offset: 16 };
+    put_tag_back(&mut frame, (0x88a8, 0x2005));
+    assert_eq!(frame.bytes(), b"ddddddssssss\x88\xa8\x20\x05\x08\x00packet");
+    assert_eq!(frame.offload.checksum, ChecksumState::Partial { start: 38, offset: 16 });
+}
+
+/// The kernel tells of a carrier a moment later (`linkwatch`).
+fn await_link(port: &mut AfPacketPort, up: bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while port.stats().up != up {
+        assert!(Instant::now() < deadline, "the port is up: {}", !up);
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A broadcast frame that nobody understands.
+fn broadcast() -> Frame {
+    let mut bytes = [0; 60];
+    bytes[..6].fill(0xff);
+    bytes[6..14].copy_from_slice(&[2, 0, 0, 0, 0, 1, 0x88, 0xb5]);
+    Frame::boxed(&bytes, 0, 0)
+}
+
+fn free(frames: Vec<Frame>) {
+    for frame in frames {
+        frame.into_heap().expect("a frame of ours");
+    }
+}

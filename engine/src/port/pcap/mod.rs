@@ -1,0 +1,234 @@
+//! Capture files as a port: what was captured comes in, at the time at which it
+//! was captured; what is sent is written to another file.
+//!
+//! Time stands still unless [`PcapPort::set_now`] moves it, so that a replay is
+//! the same each time.
+
+mod capture;
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::os::fd::RawFd;
+use std::path::Path;
+use std::time::Duration;
+
+use causeway_fastpath::burst::Burst;
+use causeway_fastpath::frame::{BufferOwner, Frame};
+use causeway_fastpath::time::Instant;
+use pcap_file::pcap::{PcapHeader, PcapPacket, PcapWriter};
+use pcap_file::{DataLink, Endianness, PcapError, TsResolution};
+
+use self::capture::Capture;
+use super::device::local_mac;
+use super::pool::Pool;
+use super::software::complete_checksum;
+use super::{OpenError, Port, PortInfo, PortOptions, PortStats};
+
+/// A port on a capture to read and a capture to write; either may be missing.
+pub struct PcapPort {
+    info: PortInfo,
+    input: Capture,
+    next: usize,
+    output: Option<PcapWriter<BufWriter<File>>>,
+    /// The first error in writing; nothing was written after it.
+    failed: Option<io::Error>,
+    now: Instant,
+    pool: Pool,
+    stats: PortStats,
+}
+
+impl PcapPort {
+    /// Its name in the configuration.
+    pub const DRIVER: &'static str = "pcap";
+
+    /// Reads the whole of `input`, pcap or pcapng, and starts `output`, a pcap
+    /// file with nanoseconds. Frames travel under `owner`.
+    ///
+    /// Memory: that of the file and 24 bytes a frame. MAC and MTU are made up
+    /// (from the name, and 1500) where `options` says nothing.
+    ///
+    /// # Errors
+    /// A file that cannot be read or written; a capture that is damaged, with the
+    /// place; one of frames that are not Ethernet.
+    pub fn open(
+        options: &PortOptions,
+        owner: BufferOwner,
+        input: Option<&Path>,
+        output: Option<&Path>,
+    ) -> Result<PcapPort, OpenError> {
+        let input = match input {
+            Some(path) => read(options, path)?,
+            None => Capture::parse(Vec::new()).expect("nothing is not damaged"),
+        };
+        let output = match output {
+            Some(path) => Some(create(path).map_err(|source| {
+                let what = format!("cannot write the capture: {source}");
+                error(options, path, what, Some(source))
+            })?),
+            None => None,
+        };
+        let info = PortInfo {
+            id: options.id,
+            name: options.name.clone(),
+            device: options.device.clone(),
+            driver: PcapPort::DRIVER,
+            mode: format!("{} frames to replay", input.len()),
+            mac: options.mac.unwrap_or_else(|| local_mac(&options.name)),
+            mtu: options.mtu.unwrap_or(1500),
+        };
+        let pool = Pool::new(BUFFERS, FRAME_LEN, HEADROOM, owner);
+        let stats = PortStats { up: true, ..PortStats::default() };
+        Ok(PcapPort { info, input, next: 0, output, failed: None, now: Instant::ZERO, pool, stats })
+    }
+
+    /// When the next frame comes in, in nanoseconds since 1970; `None` after the
+    /// last.
+    pub fn peek_time(&self) -> Option<Instant> {
+        self.input.get(self.next).map(|(record, _)| record.time)
+    }
+
+    /// Moves time: frames captured until `now` come in, and what is sent is
+    /// stamped with it.
+    pub fn set_now(&mut self, now: Instant) {
+        self.now = now;
+    }
+
+    /// Writes out what is buffered.
+    ///
+    /// # Errors
+    /// The first error in writing since the port was opened: a full disk, say.
+    pub fn finish(mut self) -> io::Result<()> {
+        match (self.failed.take(), self.output.take()) {
+            (Some(error), _) => Err(error),
+            (None, Some(output)) => output.into_writer().flush(),
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// Writes one frame; counts it.
+    fn write(&mut self, frame: &mut Frame) {
+        // A capture of frames without checksums would look like one of errors.
+        if complete_checksum(frame).is_err() {
+            self.stats.tx_errors += 1;
+            return;
+        }
+        let now = Duration::from_nanos(self.now.as_nanos());
+        let result = match &mut self.output {
+            Some(output) => output.write_packet(&PcapPacket::new(now, frame.len() as u32, frame.bytes())),
+            None => Ok(0),
+        };
+        match result {
+            Ok(_) => {
+                self.stats.tx_packets += 1;
+                self.stats.tx_bytes += frame.len() as u64;
+            }
+            Err(error) => {
+                self.stats.tx_errors += 1;
+                self.stats.up = false;
+                self.failed = Some(io_error(error));
+            }
+        }
+    }
+}
+
+impl Port for PcapPort {
+    fn info(&self) -> &PortInfo {
+        &self.info
+    }
+
+    fn owner(&self) -> BufferOwner {
+        self.pool.owner()
+    }
+
+    fn rx_burst(&mut self, burst: &mut Burst) -> usize {
+        let before = burst.len();
+        while burst.room() > 0 && self.pool.free() > 0 {
+            let Some((record, bytes)) = self.input.get(self.next) else { break };
+            if record.time > self.now {
+                break;
+            }
+            self.next += 1;
+            // What the capture cut short is damaged.
+            if bytes.len() < record.wire_len as usize || bytes.len() > self.pool.frame_len() {
+                self.stats.rx_errors += 1;
+                continue;
+            }
+            let mut frame = self.pool.lend_with(bytes).expect("a free buffer was seen");
+            frame.ingress = self.info.id;
+            self.stats.rx_packets += 1;
+            self.stats.rx_bytes += bytes.len() as u64;
+            burst.push(frame);
+        }
+        burst.len() - before
+    }
+
+    fn tx_burst(&mut self, frames: &mut Vec<Frame>, spent: &mut Vec<Frame>) -> usize {
+        let mut taken = 0;
+        while taken < frames.len() && self.failed.is_none() {
+            self.write(&mut frames[taken]);
+            taken += 1;
+        }
+        spent.extend(frames.drain(..taken));
+        taken
+    }
+
+    fn recycle(&mut self, frame: Frame) {
+        self.pool.give_back(frame);
+    }
+
+    /// None: a file is always ready.
+    fn poll_fds(&self, _: &mut Vec<RawFd>) {}
+
+    fn stats(&mut self) -> PortStats {
+        self.stats
+    }
+}
+
+fn read(options: &PortOptions, path: &Path) -> Result<Capture, OpenError> {
+    let bytes = fs::read(path).map_err(|source| {
+        let what = format!("cannot read the capture: {source}");
+        error(options, path, what, Some(source))
+    })?;
+    Capture::parse(bytes).map_err(|damage| error(options, path, damage.to_string(), None))
+}
+
+fn create(path: &Path) -> io::Result<PcapWriter<BufWriter<File>>> {
+    let header = PcapHeader {
+        datalink: DataLink::ETHERNET,
+        ts_resolution: TsResolution::NanoSecond,
+        // The same file on every machine.
+        endianness: Endianness::Little,
+        snaplen: SNAPLEN,
+        ..PcapHeader::default()
+    };
+    PcapWriter::with_header(BufWriter::new(File::create(path)?), header).map_err(io_error)
+}
+
+fn io_error(error: PcapError) -> io::Error {
+    match error {
+        PcapError::IoError(error) => error,
+        error => io::Error::other(error),
+    }
+}
+
+fn error(options: &PortOptions, path: &Path, what: String, source: Option<io::Error>) -> OpenError {
+    OpenError {
+        port: options.name.clone(),
+        driver: PcapPort::DRIVER,
+        device: path.display().to_string(),
+        what,
+        hint: String::new(),
+        source,
+    }
+}
+
+/// Four bursts in flight.
+const BUFFERS: usize = 4 * Burst::MAX;
+/// The largest super-frame, with two tags.
+const FRAME_LEN: usize = 65_600;
+const HEADROOM: usize = 128;
+/// What `tcpdump` writes since 2013: no frame is cut.
+const SNAPLEN: u32 = 262_144;
+
+#[cfg(test)]
+mod tests;

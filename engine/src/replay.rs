@@ -1,0 +1,193 @@
+//! `causeway replay`: the same control and worker on capture files, in the
+//! captures' own time. No privilege, no thread, and the same result each time.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use causeway_control::api::{Answer, SessionView};
+use causeway_control::compile::PortFacts;
+use causeway_control::config::Config;
+use causeway_control::control::Control;
+use causeway_fastpath::counters::Counters;
+use causeway_fastpath::forwarder::{Capacity, Forwarder};
+use causeway_fastpath::frame::BufferOwner;
+use causeway_fastpath::time::Instant;
+
+use crate::gateway::{counters, fixed_seed};
+use crate::port::open::options;
+use crate::port::pcap::PcapPort;
+use crate::port::{OpenError, Port};
+use crate::worker::Worker;
+
+/// What to replay.
+#[derive(Clone, Debug)]
+pub struct ReplayOptions {
+    /// Captures by port name. A port without one receives nothing.
+    pub captures: Vec<(String, PathBuf)>,
+    /// Where the results go: `PORT.pcap` with what each port sent, `counters.json`
+    /// and `sessions.json`. Made if missing.
+    pub out: PathBuf,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Replayed {
+    /// What was counted.
+    pub counters: Answer,
+    /// Packets read from the captures.
+    pub packets: u64,
+    /// Time from the first packet to the last, in nanoseconds.
+    pub span_ns: u64,
+}
+
+/// Why a replay could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// A capture belongs to no port.
+    #[error("--port {name}: no such port; the configuration has {known}")]
+    UnknownPort {
+        /// The name that was given.
+        name: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// Two captures for one port.
+    #[error("--port {0}: given twice; merge the captures first")]
+    Twice(String),
+    /// A capture cannot be read, or a result not be written.
+    #[error("{0}")]
+    Open(#[from] OpenError),
+    /// A result cannot be written.
+    #[error("{path}: {source}")]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// Replays captures through a configuration.
+///
+/// # Errors
+/// A capture or a result that cannot be opened.
+pub fn replay(config: Config, replay: &ReplayOptions) -> Result<Replayed, ReplayError> {
+    let write = |path: &Path| {
+        let path = path.to_owned();
+        move |source| ReplayError::Write { path, source }
+    };
+    std::fs::create_dir_all(&replay.out).map_err(write(&replay.out))?;
+    let ports = open(&config, replay)?;
+    let facts = ports.iter().map(|port| PortFacts { mac: port.info().mac, mtu: port.info().mtu }).collect();
+    let start = ports.iter().filter_map(|port| port.peek_time()).min().unwrap_or(Instant::ZERO);
+    let most = config.gateway.max_sessions as usize;
+    let seed = fixed_seed(config.gateway.seed.unwrap_or(0));
+    let forwarder = Forwarder::new(Capacity { sessions_v4: most, sessions_v6: most }, seed, start);
+    let mut machine =
+        Machine { control: Control::new(config, facts, start), worker: Worker::new(ports, forwarder), now: start };
+    machine.run();
+
+    let rows = machine.sessions();
+    let sessions: Vec<_> = rows.iter().map(|row| SessionView::of(&machine.control, row)).collect();
+    let counted = Answer::Counters(counters(&rows_of(machine.worker.forwarder().counters())));
+    let sessions = Answer::Sessions { alive: sessions.len() as u64, sessions };
+    for (name, answer) in [("counters.json", &counted), ("sessions.json", &sessions)] {
+        let path = replay.out.join(name);
+        let text = serde_json::to_string_pretty(answer).map_err(io::Error::from).map_err(write(&path))?;
+        std::fs::write(&path, text + "\n").map_err(write(&path))?;
+    }
+    let packets = machine.worker.forwarder().counters().received;
+    let span_ns = machine.now.nanos_since(start);
+    for port in machine.worker.into_ports() {
+        let path = replay.out.join(format!("{}.pcap", port.info().name));
+        port.finish().map_err(write(&path))?;
+    }
+    Ok(Replayed { counters: counted, packets, span_ns })
+}
+
+fn open(config: &Config, replay: &ReplayOptions) -> Result<Vec<Box<PcapPort>>, ReplayError> {
+    for (at, (name, _)) in replay.captures.iter().enumerate() {
+        if !config.ports.iter().any(|port| port.name == *name) {
+            let known: Vec<_> = config.ports.iter().map(|port| port.name.as_str()).collect();
+            return Err(ReplayError::UnknownPort { name: name.clone(), known: known.join(", ") });
+        }
+        if replay.captures[..at].iter().any(|(other, _)| other == name) {
+            return Err(ReplayError::Twice(name.clone()));
+        }
+    }
+    let mut ports = Vec::new();
+    for options in options(config) {
+        let input = replay.captures.iter().find(|(name, _)| *name == options.name).map(|(_, path)| path.as_path());
+        let output = replay.out.join(format!("{}.pcap", options.name));
+        let owner = BufferOwner(options.id.0);
+        ports.push(Box::new(PcapPort::open(&options, owner, input, Some(&output))?));
+    }
+    Ok(ports)
+}
+
+fn rows_of(counters: &Counters) -> Vec<(&'static str, &'static str, u64)> {
+    let mut rows = Vec::new();
+    counters.each(|group, name, value| rows.push((group, name, value)));
+    rows
+}
+
+/// Control and a worker in lockstep.
+struct Machine {
+    control: Control,
+    worker: Worker<PcapPort>,
+    now: Instant,
+}
+
+impl Machine {
+    /// Goes from one moment at which something happens to the next, until the
+    /// captures are at their end.
+    fn run(&mut self) {
+        self.settle();
+        while let Some(arrival) = self.next_arrival() {
+            let due = self.control.poll_timeout().filter(|due| *due <= arrival);
+            self.now = self.now.max(due.unwrap_or(arrival));
+            if due.is_some() {
+                self.control.handle_timeout(self.now);
+                self.settle();
+                continue;
+            }
+            for port in self.worker.ports_mut() {
+                port.set_now(self.now);
+            }
+            while self.worker.turn(self.now) > 0 {}
+            self.settle();
+        }
+    }
+
+    /// Carries commands and events to and fro until neither side has more to say.
+    fn settle(&mut self) {
+        for port in self.worker.ports_mut() {
+            port.set_now(self.now);
+        }
+        loop {
+            let mut quiet = true;
+            while let Some(event) = self.worker.poll_event() {
+                self.control.handle_event(event, self.now);
+                quiet = false;
+            }
+            while let Some(command) = self.control.poll_command() {
+                self.worker.handle_command(command, self.now);
+                quiet = false;
+            }
+            if quiet {
+                return;
+            }
+        }
+    }
+
+    fn next_arrival(&self) -> Option<Instant> {
+        self.worker.ports().iter().filter_map(|port| port.peek_time()).min()
+    }
+
+    fn sessions(&mut self) -> Vec<causeway_fastpath::command::SessionRow> {
+        let listing = self.control.list_sessions(0, usize::MAX);
+        debug_assert!(listing, "no other listing goes on");
+        self.settle();
+        self.control.take_sessions().map(|(_, rows)| rows).unwrap_or_default()
+    }
+}

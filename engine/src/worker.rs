@@ -1,0 +1,207 @@
+//! A worker: bursts from ports through the forwarder back to ports.
+//!
+//! It knows no thread and no clock, so a replay and a test drive it as the
+//! appliance does.
+
+use std::collections::VecDeque;
+
+use causeway_fastpath::burst::Burst;
+use causeway_fastpath::command::{Command, Event};
+use causeway_fastpath::forwarder::Forwarder;
+use causeway_fastpath::frame::{BufferOwner, Frame};
+use causeway_fastpath::time::Instant;
+use causeway_fastpath::verdict::{DropReason, Verdict};
+
+use crate::port::Port;
+
+/// Events that may wait for control. Punts beyond it are dropped and counted;
+/// answers to commands are not, as control bounds how many it asks for.
+const OUTBOX: usize = 1024;
+/// Room in front of a punted copy, for the headers of an ICMP error about it.
+const HEADROOM: usize = 128;
+
+/// Ports and a forwarder.
+pub struct Worker<P: Port + ?Sized> {
+    ports: Vec<Box<P>>,
+    owners: Vec<BufferOwner>,
+    forwarder: Forwarder,
+    burst: Burst,
+    injected: Burst,
+    outgoing: Vec<Outgoing>,
+    spent: Vec<Frame>,
+    events: VecDeque<Event>,
+}
+
+/// What waits to be sent by one port in this turn.
+#[derive(Default)]
+struct Outgoing {
+    frames: Vec<Frame>,
+    /// What was counted for each of `frames`; `None` for control's own.
+    verdicts: Vec<Option<Verdict>>,
+}
+
+impl<P: Port + ?Sized> Worker<P> {
+    /// A worker for these ports, in the order of the configuration.
+    pub fn new(ports: Vec<Box<P>>, forwarder: Forwarder) -> Worker<P> {
+        let outgoing = ports
+            .iter()
+            .map(|_| Outgoing { frames: Vec::with_capacity(2 * Burst::MAX), verdicts: Vec::with_capacity(2 * Burst::MAX) })
+            .collect();
+        Worker {
+            owners: ports.iter().map(|port| port.owner()).collect(),
+            outgoing,
+            ports,
+            forwarder,
+            burst: Burst::new(),
+            injected: Burst::new(),
+            spent: Vec::with_capacity(2 * Burst::MAX),
+            events: VecDeque::with_capacity(2 * OUTBOX),
+        }
+    }
+
+    /// Obeys a command.
+    pub fn handle_command(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::Install(snapshot) => {
+                let event = self.forwarder.install(snapshot);
+                self.events.push_back(event);
+            }
+            Command::Inject(frame) => {
+                self.injected.push(frame);
+                let mut burst = std::mem::take(&mut self.injected);
+                self.forwarder.process_injected(now, &mut burst);
+                self.obey(&mut burst);
+                self.injected = burst;
+                self.transmit();
+            }
+            Command::Transmit(port, frame) => match self.outgoing.get_mut(port.index()) {
+                Some(outgoing) => {
+                    outgoing.frames.push(frame);
+                    outgoing.verdicts.push(None);
+                    self.transmit();
+                }
+                None => self.events.push_back(Event::Spent(frame)),
+            },
+            Command::ListSessions(mut page) => {
+                self.forwarder.list_sessions(now, &mut page);
+                self.events.push_back(Event::Sessions(page));
+            }
+        }
+    }
+
+    /// One round: a burst from each port, then timers. Says how many packets came in.
+    pub fn turn(&mut self, now: Instant) -> usize {
+        let mut received = 0;
+        for at in 0..self.ports.len() {
+            let mut burst = std::mem::take(&mut self.burst);
+            received += self.ports[at].rx_burst(&mut burst);
+            if !burst.is_empty() {
+                self.forwarder.process(now, &mut burst);
+                self.obey(&mut burst);
+            }
+            self.burst = burst;
+            self.transmit();
+        }
+        self.forwarder.handle_timeout(now);
+        received
+    }
+
+    /// Tells every port's kernel or peer what was queued: once a turn, after the
+    /// commands and the round.
+    pub fn flush(&mut self) {
+        for port in &mut self.ports {
+            port.flush();
+        }
+    }
+
+    /// What control is to know, in order.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Control could not take the event: a punt is dropped and counted, anything
+    /// else goes back to the front of the queue.
+    pub fn event_refused(&mut self, event: Event) {
+        match event {
+            Event::Punted(reason, frame) => {
+                let counters = self.forwarder.counters_mut();
+                counters.recount_as_dropped(Verdict::Punt(reason), DropReason::PuntQueueFull);
+                drop(frame.into_heap());
+            }
+            event => self.events.push_front(event),
+        }
+    }
+
+    /// The ports.
+    pub fn ports(&self) -> &[Box<P>] {
+        &self.ports
+    }
+
+    /// The ports, to be asked for their statistics or moved in time.
+    pub fn ports_mut(&mut self) -> &mut [Box<P>] {
+        &mut self.ports
+    }
+
+    /// Gives the ports back.
+    pub fn into_ports(self) -> Vec<Box<P>> {
+        self.ports
+    }
+
+    /// The forwarder.
+    pub fn forwarder(&self) -> &Forwarder {
+        &self.forwarder
+    }
+
+    /// Sorts a decided burst: out, to control, or back to the owner.
+    fn obey(&mut self, burst: &mut Burst) {
+        for (frame, verdict) in burst.drain() {
+            match verdict {
+                Verdict::Forward(port) | Verdict::Reply(port) => {
+                    let outgoing = &mut self.outgoing[port.index()];
+                    outgoing.frames.push(frame);
+                    outgoing.verdicts.push(Some(verdict));
+                }
+                Verdict::Punt(reason) => {
+                    if self.events.len() < OUTBOX {
+                        self.events.push_back(Event::Punted(reason, copy(&frame)));
+                    } else {
+                        let counters = self.forwarder.counters_mut();
+                        counters.recount_as_dropped(verdict, DropReason::PuntQueueFull);
+                    }
+                    self.spent.push(frame);
+                }
+                Verdict::Drop(_) => self.spent.push(frame),
+                Verdict::HandOff(_) => unreachable!("a gateway with one worker hands nothing off"),
+            }
+        }
+    }
+
+    /// Hands what is outgoing to the ports and every served frame to its owner.
+    fn transmit(&mut self) {
+        for (port, outgoing) in self.ports.iter_mut().zip(&mut self.outgoing) {
+            if outgoing.frames.is_empty() {
+                continue;
+            }
+            let sent = port.tx_burst(&mut outgoing.frames, &mut self.spent);
+            for verdict in outgoing.verdicts[sent..].iter().flatten() {
+                self.forwarder.counters_mut().recount_as_dropped(*verdict, DropReason::PortFull);
+            }
+            outgoing.verdicts.clear();
+            self.spent.append(&mut outgoing.frames);
+        }
+        while let Some(frame) = self.spent.pop() {
+            match self.owners.iter().position(|owner| *owner == frame.owner()) {
+                Some(port) => self.ports[port].recycle(frame),
+                None => self.events.push_back(Event::Spent(frame)),
+            }
+        }
+    }
+}
+
+/// A heap copy of a frame, as it arrived.
+fn copy(frame: &Frame) -> Frame {
+    let mut copy = Frame::boxed(frame.bytes(), HEADROOM, 0);
+    copy.ingress = frame.ingress;
+    copy.offload = frame.offload;
+    copy
+}

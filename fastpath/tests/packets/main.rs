@@ -1,0 +1,23 @@
+//! Whole packets through the forwarder: the packet that goes in, the packet that
+//! comes out, the verdict, and every counter that moved.
+
+#[path = "../world/mod.rs"]
+mod world;
+
+mod errors_from_inside;
+mod errors_from_outside;
+mod hostile;
+mod islands;
+mod limits;
+mod masquerade;
+mod neighbors;
+mod offloads;
+mod own_addresses;
+mod pod_to_pod;
+mod random_frames;
+mod refusals;
+mod refusals_not_sent;
+mod session_ends;
+mod session_list;
+mod too_big;
+mod translation;

@@ -1,0 +1,79 @@
+//! Pods under the gateway's own address: a session first, then the gateway itself.
+
+use causeway_fastpath::verdict::DropReason;
+use causeway_testkit::packet::*;
+use causeway_testkit::print::assert_frames_eq;
+
+use crate::world::{FAMILIES, FIRST_PORT, NODE_A, NODES, Plan, ROUTER, UPLINK, World, from, source, to};
+
+#[test]
+fn a_flow_leaves_under_the_uplinks_address_and_comes_home() {
+    for family in FAMILIES {
+        let mut world = World::with(&Plan::masquerade());
+        let out = world.send(NODES, from(NODE_A).ip(family.pod_a, family.outside).tcp(5_000, 443).flags(SYN).build());
+        let name = source(out.forwarded(UPLINK));
+        assert_eq!(name.0, family.gateway_outside.to_ip());
+        assert!(name.1 >= FIRST_PORT);
+        let answer = from(ROUTER).ip(family.outside.to_ip(), name.0).tcp(443, name.1).flags(SYN | ACK).build();
+        let expected = to(NODE_A).ip(family.outside, family.pod_a).ttl(63).tcp(443, 5_000).flags(SYN | ACK).build();
+        assert_frames_eq(expected, world.send(UPLINK, answer).forwarded(NODES));
+
+        let (kind, code) = family.time_exceeded;
+        let quoted = to(ROUTER).ip(name.0, family.outside.to_ip()).tcp(name.1, 443).flags(SYN).packet();
+        let error = from(ROUTER).ip(family.router.to_ip(), name.0).icmp_error(kind, code, [0; 4], &quoted).build();
+        let quoted = from(NODE_A).ip(family.pod_a, family.outside).tcp(5_000, 443).flags(SYN).packet();
+        let expected = to(NODE_A).ip(family.router, family.pod_a).ttl(63).icmp_error(kind, code, [0; 4], &quoted);
+        assert_frames_eq(expected.build(), world.send(UPLINK, error).forwarded(NODES));
+    }
+}
+
+#[test]
+fn the_gateway_answers_pings_beside_the_sessions_of_pods() {
+    for family in FAMILIES {
+        let mut world = World::with(&Plan::masquerade());
+        let ask = from(NODE_A).ip(family.pod_a, family.outside).icmp_echo_request(5_000, 1).build();
+        let name = source(world.send(NODES, ask).forwarded(UPLINK));
+        // The same peer pings the gateway with the very identifier that the pod has.
+        let ask = from(ROUTER).ip(family.outside, family.gateway_outside).icmp_echo_request(name.1, 1).build();
+        let answer = to(ROUTER).ip(family.gateway_outside, family.outside).icmp_echo_reply(name.1, 1).build();
+        assert_frames_eq(answer, world.send(UPLINK, ask).replied());
+        let reply = from(ROUTER).ip(family.outside, family.gateway_outside).icmp_echo_reply(name.1, 1).build();
+        let expected = to(NODE_A).ip(family.outside, family.pod_a).ttl(63).icmp_echo_reply(5_000, 1).build();
+        assert_frames_eq(expected, world.send(UPLINK, reply).forwarded(NODES));
+    }
+}
+
+#[test]
+fn what_belongs_to_no_session_is_the_gateways_own() {
+    for family in FAMILIES {
+        let mut world = World::with(&Plan::masquerade());
+        let (kind, code) = family.port_unreachable;
+        let inbound = || from(ROUTER).ip(family.outside, family.gateway_outside).ttl(1);
+        let sent = inbound().udp(53, 2_000);
+        let error = to(ROUTER).ip(family.gateway_outside, family.outside).tos(family.error_tos);
+        let error = error.icmp_error(kind, code, [0; 4], &sent.packet()).build();
+        assert_frames_eq(error, world.send(UPLINK, sent.build()).replied());
+        for frame in [
+            inbound().icmp_echo_reply(2_000, 1).build(),
+            inbound().icmp_error(kind, code, [0; 4], &sent.packet()).build(),
+            inbound().gre(0x0800, b"").build(),
+        ] {
+            world.send(UPLINK, frame).dropped(DropReason::LocalUnwanted);
+        }
+        assert_eq!(world.sessions(8).len(), 0);
+    }
+}
+
+#[test]
+fn a_port_that_masquerades_nobody_offers_no_name() {
+    for family in FAMILIES {
+        let mut plan = Plan::masquerade();
+        plan.ports[UPLINK.index()].masquerade = None;
+        let mut world = World::with(&plan);
+        let sent = from(NODE_A).ip(family.pod_a, family.outside).udp(1, 2);
+        let out = world.send(NODES, sent.build());
+        let (kind, code) = family.admin_prohibited;
+        let ip = to(NODE_A).ip(family.gateway_inside, family.pod_a).tos(family.error_tos);
+        assert_frames_eq(ip.icmp_error(kind, code, [0; 4], &sent.packet()).build(), out.replied());
+    }
+}

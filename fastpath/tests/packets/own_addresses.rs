@@ -1,0 +1,147 @@
+//! Packets to the gateway itself.
+
+use causeway_fastpath::offload::{ChecksumState, Gso, Offload};
+use causeway_fastpath::verdict::DropReason;
+use causeway_testkit::checksum;
+use causeway_testkit::packet::*;
+use causeway_testkit::print::assert_frames_eq;
+
+use crate::world::{FAMILIES, Family, NODE_A, NODES, ROUTER, UPLINK, World, from, link_local, to};
+
+/// Both own addresses of a family: port, who asks, his address, ours.
+fn own(family: Family) -> [(causeway_fastpath::ids::PortId, causeway_fastpath::ids::AdjacencyId, &'static str, &'static str); 2] {
+    [
+        (NODES, NODE_A, family.node_a, family.gateway_inside),
+        (UPLINK, ROUTER, family.outside, family.gateway_outside),
+    ]
+}
+
+#[test]
+fn a_ping_is_answered_with_all_its_data() {
+    for family in FAMILIES {
+        let mut world = World::new();
+        for (port, asker, his, ours) in own(family) {
+            for len in [0, 1, 2, 17, 56, 1_399, 1_400, 8_000] {
+                for ttl in [1, 64, 255] {
+                    let payload: Vec<u8> = (0..len).map(|at| at as u8).collect();
+                    let ask = from(asker).ip(his, ours).ttl(ttl).tos(8).icmp_echo_request(7, 9).payload(&payload);
+                    let out = world.send(port, ask.pad_to_60().build());
+                    let answer = to(asker).ip(ours, his).ttl(64).tos(8).icmp_echo_reply(7, 9).payload(&payload);
+                    assert_frames_eq(answer.build(), out.replied());
+                }
+            }
+        }
+        world.expect_counted(&[("received", 48), ("replied", 48)]);
+    }
+}
+
+#[test]
+fn a_ping_of_nothing_but_zeros_is_answered_with_a_checksum_that_holds() {
+    for family in FAMILIES {
+        let mut world = World::new();
+        for payload in [&[][..], &[0; 3], &[0; 56]] {
+            let ask = from(NODE_A).ip(family.node_a, family.gateway_inside).icmp_echo_request(0, 0).payload(payload);
+            let answer = to(NODE_A).ip(family.gateway_inside, family.node_a).icmp_echo_reply(0, 0).payload(payload);
+            assert_frames_eq(answer.build(), world.send(NODES, ask.build()).replied());
+        }
+    }
+}
+
+#[test]
+fn a_ping_to_the_link_local_address_is_answered() {
+    let mut world = World::new();
+    for (port, asker) in [(NODES, NODE_A), (UPLINK, ROUTER)] {
+        let ask = from(asker).ipv6("fe80::77", link_local(port)).icmp_echo_request(1, 2).build();
+        let answer = to(asker).ipv6(link_local(port), "fe80::77").icmp_echo_reply(1, 2).build();
+        assert_frames_eq(answer, world.send(port, ask).replied());
+        // From a link-local address to a global one of ours.
+        let ours = if port == NODES { "fd00:a::1" } else { "2001:db8:1::2" };
+        let ask = from(asker).ipv6("fe80::77", ours).icmp_echo_request(1, 2).build();
+        let answer = to(asker).ipv6(ours, "fe80::77").icmp_echo_reply(1, 2).build();
+        assert_frames_eq(answer, world.send(port, ask).replied());
+    }
+    let other = from(NODE_A).ipv6("fe80::77", link_local(UPLINK)).icmp_echo_request(1, 2).build();
+    world.send(NODES, other).dropped(DropReason::MartianDestination);
+}
+
+#[test]
+fn a_ping_with_options_or_extension_headers_is_answered() {
+    let mut world = World::new();
+    let ask = |link: Eth, src: &str, dst: &str| link.ipv4(src, dst).options([1, 1, 148, 4, 0, 0]);
+    let out = world.send(NODES, ask(from(NODE_A), "192.168.0.11", "192.168.0.1").icmp_echo_request(1, 2).build());
+    assert_frames_eq(ask(to(NODE_A), "192.168.0.1", "192.168.0.11").icmp_echo_reply(1, 2).build(), out.replied());
+    let ask = |link: Eth, src: &str, dst: &str| link.ipv6(src, dst).dest_opts([1, 4, 0, 0, 0, 0]);
+    let out = world.send(NODES, ask(from(NODE_A), "fd00:a::11", "fd00:a::1").icmp_echo_request(1, 2).build());
+    assert_frames_eq(ask(to(NODE_A), "fd00:a::1", "fd00:a::11").icmp_echo_reply(1, 2).build(), out.replied());
+}
+
+#[test]
+fn a_ping_with_a_partial_checksum_gets_an_answer_with_one() {
+    let mut world = World::new();
+    let offload = Offload { checksum: ChecksumState::Partial { start: 54, offset: 2 }, gso: Gso::None, gso_size: 0 };
+    let partial = |echo: Icmp| {
+        let (src, dst) = ("fd00:a::11".to_ip(), "fd00:a::1".to_ip());
+        let pseudo = checksum::pseudo_header(src, dst, 58, echo.packet().len() - 40);
+        echo.checksum(checksum::sum(&pseudo)).build()
+    };
+    let ask = partial(from(NODE_A).ip("fd00:a::11", "fd00:a::1").icmp_echo_request(1, 2).payload(b"odd"));
+    let answer = partial(to(NODE_A).ip("fd00:a::1", "fd00:a::11").icmp_echo_reply(1, 2).payload(b"odd"));
+    let out = world.send_with(NODES, ask, offload);
+    assert_frames_eq(answer, out.replied());
+    assert_eq!(out.offload, offload);
+}
+
+#[test]
+fn nobody_listens_on_tcp_and_udp() {
+    for family in FAMILIES {
+        let mut world = World::new();
+        let (kind, code) = family.port_unreachable;
+        for (port, asker, his, ours) in own(family) {
+            for sent in [
+                from(asker).ip(his, ours).ttl(1).udp(1, 53).packet(),
+                from(asker).ip(his, ours).tcp(1, 22).flags(SYN).packet(),
+            ] {
+                let ethertype = if family.v4 { 0x0800 } else { 0x86dd };
+                let out = world.send(port, from(asker).raw(ethertype, &sent).build());
+                let error = to(asker).ip(ours, his).tos(family.error_tos).icmp_error(kind, code, [0; 4], &sent);
+                assert_frames_eq(error.build(), out.replied());
+            }
+        }
+    }
+}
+
+#[test]
+fn anything_else_to_the_gateway_is_unwanted() {
+    for family in FAMILIES {
+        let mut world = World::new();
+        let (kind, code) = family.port_unreachable;
+        for (port, asker, his, ours) in own(family) {
+            let ip = || from(asker).ip(his, ours);
+            let quoted = to(asker).ip(ours, his).icmp_echo_reply(1, 2).packet();
+            for frame in [
+                ip().icmp_echo_reply(1, 2).build(),
+                ip().icmp_error(kind, code, [0; 4], &quoted).build(),
+                ip().icmp(if family.v4 { 13 } else { 130 }, 0, [0; 4], [0; 16]).build(),
+                ip().gre(0x0800, b"").build(),
+                ip().sctp(1, 2, 3, b"").build(),
+                ip().udp(1, 2).length(7).build(),
+                ip().raw(1, [8, 0, 0]).build(),
+            ] {
+                world.send(port, frame).dropped(DropReason::LocalUnwanted);
+            }
+            for fragment in ip().icmp_echo_request(1, 2).payload([0; 2_000]).fragments(1, 1_280) {
+                world.send(port, fragment).dropped(DropReason::LocalUnwanted);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_gateways_outside_address_is_nobodys_from_inside() {
+    for family in FAMILIES {
+        let mut world = World::new();
+        let frame = from(NODE_A).ip(family.pod_a, family.gateway_outside).icmp_echo_request(1, 2).build();
+        world.send(NODES, frame).dropped(DropReason::LocalUnwanted);
+        assert_eq!(world.sessions(8).len(), 0);
+    }
+}

@@ -1,0 +1,188 @@
+//! A small world around one forwarder: an island, a shore, and what lies beyond.
+//!
+//! Frames go in by [`World::send`]; what comes back is a [`Sent`] with verdict,
+//! bytes and offload state. After every step the world checks what must always
+//! hold, so no test has to: every packet met exactly one end, the counters say
+//! what the verdicts say, and what was dropped or punted was not written to.
+
+mod family;
+mod oracle;
+mod plan;
+mod sent;
+
+pub(crate) use family::{FAMILIES, Family, V4, V6};
+pub(crate) use oracle::{Endpoint, is_private, is_sound, lies_between, source};
+pub(crate) use plan::*;
+pub(crate) use sent::Sent;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use causeway_fastpath::burst::Burst;
+use causeway_fastpath::command::{Event, SessionCursor, SessionPage, SessionRow};
+use causeway_fastpath::counters::Counters;
+use causeway_fastpath::forwarder::{Capacity, Forwarder};
+use causeway_fastpath::frame::Frame;
+use causeway_fastpath::ids::PortId;
+use causeway_fastpath::offload::Offload;
+use causeway_fastpath::snapshot::Snapshot;
+use causeway_fastpath::time::Instant;
+use causeway_fastpath::verdict::Verdict;
+
+/// Room in front of a packet, as ports give it: enough for the headers of an error.
+const HEADROOM: usize = 128;
+
+/// A forwarder, its clock, and what was counted up to the last look.
+pub(crate) struct World {
+    pub(crate) forwarder: Forwarder,
+    pub(crate) now: Instant,
+    pub(crate) headroom: usize,
+    epoch: u64,
+    seen: Counters,
+}
+
+impl World {
+    /// The island of [`Plan::island`], with room for 1000 sessions a family.
+    pub(crate) fn new() -> World {
+        World::with(&Plan::island())
+    }
+
+    /// Forwards by this plan.
+    pub(crate) fn with(plan: &Plan) -> World {
+        World::sized(plan, 1000)
+    }
+
+    /// Forwards by this plan, with room for so many sessions a family.
+    pub(crate) fn sized(plan: &Plan, sessions: usize) -> World {
+        let mut world = World::closed(sessions);
+        world.install(plan);
+        world
+    }
+
+    /// Before the first tables.
+    pub(crate) fn closed(sessions: usize) -> World {
+        let now = Instant::from_secs(1_000);
+        let forwarder = Forwarder::new(Capacity { sessions_v4: sessions, sessions_v6: sessions }, [7; 32], now);
+        World { forwarder, now, headroom: HEADROOM, epoch: 0, seen: Counters::default() }
+    }
+
+    /// Forwards by this plan from now on; the tables it replaces come back.
+    pub(crate) fn install(&mut self, plan: &Plan) -> Arc<Snapshot> {
+        self.epoch += 1;
+        let snapshot = plan.compile(self.epoch);
+        assert_eq!(snapshot.check(), Ok(()), "the plan of a test is sound");
+        match self.forwarder.install(snapshot) {
+            Event::Installed { epoch, retired } => {
+                assert_eq!(epoch.0, self.epoch);
+                retired
+            }
+            other => panic!("tables were installed, and the answer is {other:?}"),
+        }
+    }
+
+    /// One frame, whole, as a NIC hands it over.
+    #[track_caller]
+    pub(crate) fn send(&mut self, port: PortId, frame: impl AsRef<[u8]>) -> Sent {
+        self.send_with(port, frame, Offload::DONE)
+    }
+
+    /// One frame with something left undone.
+    #[track_caller]
+    pub(crate) fn send_with(&mut self, port: PortId, frame: impl AsRef<[u8]>, offload: Offload) -> Sent {
+        self.burst(&[(port, frame.as_ref().to_vec(), offload)]).remove(0)
+    }
+
+    /// Several frames at once, in one burst.
+    #[track_caller]
+    pub(crate) fn burst(&mut self, frames: &[(PortId, Vec<u8>, Offload)]) -> Vec<Sent> {
+        let before = self.forwarder.counters().clone();
+        let mut burst = Burst::new();
+        for (port, bytes, offload) in frames {
+            let mut frame = Frame::boxed(bytes, self.headroom, 0);
+            frame.ingress = *port;
+            frame.offload = *offload;
+            burst.push(frame);
+        }
+        self.forwarder.process(self.now, &mut burst);
+        let sent: Vec<Sent> = burst.drain().zip(frames).map(|((out, verdict), came)| Sent::new(came, out, verdict)).collect();
+        self.check(&before, &sent);
+        sent
+    }
+
+    /// Lets time pass, and sessions that were silent for too long end.
+    pub(crate) fn wait(&mut self, time: Duration) {
+        self.now = self.now + time;
+        while self.forwarder.handle_timeout(self.now) {}
+        assert!(self.forwarder.counters().conserve(), "time makes no packets");
+    }
+
+    /// Every counter that changed since the last look, with its change.
+    pub(crate) fn counted(&mut self) -> BTreeMap<&'static str, u64> {
+        let changes = changes(&self.seen, self.forwarder.counters());
+        self.seen = self.forwarder.counters().clone();
+        changes
+    }
+
+    /// Asserts which counters changed since the last look, and by how much.
+    #[track_caller]
+    pub(crate) fn expect_counted(&mut self, expected: &[(&'static str, u64)]) {
+        assert_eq!(self.counted(), expected.iter().copied().collect());
+    }
+
+    /// All sessions, by pages of `limit` records.
+    pub(crate) fn sessions(&self, limit: u32) -> Vec<SessionRow> {
+        let mut page = SessionPage { cursor: Some(SessionCursor::default()), limit, ..SessionPage::default() };
+        page.rows.reserve_exact(limit as usize);
+        let mut rows = Vec::new();
+        for _ in 0..1_000_000 {
+            self.forwarder.list_sessions(self.now, &mut page);
+            assert!(page.rows.len() <= limit as usize, "a page holds what was asked for");
+            rows.append(&mut page.rows);
+            if page.cursor.is_none() {
+                return rows;
+            }
+        }
+        panic!("the pages never end");
+    }
+
+    /// What holds after every burst.
+    #[track_caller]
+    fn check(&self, before: &Counters, sent: &[Sent]) {
+        let after = self.forwarder.counters();
+        assert!(after.conserve(), "every packet meets one end: {after:?}");
+        let mut expected = before.clone();
+        expected.received += sent.len() as u64;
+        for one in sent {
+            assert_ne!(one.verdict, Verdict::UNDECIDED, "{}", one.story());
+            expected.count(one.verdict);
+            if let Verdict::Drop(_) | Verdict::Punt(_) = one.verdict {
+                assert_eq!(one.bytes, one.came, "what does not go on is not written to: {}", one.story());
+            }
+        }
+        // What happens beside the verdicts is each test's to say.
+        expected.translated_out = after.translated_out;
+        expected.translated_in = after.translated_in;
+        expected.translated_errors = after.translated_errors;
+        expected.sessions_created = after.sessions_created;
+        expected.sessions_ended = after.sessions_ended;
+        assert_eq!(*after, expected, "the counters say what the verdicts say");
+        let (v4, v6) = self.forwarder.sessions();
+        assert_eq!(after.sessions_created - after.sessions_ended, (v4 + v6) as u64, "sessions begin and end once");
+    }
+}
+
+/// Every counter that is larger in `after`, with the difference.
+fn changes(before: &Counters, after: &Counters) -> BTreeMap<&'static str, u64> {
+    let mut old = Vec::new();
+    before.each(|_, _, count| old.push(count));
+    let mut old = old.into_iter();
+    let mut changes = BTreeMap::new();
+    after.each(|_, name, count| {
+        let change = count - old.next().expect("both have the same rows");
+        if change > 0 {
+            changes.insert(name, change);
+        }
+    });
+    changes
+}

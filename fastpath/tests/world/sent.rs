@@ -1,0 +1,68 @@
+//! What became of a frame.
+
+use causeway_fastpath::frame::Frame;
+use causeway_fastpath::ids::PortId;
+use causeway_fastpath::offload::Offload;
+use causeway_fastpath::verdict::{DropReason, PuntReason, Verdict};
+use causeway_testkit::print;
+
+use super::oracle::is_sound;
+
+/// A frame that went through the forwarder: how it came, and what became of it.
+pub(crate) struct Sent {
+    pub(crate) verdict: Verdict,
+    pub(crate) came: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) offload: Offload,
+    ingress: PortId,
+}
+
+impl Sent {
+    pub(super) fn new(came: &(PortId, Vec<u8>, Offload), frame: Frame, verdict: Verdict) -> Sent {
+        let (bytes, offload) = (frame.bytes().to_vec(), frame.offload);
+        drop(frame.into_heap().expect("tests keep their frames on the heap"));
+        Sent { verdict, came: came.1.clone(), bytes, offload, ingress: came.0 }
+    }
+
+    /// The frame as it goes out of `port`. Its checksums are right if they were.
+    #[track_caller]
+    pub(crate) fn forwarded(&self, port: PortId) -> &[u8] {
+        assert_eq!(self.verdict, Verdict::Forward(port), "{}", self.story());
+        if is_sound(&self.came, &self.offload).is_ok() {
+            assert_eq!(is_sound(&self.bytes, &self.offload), Ok(()), "{}", self.story());
+        }
+        &self.bytes
+    }
+
+    /// The answer, which goes out where the frame came in, with right checksums.
+    #[track_caller]
+    pub(crate) fn replied(&self) -> &[u8] {
+        assert_eq!(self.verdict, Verdict::Reply(self.ingress), "{}", self.story());
+        assert_eq!(is_sound(&self.bytes, &self.offload), Ok(()), "{}", self.story());
+        &self.bytes
+    }
+
+    /// Asserts that it was dropped, for this reason.
+    #[track_caller]
+    pub(crate) fn dropped(&self, reason: DropReason) {
+        assert_eq!(self.verdict, Verdict::Drop(reason), "{}", self.story());
+    }
+
+    /// Asserts that it was handed to control, for this reason.
+    #[track_caller]
+    pub(crate) fn punted(&self, reason: PuntReason) {
+        assert_eq!(self.verdict, Verdict::Punt(reason), "{}", self.story());
+    }
+
+    /// Before, verdict, after: for messages of failed tests.
+    pub(crate) fn story(&self) -> String {
+        format!(
+            "\n  in by port {}: {}\n  {:?}\n  now: {}\n  {:?}",
+            self.ingress,
+            print::line(&self.came),
+            self.verdict,
+            print::line(&self.bytes),
+            self.offload
+        )
+    }
+}
