@@ -22,6 +22,9 @@ use causeway_testkit::seed::Rng;
 const PEERS: usize = 64;
 /// Destinations of forwarded packets.
 const DESTINATIONS: usize = 65_536;
+/// Bursts of a window: short beside a scheduler's time slice, so that most windows
+/// pass undisturbed on a machine that is busy, and long beside reading a clock.
+const WINDOW: usize = 32;
 /// Addresses looked up in a table by itself.
 const ADDRESSES: usize = 1 << 20;
 
@@ -70,13 +73,13 @@ impl Figures {
     {
         let destinations = self.scale.of(DESTINATIONS);
         let world = World::forwarding(prefixes, neighbors, destinations, self.quick(), &mut Rng::new(1));
-        let arena = Arena::new(world.packets().frame_len());
+        let arena = Arena::new();
         self.processing(name, world, arena);
     }
 
     fn established(&self, name: &str, sessions: usize) {
         let flows = flows(self.scale.of(sessions), protocol::UDP, &mut Rng::new(1));
-        let mut arena = Arena::new(60);
+        let mut arena = Arena::new();
         let world = World::established(&flows, &mut arena, self.quick(), &mut Rng::new(1));
         self.processing(name, world, arena);
     }
@@ -96,7 +99,7 @@ impl Figures {
     /// them again is not measured.
     fn begun(&self, name: &str, sessions: usize) {
         let flows = flows(self.scale.of(sessions), protocol::UDP, &mut Rng::new(1));
-        let mut arena = Arena::new(60);
+        let mut arena = Arena::new();
         let mut world = World::island(&flows);
         let (mut whole, mut feed) = (Stopwatch::new(), Stopwatch::new());
         for round in 0..self.rounds().min(6) {
@@ -109,7 +112,7 @@ impl Figures {
         self.rate(name, &whole, &feed);
     }
 
-    /// All the packets, and at least a million of them, in windows of 125 bursts.
+    /// All the packets, and at least a million of them, in windows.
     fn round(&self, stopwatch: &mut Stopwatch, packets: usize, turn: impl FnMut() -> usize) {
         self.fill(stopwatch, if self.quick() { packets } else { packets.max(1_000_000) }, turn);
     }
@@ -117,7 +120,7 @@ impl Figures {
     fn fill(&self, stopwatch: &mut Stopwatch, packets: usize, mut turn: impl FnMut() -> usize) {
         let mut done = 0;
         while done < packets {
-            let bursts = (packets - done).div_ceil(Burst::MAX).min(125);
+            let bursts = (packets - done).div_ceil(Burst::MAX).min(WINDOW);
             done += stopwatch.window_of(|| (0..bursts).map(|_| turn()).sum());
         }
         stopwatch.end_round();
@@ -131,7 +134,7 @@ impl Figures {
         let mut answers = [NextHop::NO_ROUTE; Burst::MAX];
         let mut stopwatch = Stopwatch::new();
         for _ in 0..self.rounds() {
-            for window in addresses.chunks(125 * Burst::MAX) {
+            for window in addresses.chunks(WINDOW * Burst::MAX) {
                 stopwatch.window(window.len(), || {
                     for burst in window.chunks(Burst::MAX) {
                         fib.lookup_burst(black_box(burst), &mut answers[..burst.len()]);

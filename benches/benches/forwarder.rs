@@ -31,7 +31,7 @@ where
         let prefixes = pod_cidrs::<A>(scale.of(routes));
         let quick = scale == Scale::Quick;
         let mut world = World::forwarding(&prefixes, prefixes.len(), scale.of(65_536), quick, rng);
-        let mut arena = Arena::new(world.packets().frame_len());
+        let mut arena = Arena::new();
         group.bench_function(BenchmarkId::new(name, routes), |bencher| bencher.iter(|| world.turn(&mut arena)));
         group.bench_function(BenchmarkId::new(format!("{name}, feed"), routes), |bencher| {
             bencher.iter(|| world.feed(&mut arena));
@@ -44,7 +44,7 @@ where
 fn translate(criterion: &mut Criterion) {
     let scale = Scale::asked_for();
     let rng = &mut Rng::new(1);
-    let mut arena = Arena::new(60);
+    let mut arena = Arena::new();
     let mut group = criterion.benchmark_group("forwarder");
     group.throughput(Throughput::Elements(Burst::MAX as u64));
     for (name, protocol) in [("udp hit", protocol::UDP), ("tcp hit", protocol::TCP)] {

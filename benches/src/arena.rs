@@ -1,12 +1,11 @@
 //! Frame buffers on the heap, handed round as a NIC's ring does.
 
-use std::collections::VecDeque;
 use std::ptr::NonNull;
 
 use causeway_fastpath::burst::Burst;
 use causeway_fastpath::frame::{BufferOwner, Frame};
 
-use crate::packets::Packets;
+use crate::packets::Slot;
 
 /// Bytes of a cache line.
 const LINE: usize = 64;
@@ -27,43 +26,43 @@ const OWNER: BufferOwner = BufferOwner(0);
 
 /// A ring of buffers, and the burst that they are copied into.
 pub struct Arena {
-    free: VecDeque<Frame>,
+    memory: Box<[Line]>,
+    next: usize,
     burst: Burst,
 }
 
 impl Arena {
-    /// A ring of buffers for packets of `len` bytes.
-    ///
-    /// The memory is never given back: about a megabyte for each arena made.
-    ///
-    /// # Panics
-    /// A buffer cannot hold so long a packet.
-    pub fn new(len: usize) -> Arena {
-        let memory = Box::leak(vec![Line([0; LINE]); STRIDE / LINE * BUFFERS].into_boxed_slice());
-        let mut free = VecDeque::with_capacity(BUFFERS);
-        for (token, chunk) in memory.chunks_exact_mut(STRIDE / LINE).enumerate() {
-            let buffer = NonNull::from(chunk).cast::<u8>();
-            // SAFETY: the memory was leaked, so it is valid for good; chunks do not
-            // overlap, and each is given to one frame, which is moved and never
-            // copied. `every_buffer_is_its_own` would show two frames in one chunk.
-            free.push_back(unsafe {
-                Frame::from_raw(buffer, CAPACITY as u32, HEADROOM as u32, len as u32, OWNER, token as u64)
-            });
-        }
-        Arena { free, burst: Burst::new() }
+    /// A ring of buffers.
+    pub fn new() -> Arena {
+        Arena { memory: vec![Line([0; LINE]); BUFFERS * STRIDE / LINE].into(), next: 0, burst: Burst::new() }
     }
 
-    /// The next 64 packets in fresh buffers. What the burst held goes back into
-    /// the ring.
-    pub fn feed(&mut self, packets: &mut Packets) -> &mut Burst {
-        self.free.extend(self.burst.drain().map(|(frame, _)| frame));
-        let len = packets.frame_len();
-        for packet in packets.next_burst() {
-            let mut frame = self.free.pop_front().expect("the ring is larger than a burst");
-            frame.bytes_mut().copy_from_slice(&packet.0[..len]);
+    /// Copies up to 64 packets into fresh buffers and gives them to `process`.
+    ///
+    /// Only for this crate, because `process` must leave the frames in the burst:
+    /// their buffers go back into the ring when it returns.
+    #[inline(always)]
+    pub(crate) fn feed(&mut self, packets: &[Slot], len: usize, process: impl FnOnce(&mut Burst)) {
+        for packet in packets {
+            let chunk = &mut self.memory[self.next * (STRIDE / LINE)..][..CAPACITY / LINE];
+            self.next = (self.next + 1) % BUFFERS;
+            // The whole line: a copy of fixed size is cheapest, and NICs do the same.
+            chunk[HEADROOM / LINE].0 = packet.0;
+            let buffer = NonNull::from(chunk).cast::<u8>();
+            // SAFETY: the chunk belongs to the arena, which is borrowed until the burst
+            // is empty again, and a burst is shorter than the ring, so no two frames
+            // have one chunk. `every_buffer_is_its_own` would show it if they did.
+            let frame = unsafe { Frame::from_raw(buffer, CAPACITY as u32, HEADROOM as u32, len as u32, OWNER, 0) };
             self.burst.push(frame);
         }
-        &mut self.burst
+        process(&mut self.burst);
+        drop(self.burst.drain());
+    }
+}
+
+impl Default for Arena {
+    fn default() -> Arena {
+        Arena::new()
     }
 }
 
@@ -78,15 +77,15 @@ mod tests {
 
     #[test]
     fn every_buffer_is_its_own() {
-        let mut packets = Packets::new(60, (0..BUFFERS).map(|number| vec![number as u8; 60]));
-        let mut arena = Arena::new(60);
+        let packets: Vec<Slot> = (0..Burst::MAX).map(|number| Slot([number as u8; 64])).collect();
+        let mut arena = Arena::new();
         for _ in 0..2 * BUFFERS / Burst::MAX {
-            let first = packets.position() as u8;
-            let burst = arena.feed(&mut packets);
-            for (number, frame) in burst.frames().iter().enumerate() {
-                assert_eq!(frame.bytes(), [first.wrapping_add(number as u8); 60]);
-            }
-            assert_eq!(burst.len(), Burst::MAX);
+            arena.feed(&packets, 60, |burst| {
+                for (number, frame) in burst.frames().iter().enumerate() {
+                    assert_eq!(frame.bytes(), [number as u8; 60]);
+                }
+                assert_eq!(burst.len(), Burst::MAX);
+            });
         }
     }
 }

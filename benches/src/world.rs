@@ -1,5 +1,6 @@
 //! Forwarders with their tables, and the packets for them.
 
+use std::hint::black_box;
 use std::net::Ipv6Addr;
 use std::sync::Arc;
 
@@ -131,15 +132,19 @@ impl World {
 
     /// Feeds 64 packets and lets the forwarder process them. Says how many there were.
     pub fn turn(&mut self, arena: &mut Arena) -> usize {
-        let burst = arena.feed(&mut self.packets);
         self.now = Instant::from_nanos(self.now.as_nanos() + BURST_NS);
-        self.forwarder.process(self.now, burst);
-        burst.len()
+        let len = self.packets.frame_len();
+        let packets = self.packets.next_burst();
+        arena.feed(packets, len, |burst| self.forwarder.process(self.now, burst));
+        packets.len()
     }
 
     /// Feeds 64 packets to nobody: what [`World::turn`] costs without the forwarder.
     pub fn feed(&mut self, arena: &mut Arena) -> usize {
-        std::hint::black_box(arena.feed(&mut self.packets)).len()
+        let len = self.packets.frame_len();
+        let packets = self.packets.next_burst();
+        arena.feed(packets, len, |burst| _ = black_box(burst));
+        packets.len()
     }
 
     /// Has each packet its session?

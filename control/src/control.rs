@@ -15,7 +15,7 @@ use causeway_fastpath::wire::{ethernet, get16};
 use crate::compile::{self, Compiler, PortFacts};
 use crate::config::{Config, PortIdx};
 use crate::domains::Domains;
-use crate::neighbors::{Effect, Neighbors, Row};
+use crate::neighbors::{Effect, Neighbors, Row, free};
 use crate::rib::Route;
 
 /// Records that one page of a session listing looks at. Small, so that a worker is
@@ -26,8 +26,9 @@ const ROOM: usize = 128;
 
 /// Everything control knows and decides, for one worker.
 ///
-/// Drive it like this: after each `handle_*`, carry out what
-/// [`Control::poll_command`] returns, in order, until it returns nothing.
+/// Drive it like this: hand in whatever has happened, then carry out what
+/// [`Control::poll_command`] returns, in order, until it returns nothing. However
+/// much has happened in between, there is one new set of tables for it at most.
 pub struct Control {
     config: Config,
     domains: Domains,
@@ -66,6 +67,7 @@ impl Control {
             listed: None,
         };
         control.handle_timeout(now);
+        control.settle();
         control
     }
 
@@ -76,10 +78,7 @@ impl Control {
                 self.installed = epoch;
                 drop(retired);
             }
-            Event::Punted(reason, frame) => {
-                self.punted(reason, frame, now);
-                self.settle();
-            }
+            Event::Punted(reason, frame) => self.punted(reason, frame, now),
             Event::Sessions(page) => self.paged(*page),
             Event::Spent(frame) => free(frame),
         }
@@ -88,7 +87,6 @@ impl Control {
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.neighbors.handle_timeout(now);
-        self.settle();
     }
 
     /// When [`Control::handle_timeout`] wants to be called at the latest.
@@ -98,12 +96,13 @@ impl Control {
 
     /// The next command for the worker.
     pub fn poll_command(&mut self) -> Option<Command> {
+        self.settle();
         self.commands.pop_front()
     }
 
     /// Are the newest tables in force?
     pub fn is_settled(&self) -> bool {
-        self.installed == self.epoch
+        self.installed == self.epoch && !self.neighbors.has_changed()
     }
 
     /// The configuration it works by.
@@ -121,7 +120,7 @@ impl Control {
         self.domains.name(self.domains.of_port(port))
     }
 
-    /// Every route.
+    /// The best route to each destination, by domain and destination.
     pub fn routes(&self) -> &[Route] {
         &self.routes
     }
@@ -187,9 +186,9 @@ impl Control {
     /// Turns what the neighbours want into commands: new tables before the packets
     /// that need them.
     fn settle(&mut self) {
-        if self.neighbors.take_changed() || self.epoch == Epoch(0) {
+        if self.neighbors.has_changed() {
             self.epoch = Epoch(self.epoch.0 + 1);
-            let snapshot = self.compiler.snapshot(self.epoch, &self.neighbors.facts());
+            let snapshot = self.compiler.snapshot(self.epoch, &self.neighbors.take_facts());
             self.commands.push_back(Command::Install(Arc::new(snapshot)));
         }
         for effect in self.neighbors.take_effects() {
@@ -206,7 +205,7 @@ impl Control {
     }
 
     fn paged(&mut self, page: SessionPage) {
-        let Some(mut listing) = self.listing.take().filter(|listing| listing.request == page.request) else {
+        let Some(mut listing) = self.listing.take_if(|listing| listing.request == page.request) else {
             return;
         };
         listing.rows.extend(page.rows.iter().take(listing.most - listing.rows.len()));
@@ -218,10 +217,4 @@ impl Control {
             _ => self.listed = Some((listing.request, listing.rows)),
         }
     }
-}
-
-/// Frees a frame that control owns.
-fn free(frame: Frame) {
-    let freed = frame.into_heap();
-    debug_assert!(freed.is_ok(), "a frame in control is on the heap");
 }

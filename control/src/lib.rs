@@ -8,6 +8,7 @@ pub mod api;
 pub mod compile;
 pub mod config;
 pub mod control;
+pub mod counters;
 pub mod domains;
 pub mod ipam;
 pub mod neighbors;

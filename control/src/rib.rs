@@ -1,5 +1,6 @@
 //! Routes as people know them: where to, through whom, and who says so.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use causeway_fastpath::ids::VrfId;
@@ -77,9 +78,7 @@ impl Origin {
             Origin::Own => "own",
         }
     }
-}
 
-impl Origin {
     /// The name of the node, cluster or pool it belongs to.
     pub fn owner(&self, config: &Config) -> Option<String> {
         match self {
@@ -91,7 +90,7 @@ impl Origin {
     }
 }
 
-/// Every route that follows from a configuration, weakest origin first.
+/// The best route to each destination, by domain and destination.
 pub fn routes(config: &Config, domains: &Domains) -> Vec<Route> {
     let mut routes = Vec::new();
     let masqueraded = config.clusters.iter().any(|cluster| cluster.egress == Egress::Masquerade);
@@ -136,42 +135,66 @@ pub fn routes(config: &Config, domains: &Domains) -> Vec<Route> {
             }
         }
     }
+    // Of equals the later one wins, too: the sort is stable.
     routes.sort_by(|a, b| a.origin.cmp(&b.origin));
-    routes
+    let mut best = BTreeMap::new();
+    for route in routes {
+        best.insert((route.domain, route.to), route);
+    }
+    best.into_values().collect()
 }
 
 /// Addresses and subnets of ports: every domain knows the gateway's own addresses,
 /// main knows every subnet (nodes are routable), an island those of its own ports.
 fn own(config: &Config, domains: &Domains, domain: VrfId, masqueraded: bool, routes: &mut Vec<Route>) {
-    for (at, port) in config.ports.iter().enumerate() {
-        let at = PortIdx(at);
+    let ports = || config.ports.iter().enumerate().map(|(at, port)| (PortIdx(at), port));
+    for (at, port) in ports().filter(|(at, _)| domain == VrfId::MAIN || domains.of_port(*at) == domain) {
+        for subnet in port.addresses.iter().map(IpNet::trunc) {
+            routes.push(Route { domain, to: subnet, via: Via::Connected(at), origin: Origin::Connected });
+            // RFC 2644: nothing is forwarded to a directed broadcast. But who puts the
+            // address into a pool, and was warned, has it translated.
+            let pools = || config.pools.iter().flat_map(|pool| &pool.addresses);
+            for end in ends(subnet).into_iter().flatten() {
+                if domain != VrfId::MAIN || !pools().any(|pool| pool.contains(&end)) {
+                    routes.push(Route { domain, to: end, via: Via::Blackhole, origin: Origin::Own });
+                }
+            }
+        }
+    }
+    // Behind the ends of all subnets: an own address is stronger.
+    for (at, port) in ports() {
         for address in &port.addresses {
             let stands_for_islands =
                 masqueraded && domain == VrfId::MAIN && domains.of_port(at) == VrfId::MAIN && is_primary(port, address);
             let via = if stands_for_islands { Via::LocalTranslated } else { Via::Local };
             routes.push(Route { domain, to: IpNet::from(address.addr()), via, origin: Origin::Own });
-            if domain != VrfId::MAIN && domains.of_port(at) != domain {
-                continue;
-            }
-            routes.push(Route { domain, to: address.trunc(), via: Via::Connected(at), origin: Origin::Connected });
-            // RFC 2644: nothing is forwarded to a directed broadcast. A /31 has none (RFC 3021).
-            if let IpNet::V4(net) = address
-                && net.prefix_len() <= 30
-            {
-                for to in [net.network(), net.broadcast()] {
-                    let to = IpNet::from(IpAddr::from(to));
-                    routes.push(Route { domain, to, via: Via::Blackhole, origin: Origin::Own });
-                }
-            }
         }
     }
 }
 
-/// Is it the first address of its family on the port: the one that stands for the
-/// port in ICMP errors and in masquerading?
+/// Network and broadcast address of a subnet. A /31 has none (RFC 3021).
+fn ends(subnet: IpNet) -> Option<[IpNet; 2]> {
+    match subnet {
+        IpNet::V4(net) if net.prefix_len() <= 30 => {
+            Some([net.network(), net.broadcast()].map(|end| IpNet::from(IpAddr::from(end))))
+        }
+        _ => None,
+    }
+}
+
+/// Is it the address that stands for the port in ICMP errors and in masquerading:
+/// the first one of its family, rather one that is known beyond the link?
 pub(crate) fn is_primary(port: &crate::config::Port, address: &IpNet) -> bool {
-    let first = port.addresses.iter().find(|other| other.addr().is_ipv4() == address.addr().is_ipv4());
+    let family = || port.addresses.iter().filter(|other| other.addr().is_ipv4() == address.addr().is_ipv4());
+    let first = family().find(|other| !is_link_local(other.addr())).or_else(|| family().next());
     first == Some(address)
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    }
 }
 
 fn everything(v6: bool) -> IpNet {

@@ -58,6 +58,15 @@ impl Offload {
     /// Nothing left to do.
     pub const DONE: Offload = Offload { checksum: ChecksumState::Complete, gso: Gso::None, gso_size: 0 };
 
+    /// How far the checksum of the L4 header at `l4` bytes from the start of the
+    /// frame has got. What a tunnel carries may be partial while its own is whole.
+    pub const fn checksum_at(&self, l4: u32) -> ChecksumState {
+        match self.checksum {
+            ChecksumState::Partial { start, .. } if start as u32 == l4 => self.checksum,
+            _ => ChecksumState::Complete,
+        }
+    }
+
     /// Is the frame several segments in one?
     pub const fn is_super_frame(&self) -> bool {
         !matches!(self.gso, Gso::None)

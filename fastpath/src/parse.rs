@@ -296,6 +296,24 @@ fn icmp_kind<A: Address>(kind: u8) -> L4Kind {
     }
 }
 
+/// What the first fragment of a packet is of, as far as ICMP goes: `Fragment` for a
+/// later one, `Other` where it is not ICMP.
+///
+/// `layers` are those of this frame, and their kind is `Fragment`.
+pub fn first_fragment<A: Address>(frame: &[u8], layers: &Layers<A>) -> L4Kind {
+    let l4 = layers.l4 as usize;
+    let (offset, protocol, at) = if A::ICMP == protocol::ICMP {
+        (get16(frame, L2 + ipv4::FLAGS_FRAGMENT) & ipv4::FRAGMENT_OFFSET, layers.key.protocol, l4)
+    } else {
+        (get16(frame, l4 + 2) & ipv6::FRAGMENT_OFFSET, frame[l4], l4 + ipv6::FRAGMENT_LEN)
+    };
+    match frame[..layers.end as usize].get(at) {
+        _ if offset != 0 => L4Kind::Fragment,
+        Some(kind) if protocol == A::ICMP => icmp_kind::<A>(*kind),
+        _ => L4Kind::Other,
+    }
+}
+
 /// The packet that an ICMP error quotes, as far as it is there.
 #[derive(Clone, Copy, Debug)]
 pub struct Quote<A> {

@@ -135,12 +135,10 @@ pub struct CounterView {
 }
 
 impl RouteView {
-    /// Every route of a gateway: by domain, then by destination, longest first
+    /// Every route of a gateway: by domain, then by destination, shortest first
     /// where one contains the other.
     pub fn all(control: &Control) -> Vec<RouteView> {
-        let mut routes: Vec<_> = control.routes().iter().collect();
-        routes.sort_by(|a, b| (a.domain, a.to, &a.origin).cmp(&(b.domain, b.to, &b.origin)));
-        routes.into_iter().map(|route| RouteView::of(control, route)).collect()
+        control.routes().iter().map(|route| RouteView::of(control, route)).collect()
     }
 
     fn of(control: &Control, route: &crate::rib::Route) -> RouteView {

@@ -14,7 +14,7 @@ pub(super) struct Message {
 }
 
 /// Reads an Ethernet frame with ARP in it; `None` for anything that is not ARP for
-/// IPv4 over Ethernet, or whose sender has a group address.
+/// IPv4 over Ethernet, or whose sender has no MAC address or that of a group.
 pub(super) fn parse(frame: &[u8]) -> Option<Message> {
     let frame = EthernetFrame::new_checked(frame).ok()?;
     let packet = ArpPacket::new_checked(frame.payload()).ok()?;
@@ -28,7 +28,8 @@ pub(super) fn parse(frame: &[u8]) -> Option<Message> {
         ArpOperation::Reply => false,
         ArpOperation::Unknown(_) => return None,
     };
-    source_hardware_addr.is_unicast().then_some(Message {
+    let is_station = source_hardware_addr.is_unicast() && source_hardware_addr.0 != [0; 6];
+    is_station.then_some(Message {
         request,
         sender_mac: source_hardware_addr.0,
         sender: source_protocol_addr,

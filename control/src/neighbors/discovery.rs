@@ -13,8 +13,8 @@ use smoltcp::wire::{
 pub(super) enum Message {
     /// "Who has `target`?" `sender` is unspecified for duplicate address detection.
     Solicit { sender: Ipv6Addr, sender_mac: Option<[u8; 6]>, target: Ipv6Addr },
-    /// "`target` is at `mac`."
-    Advert { target: Ipv6Addr, mac: [u8; 6], overrides: bool },
+    /// "`target` is at `mac`." Without `mac`: it still is where you asked.
+    Advert { target: Ipv6Addr, mac: Option<[u8; 6]>, solicited: bool, overrides: bool },
 }
 
 /// Reads an Ethernet frame with neighbour discovery in it. `None` for messages a
@@ -33,29 +33,34 @@ pub(super) fn parse(bytes: &[u8]) -> Option<Message> {
     match Icmpv6Repr::parse(&ip.src_addr, &ip.dst_addr, &icmp, &ChecksumCapabilities::default()).ok()? {
         Icmpv6Repr::Ndisc(NdiscRepr::NeighborSolicit { target_addr, lladdr }) if !target_addr.is_multicast() => {
             let sender_mac = match lladdr {
-                Some(lladdr) => Some(unicast_mac(lladdr)?),
+                Some(lladdr) => Some(station(lladdr)?),
                 None => None,
             };
-            // 7.1.1: duplicate address detection carries no link-layer address.
-            let sound = !ip.src_addr.is_unspecified() || sender_mac.is_none();
+            // 7.1.1: duplicate address detection asks the group, and carries no
+            // link-layer address.
+            let sound =
+                !ip.src_addr.is_unspecified() || (sender_mac.is_none() && ip.dst_addr == solicited_node(target_addr));
             sound.then_some(Message::Solicit { sender: ip.src_addr, sender_mac, target: target_addr })
         }
         Icmpv6Repr::Ndisc(NdiscRepr::NeighborAdvert { flags, target_addr, lladdr }) if !target_addr.is_multicast() => {
             let mac = match lladdr {
-                Some(lladdr) => unicast_mac(lladdr)?,
+                Some(lladdr) => Some(station(lladdr)?),
                 // 7.2.4: it may be left out of an answer to a unicast question.
-                None => Some(frame.src_addr()).filter(EthernetAddress::is_unicast)?.0,
+                None => None,
             };
+            let solicited = flags.contains(NdiscNeighborFlags::SOLICITED);
             let overrides = flags.contains(NdiscNeighborFlags::OVERRIDE);
-            Some(Message::Advert { target: target_addr, mac, overrides })
+            // 7.1.2: what is said to all was said to nobody in particular.
+            let sound = !(solicited && ip.dst_addr.is_multicast());
+            sound.then_some(Message::Advert { target: target_addr, mac, solicited, overrides })
         }
         _ => None,
     }
 }
 
-fn unicast_mac(address: RawHardwareAddress) -> Option<[u8; 6]> {
+fn station(address: RawHardwareAddress) -> Option<[u8; 6]> {
     let bytes: [u8; 6] = address.as_bytes().try_into().ok()?;
-    EthernetAddress(bytes).is_unicast().then_some(bytes)
+    (EthernetAddress(bytes).is_unicast() && bytes != [0; 6]).then_some(bytes)
 }
 
 /// "Who has `target`?" To its solicited-node group, or to `mac` alone.

@@ -4,12 +4,15 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use causeway_fastpath::frame::Frame;
+use causeway_fastpath::snapshot::NeighborState;
 use causeway_fastpath::time::Instant;
+
+use crate::compile::NeighborFact;
 
 /// Packets kept while a neighbour is being asked for (RFC 1122, 2.3.2.2: at least one).
 const KEPT: usize = 3;
 /// Between two questions: at most one a second (RFC 1122, 2.3.2.1).
-pub(super) const RETRY: Duration = Duration::from_secs(1);
+const RETRY: Duration = Duration::from_secs(1);
 /// Questions without an answer after which a neighbour counts as dead
 /// (RFC 4861, section 10: MAX_MULTICAST_SOLICIT).
 const QUESTIONS: u8 = 3;
@@ -55,10 +58,8 @@ pub enum State {
 /// What time asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Due {
-    /// Nothing.
-    Nothing,
-    /// Ask for it.
-    Ask,
+    /// Ask for it: everybody, or only the one with this MAC address.
+    Ask(Option<[u8; 6]>),
     /// It is dead now: the tables must learn, and who waited is told.
     Died,
     /// Forget it.
@@ -81,6 +82,28 @@ impl Entry {
             waiting: VecDeque::new(),
             since: now,
         }
+    }
+
+    /// Does it come and go: neither configured nor needed by a route?
+    pub(super) fn is_guest(&self) -> bool {
+        !self.router && self.state != State::Static
+    }
+
+    /// Since when it has been asked for, if it is a guest and that is all there is
+    /// to it.
+    pub(super) fn sought_since(&self) -> Option<Instant> {
+        (self.is_guest() && self.state == State::Incomplete).then_some(self.since)
+    }
+
+    /// What the forwarding tables must hold about it; nothing while it is only
+    /// being asked for.
+    pub(super) fn fact(&self) -> Option<NeighborFact> {
+        let state = match self.state {
+            State::Static | State::Reachable | State::Probing => NeighborState::Reachable,
+            State::Incomplete => return None,
+            State::Dead => NeighborState::Dead,
+        };
+        Some(NeighborFact { state, mac: self.mac })
     }
 
     /// Is the MAC address to be used?
@@ -119,10 +142,7 @@ impl Entry {
     /// What is to be done now that `due` has come.
     pub(super) fn timeout(&mut self, now: Instant) -> Due {
         match self.state {
-            State::Static => {
-                self.due = None;
-                Due::Nothing
-            }
+            State::Static => unreachable!("nothing is ever due about a static neighbour"),
             State::Reachable => {
                 self.state = State::Probing;
                 self.since = now;
@@ -138,7 +158,7 @@ impl Entry {
             State::Dead if self.router => {
                 // It stays dead in the tables until it answers: senders are told at once.
                 self.due = Some(now + REVIVE);
-                Due::Ask
+                Due::Ask(None)
             }
             State::Dead => Due::Forget,
         }
@@ -147,6 +167,21 @@ impl Entry {
     fn ask(&mut self, now: Instant) -> Due {
         self.asked += 1;
         self.due = Some(now + RETRY);
-        Due::Ask
+        Due::Ask((self.state == State::Probing).then_some(self.mac))
     }
+}
+
+impl Drop for Entry {
+    /// Dropping a frame does not free its memory.
+    fn drop(&mut self) {
+        for frame in self.take_waiting() {
+            free(frame);
+        }
+    }
+}
+
+/// Frees a frame that control owns.
+pub(crate) fn free(frame: Frame) {
+    let freed = frame.into_heap();
+    debug_assert!(freed.is_ok(), "a frame in control is on the heap");
 }

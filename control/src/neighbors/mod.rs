@@ -4,9 +4,12 @@
 //! clock or a socket: packets and time come in, packets and facts come out.
 
 mod arp;
+mod cache;
 mod discovery;
 mod entry;
+mod link;
 mod table;
 
 pub use entry::State;
+pub(crate) use entry::free;
 pub use table::{Effect, Neighbors, Row};

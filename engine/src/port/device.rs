@@ -94,9 +94,11 @@ impl Device {
             source,
         };
         let device = Device::look_up(&options.device).map_err(|source| match source.raw_os_error() {
-            Some(libc::ENODEV | libc::ENXIO | libc::EINVAL) => {
-                error("there is no such device".into(), format!("devices here are: {}", names().join(", ")), Some(source))
-            }
+            Some(libc::ENODEV | libc::ENXIO | libc::EINVAL) => error(
+                "there is no such device".into(),
+                format!("devices here are: {}", names().join(", ")),
+                Some(source),
+            ),
             _ => error(format!("cannot look at the device: {source}"), String::new(), Some(source)),
         })?;
         if !device.ethernet {
@@ -141,55 +143,11 @@ impl Device {
         }
     }
 
-    /// Is one of its offloads on? The questions are the `ETHTOOL_G*` of `offload`.
-    ///
-    /// # Errors
-    /// `EOPNOTSUPP` when the device does not know the offload.
-    pub fn offload(&self, offload: EthtoolOffload) -> io::Result<bool> {
-        let mut value = EthtoolValue { cmd: offload.codes().0, data: 0 };
-        ethtool(&self.socket, &self.name, &mut value)?;
-        Ok(value.data != 0)
-    }
-
-    /// Turns one of its offloads on or off. Needs `CAP_NET_ADMIN`.
-    ///
-    /// # Errors
-    /// `EPERM` without the capability, `EOPNOTSUPP` when it cannot be changed.
-    pub fn set_offload(&self, offload: EthtoolOffload, on: bool) -> io::Result<()> {
-        let mut value = EthtoolValue { cmd: offload.codes().1, data: on.into() };
-        ethtool(&self.socket, &self.name, &mut value)
-    }
-
     fn flags(&self) -> io::Result<libc::c_int> {
         let mut request = request(&self.name)?;
         ioctl(&self.socket, libc::SIOCGIFFLAGS, &mut request)?;
         // SAFETY: SIOCGIFFLAGS filled this member.
         Ok(libc::c_int::from(unsafe { request.ifr_ifru.ifru_flags }))
-    }
-}
-
-/// Offloads that ethtool turns on and off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EthtoolOffload {
-    /// Transmit checksums (`tx`).
-    TxChecksum,
-    /// TCP segmentation (`tso`).
-    Tso,
-    /// Segmentation in software before the driver (`gso`).
-    Gso,
-    /// Merging of what arrives (`gro`).
-    Gro,
-}
-
-impl EthtoolOffload {
-    /// The ioctls that ask and set.
-    fn codes(self) -> (u32, u32) {
-        match self {
-            EthtoolOffload::TxChecksum => (0x16, 0x17),
-            EthtoolOffload::Tso => (0x1e, 0x1f),
-            EthtoolOffload::Gso => (0x23, 0x24),
-            EthtoolOffload::Gro => (0x2b, 0x2c),
-        }
     }
 }
 
@@ -218,9 +176,9 @@ pub fn names() -> Vec<String> {
 /// time, and hardly another name's. For ports whose device has none to give.
 pub fn local_mac(name: &str) -> [u8; 6] {
     // FNV-1a: short, and fixed for good, which std's hasher is not.
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = name
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     let [a, b, c, d, e, ..] = (hash ^ (hash >> 32)).to_le_bytes();
     [0x02, a, b, c, d, e]
 }
@@ -229,7 +187,11 @@ fn kind(socket: &OwnedFd, name: &str) -> io::Result<Kind> {
     let mut info = EthtoolDrvinfo { cmd: ETHTOOL_GDRVINFO, ..EthtoolDrvinfo::default() };
     if let Err(error) = ethtool(socket, name, &mut info) {
         // Loopback, for one, has no driver to tell of.
-        return if error.raw_os_error() == Some(libc::EOPNOTSUPP) { Ok(Kind::Other(String::new())) } else { Err(error) };
+        return if error.raw_os_error() == Some(libc::EOPNOTSUPP) {
+            Ok(Kind::Other(String::new()))
+        } else {
+            Err(error)
+        };
     }
     let end = info.driver.iter().position(|byte| *byte == 0).unwrap_or(info.driver.len());
     Ok(match &info.driver[..end] {
@@ -286,13 +248,7 @@ fn ethtool<T>(socket: &OwnedFd, name: &str, command: &mut T) -> io::Result<()> {
 const ETHTOOL_GDRVINFO: u32 = 0x03;
 const ETHTOOL_GCHANNELS: u32 = 0x3c;
 
-/// `struct ethtool_value`, as `include/uapi/linux/ethtool.h` has it; so below.
-#[repr(C)]
-struct EthtoolValue {
-    cmd: u32,
-    data: u32,
-}
-
+/// `struct ethtool_drvinfo`, as `include/uapi/linux/ethtool.h` has it.
 #[repr(C)]
 struct EthtoolDrvinfo {
     cmd: u32,

@@ -84,8 +84,7 @@ pub(super) fn wire(stop: &AtomicBool, ports: [&mut dyn Port; 2], mut see: impl F
     let (mut frames, mut spent) = (Vec::new(), Vec::new());
     let mut fds = Vec::new();
     ports.iter().for_each(|port| port.poll_fds(&mut fds));
-    let mut polls: Vec<_> =
-        fds.iter().map(|fd| libc::pollfd { fd: *fd, events: libc::POLLIN, revents: 0 }).collect();
+    let mut polls: Vec<_> = fds.iter().map(|fd| libc::pollfd { fd: *fd, events: libc::POLLIN, revents: 0 }).collect();
     let [left, right] = ports;
     while !stop.load(Ordering::Relaxed) {
         let mut moved = 0;

@@ -146,7 +146,10 @@ mod tests {
 
     #[test]
     fn a_header_that_says_what_cannot_be_is_malformed() {
-        assert_eq!(read(1, 0, 0, 98, 0), Ok(Offload { checksum: ChecksumState::Partial { start: 98, offset: 0 }, ..Offload::DONE }));
+        assert_eq!(
+            read(1, 0, 0, 98, 0),
+            Ok(Offload { checksum: ChecksumState::Partial { start: 98, offset: 0 }, ..Offload::DONE })
+        );
         assert_eq!(read(1, 0, 0, 98, 1), Err(Malformed), "checksum past the end");
         assert_eq!(read(1, 0, 0, u16::MAX, u16::MAX), Err(Malformed), "sum that overflows");
         assert_eq!(read(0, 1, 0, 0, 0), Err(Malformed), "segments of no bytes");

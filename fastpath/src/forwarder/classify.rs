@@ -48,6 +48,9 @@ pub(super) fn parse(
         let ethertype = u16::from_be_bytes([header[ethernet::ETHERTYPE], header[ethernet::ETHERTYPE + 1]]);
         match ethertype {
             ethernet::IPV4 => match parse::ipv4(bytes) {
+                Ok(layers) if Some(layers.key.src) == port.v4 => {
+                    verdicts[i] = Verdict::Drop(DropReason::MartianSource);
+                }
                 Ok(layers) if !group => {
                     scratch4.metas[i] = meta(layers, port);
                     v4.insert(i);
@@ -56,6 +59,13 @@ pub(super) fn parse(
                 Err(reason) => verdicts[i] = Verdict::Drop(reason),
             },
             ethernet::IPV6 => match parse::ipv6(bytes) {
+                // Control wants to hear of a neighbour that claims our address.
+                Ok(layers)
+                    if (Some(layers.key.src) == port.v6 || layers.key.src == port.link_local)
+                        && layers.kind != L4Kind::NeighborDiscovery =>
+                {
+                    verdicts[i] = Verdict::Drop(DropReason::MartianSource);
+                }
                 Ok(layers) if !group || layers.kind == L4Kind::NeighborDiscovery => {
                     scratch6.metas[i] = meta(layers, port);
                     v6.insert(i);
@@ -93,20 +103,21 @@ pub(super) fn limit_arp(verdicts: &mut [Verdict], bucket: &mut TokenBucket, now:
 }
 
 impl<A: Address> Walk<'_, A> {
-    /// Drops martians and what stays on its link; hands neighbour discovery to
-    /// control. What is returned may be routed.
+    /// Drops martians, sets aside what stays on its link, hands neighbour discovery
+    /// to control. What is returned may be routed.
     pub(super) fn classify(&mut self, packets: Set) -> Set {
         let mut sound = packets;
         for i in packets {
             let layers = &self.scratch.metas[i].layers;
-            let verdict = if layers.kind == L4Kind::NeighborDiscovery {
-                self.discovery(i)
-            } else if let Some(reason) = martian(layers.key.src, layers.key.dst) {
-                Verdict::Drop(reason)
+            if layers.kind == L4Kind::NeighborDiscovery {
+                self.verdicts[i] = self.discovery(i);
             } else {
-                continue;
-            };
-            self.verdicts[i] = verdict;
+                match reach(layers.key.src, layers.key.dst) {
+                    Reach::Anywhere => continue,
+                    Reach::Link => self.scratch.on_link.insert(i),
+                    Reach::Nowhere(reason) => self.verdicts[i] = Verdict::Drop(reason),
+                }
+            }
             sound.remove(i);
         }
         sound
@@ -124,10 +135,17 @@ impl<A: Address> Walk<'_, A> {
     }
 }
 
+/// How far a packet may travel.
+enum Reach {
+    Anywhere,
+    Link,
+    Nowhere(DropReason),
+}
+
 /// RFC 1812, 5.3.7, RFC 3927, section 7, and RFC 4291, section 2: addresses that
 /// nobody may send from or to across a router.
 #[inline(always)]
-fn martian<A: Address>(src: A, dst: A) -> Option<DropReason> {
+fn reach<A: Address>(src: A, dst: A) -> Reach {
     // One subtraction and one comparison settle the common case: the first byte of
     // a sound IPv4 address is 1..=223 but 127; of a sound IPv6 address 1..=0xfd.
     let (first_src, first_dst) = (src.bits(0, 8), dst.bits(0, 8));
@@ -139,16 +157,16 @@ fn martian<A: Address>(src: A, dst: A) -> Option<DropReason> {
         }
     };
     if !suspect(first_src) && !suspect(first_dst) {
-        return None;
+        return Reach::Anywhere;
     }
     if bad_source(src) {
-        return Some(DropReason::MartianSource);
+        return Reach::Nowhere(DropReason::MartianSource);
     }
     match kind_of(dst) {
-        Scope::Multicast => Some(DropReason::Multicast),
-        Scope::Never => Some(DropReason::MartianDestination),
-        // Our own link-local address is a destination; `route` knows it.
-        Scope::Link | Scope::Global => None,
+        Scope::Multicast => Reach::Nowhere(DropReason::Multicast),
+        Scope::Never => Reach::Nowhere(DropReason::MartianDestination),
+        Scope::Global if !is_link_local(src) => Reach::Anywhere,
+        Scope::Link | Scope::Global => Reach::Link,
     }
 }
 

@@ -48,9 +48,10 @@ impl<A: Address> Walk<'_, A> {
         let message = &mut bytes[layers.l4 as usize..];
         let was = get16(message, icmp::TYPE);
         message[icmp::TYPE] = if A::ICMP == protocol::ICMP { icmp::v4::ECHO_REPLY } else { icmp::v6::ECHO_REPLY };
-        if offload.checksum == ChecksumState::Complete {
+        if offload.checksum_at(layers.l4) == ChecksumState::Complete {
             let delta = Delta::NONE.replace(was, get16(message, icmp::TYPE));
             put16(message, icmp::CHECKSUM, delta.apply(get16(message, icmp::CHECKSUM)));
+            icmp::settle_checksum(message);
         }
         // A partial checksum stays partial: it covers addresses, whose sum is the same.
         frame.offload = Offload { checksum: offload.checksum, ..Offload::DONE };

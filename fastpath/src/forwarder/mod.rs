@@ -159,17 +159,17 @@ impl Forwarder {
         while self.v6.expire(now, &mut budget, &self.snapshot.timeouts) {
             self.counters.sessions_ended += 1;
         }
-        budget == 0
+        budget == 0 || self.v4.sessions.is_behind(now) || self.v6.sessions.is_behind(now)
     }
 
     /// Fills a page with sessions, from its cursor on. Does not allocate: `rows`
     /// comes with the room it may fill.
     pub fn list_sessions(&self, now: Instant, page: &mut SessionPage) {
         page.rows.clear();
-        let Some(cursor) = page.cursor else {
+        let limit = page.limit.min(page.rows.capacity() as u32);
+        let Some(cursor) = page.cursor.filter(|_| limit > 0) else {
             return;
         };
-        let limit = page.limit.min(page.rows.capacity() as u32).max(1);
         let timeouts = &self.snapshot.timeouts;
         let rows = &mut page.rows;
         page.cursor = if cursor.v6 {

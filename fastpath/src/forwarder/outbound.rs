@@ -100,9 +100,10 @@ impl<A: Address> Walk<'_, A> {
         }
         // The quote must not show a private address either.
         let quoted = parse::quote::<A>(&frame.bytes()[layers.l4 as usize + icmp::HEADER_LEN..layers.end as usize]);
-        let target = quoted.ok_or(DropReason::NatIcmpErrorUnmatched)?.key.dst;
+        let quoted = quoted.ok_or(DropReason::NatIcmpErrorUnmatched)?.key;
         let passes = |src: A, dst: A| matches!(self.tables.egress_rule(layers.key.vrf, src, dst), Some(rule) if rule.action == EgressAction::Forward);
-        if passes(layers.key.src, layers.key.dst) && passes(target, layers.key.dst) {
+        let addressee = layers.key.dst;
+        if quoted.src == addressee && passes(layers.key.src, addressee) && passes(quoted.dst, addressee) {
             Ok(Plan::AsIs)
         } else {
             Err(DropReason::NatIcmpErrorUnmatched)

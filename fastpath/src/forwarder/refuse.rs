@@ -9,11 +9,11 @@ use super::local::{OWN_TTL, swap_macs};
 use super::walk::Walk;
 use crate::address::Address;
 use crate::offload::Offload;
-use crate::parse::L4Kind;
+use crate::parse::{self, L4Kind};
 use crate::verdict::{DropReason, Verdict};
 use crate::wire::checksum::{finish, pseudo, sum};
 use crate::wire::ethernet::{self, HEADER_LEN as L2};
-use crate::wire::{get16, icmp, ipv4, ipv6, protocol, put16};
+use crate::wire::{icmp, ipv4, ipv6, protocol, put16};
 
 /// Why a packet is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,12 +102,12 @@ impl<A: Address> Walk<'_, A> {
         let layers = &self.scratch.metas[i].layers;
         let frame = self.frames[i].bytes();
         let port = &self.snapshot.ports[self.frames[i].ingress.index()];
-        let later_fragment = layers.kind == L4Kind::Fragment
-            && (A::BITS == 128 || get16(frame, L2 + ipv4::FLAGS_FRAGMENT) & ipv4::FRAGMENT_OFFSET != 0);
-        let silent = layers.kind == L4Kind::IcmpError
-            || layers.kind == L4Kind::IcmpOther
-            || layers.kind == L4Kind::NeighborDiscovery
-            || later_fragment
+        let kind = if layers.kind == L4Kind::Fragment { parse::first_fragment(frame, layers) } else { layers.kind };
+        let silent = kind == L4Kind::IcmpError
+            || kind == L4Kind::IcmpOther
+            || kind == L4Kind::NeighborDiscovery
+            // RFC 1812 says so of IPv4; ICMPv6 answers later fragments too.
+            || (A::BITS == 32 && kind == L4Kind::Fragment)
             || ethernet::is_group(frame)
             || ethernet::is_group(&frame[ethernet::SOURCE..])
             || bad_source(layers.key.src)

@@ -17,19 +17,18 @@ const TTL_DELTA: Delta = Delta::NONE.replace(0x0100, 0x0000);
 impl<A: Address> Walk<'_, A> {
     /// Ethernet header, TTL, and the translation, with one update a checksum.
     pub(super) fn rewrite(&mut self, packets: Set) {
-        let now_ms = self.now.as_millis() as u32;
         for i in packets {
             let meta = &self.scratch.metas[i];
             let adjacency = &self.snapshot.adjacencies[meta.adjacency.index()];
             let frame = &mut self.frames[i];
             frame.truncate(meta.layers.end as usize);
-            let checksum = frame.offload.checksum;
+            let checksum = frame.offload.checksum_at(meta.layers.l4);
             let bytes = frame.bytes_mut();
             bytes[..12].copy_from_slice(&adjacency.macs);
             let ip_delta = match meta.plan {
                 Plan::AsIs => TTL_DELTA,
                 Plan::Translate(found) => {
-                    self.nat.touch(found, meta.layers.tcp_flags, now_ms);
+                    self.nat.touch(found, meta.layers.tcp_flags, &self.snapshot.timeouts, self.now);
                     let session = self.nat.sessions.get(found.session);
                     match found.direction {
                         Direction::Out => self.counters.translated_out += 1,
@@ -99,5 +98,8 @@ fn translate<A: Address>(
         ChecksumState::Complete => flow_delta.apply(field),
     };
     put16(l4, checksum_at, updated);
+    if updated == 0 && checksum == ChecksumState::Complete {
+        icmp::settle_checksum(l4);
+    }
     address_delta
 }

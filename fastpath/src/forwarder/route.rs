@@ -37,11 +37,6 @@ impl<A: Address> Walk<'_, A> {
                 }
                 Hop::Local => routed.local.insert(i),
                 Hop::Pool | Hop::LocalTranslated => routed.pool.insert(i),
-                Hop::Connected(_) | Hop::Adjacency(_) | Hop::Egress(_) | Hop::NoRoute
-                    if is_link_local(layers.key.dst) || is_link_local(layers.key.src) =>
-                {
-                    self.on_link(i, &mut routed.local);
-                }
                 Hop::Connected(_) | Hop::Adjacency(_) | Hop::Egress(_) if !may_travel => {
                     self.refuse(i, Refusal::TimeExceeded);
                 }
@@ -121,15 +116,26 @@ impl<A: Address> Walk<'_, A> {
         };
     }
 
-    /// A link-local address is either this port's own or nobody's business.
-    fn on_link(&mut self, i: usize, local: &mut Set) {
-        let port = &self.snapshot.ports[self.frames[i].ingress.index()];
-        let dst = self.scratch.metas[i].layers.key.dst;
-        if A::from_ip(core::net::Ipv6Addr::from_bits(port.link_local).into()) == Some(dst) {
-            local.insert(i);
-        } else {
-            self.drop(i, DropReason::MartianDestination);
+    /// Packets from or to link-local addresses do not leave their link (RFC 3927,
+    /// section 7; RFC 4291, 2.5.6): they are the gateway's own, or nobody's business.
+    pub(super) fn on_link(&mut self) -> Set {
+        let packets = self.scratch.on_link;
+        let mut local = Set::EMPTY;
+        self.lookup(packets);
+        for i in packets {
+            let port = &self.snapshot.ports[self.frames[i].ingress.index()];
+            let dst = self.scratch.metas[i].layers.key.dst;
+            let own = matches!(self.scratch.hops[i].hop(), Hop::Local | Hop::LocalTranslated)
+                || A::from_ip(core::net::Ipv6Addr::from_bits(port.link_local).into()) == Some(dst);
+            if own {
+                local.insert(i);
+            } else if is_link_local(dst) {
+                self.drop(i, DropReason::MartianDestination);
+            } else {
+                self.drop(i, DropReason::MartianSource);
+            }
         }
+        local
     }
 
     pub(super) fn drop(&mut self, i: usize, reason: DropReason) {

@@ -40,6 +40,8 @@ pub(super) struct Scratch<A> {
     pub(super) targets: [A; Burst::MAX],
     pub(super) answers: [NextHop; Burst::MAX],
     pub(super) found: [Option<Found>; Burst::MAX],
+    /// Packets from or to a link-local address.
+    pub(super) on_link: Set,
     /// Packets that were refused with an ICMP error due.
     pub(super) refused: Set,
 }
@@ -96,6 +98,7 @@ impl<A: Address> Scratch<A> {
             targets: [A::default(); Burst::MAX],
             answers: [NextHop::NO_ROUTE; Burst::MAX],
             found: [None; Burst::MAX],
+            on_link: Set::EMPTY,
             refused: Set::EMPTY,
         }
     }
@@ -104,9 +107,11 @@ impl<A: Address> Scratch<A> {
 impl<A: Address> Walk<'_, A> {
     /// The stages, in the order in which a packet meets them.
     pub(super) fn run(mut self, packets: Set) {
+        self.scratch.on_link = Set::EMPTY;
         self.scratch.refused = Set::EMPTY;
         let packets = self.classify(packets);
         let mut routed = self.route(packets);
+        routed.local |= self.on_link();
         routed.forward |= self.inbound(routed.pool, &mut routed.local);
         routed.forward |= self.outbound(routed.egress);
         self.local(routed.local);

@@ -14,8 +14,8 @@ use crate::wire::{get16, icmp, ipv4, protocol, put16, tcp, udp};
 
 /// The session that an ICMP error travelling in `direction` is about.
 ///
-/// `None` when its checksum is wrong, its quote damaged, or no live session sent
-/// the quoted packet the other way.
+/// `None` when its checksum is wrong, its quote damaged, no live session sent the
+/// quoted packet the other way, or the error is not for whoever sent it.
 pub fn session<A: Address>(
     frame: &[u8],
     layers: &Layers<A>,
@@ -24,15 +24,16 @@ pub fn session<A: Address>(
     direction: Direction,
 ) -> Option<Found> {
     let message = &frame[layers.l4 as usize..layers.end as usize];
-    if offload.checksum == ChecksumState::Complete && !is_whole(message, layers) {
+    if offload.checksum_at(layers.l4) == ChecksumState::Complete && !is_whole(message, layers) {
         return None;
     }
-    let mut key = parse::quote::<A>(&message[icmp::HEADER_LEN..])?.key.reversed();
-    key.vrf = layers.key.vrf;
-    let found = sessions.find(&key).filter(|found| found.direction == direction)?;
-    // From outside, the error must be addressed to the name that sent the quote (RFC 5927).
-    let addressee = sessions.get(found.session).outside.dst;
-    (direction == Direction::Out || layers.key.dst == addressee).then_some(found)
+    let mut quoted = parse::quote::<A>(&message[icmp::HEADER_LEN..])?.key;
+    quoted.vrf = layers.key.vrf;
+    // An error is for the sender of what it quotes; any other is forged (RFC 5927).
+    if quoted.src != layers.key.dst {
+        return None;
+    }
+    sessions.find(&quoted.reversed()).filter(|found| found.direction == direction)
 }
 
 /// Is the checksum of the message right?

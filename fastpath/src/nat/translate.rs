@@ -143,15 +143,20 @@ impl<A: Address> Nat<A> {
 
     /// A packet of the session passed.
     #[inline(always)]
-    pub fn touch(&mut self, found: Found, tcp_flags: u8, now_ms: u32) {
+    pub fn touch(&mut self, found: Found, tcp_flags: u8, timeouts: &Timeouts, now: Instant) {
         let session = self.sessions.get_mut(found.session);
-        session.last_ms = now_ms;
+        session.last_ms = now.as_millis() as u32;
         match found.direction {
             Direction::Out => session.packets_out = session.packets_out.wrapping_add(1),
             Direction::In => session.packets_in = session.packets_in.wrapping_add(1),
         }
         if session.inside.protocol == protocol::TCP {
+            let before = session.tcp.phase();
             session.tcp = session.tcp.after(tcp_flags, found.direction);
+            // The one change that shortens a deadline; longer ones are found out when the old one comes up.
+            if before == Phase::Established && session.tcp.phase() == Phase::Closing {
+                self.sessions.reschedule(found.session, timeouts.tcp_transitory_ms, now);
+            }
         }
     }
 

@@ -259,6 +259,12 @@ impl<A: Address> SessionTable<A> {
         None
     }
 
+    /// May there be sessions that are due by `now`, and that [`SessionTable::expire`]
+    /// has not come to yet?
+    pub fn is_behind(&self, now: Instant) -> bool {
+        self.wheel.is_behind(now.as_millis())
+    }
+
     /// Looks at a session's deadline anew: its timeout became shorter.
     pub fn reschedule(&mut self, number: u32, timeout_ms: u32, now: Instant) {
         self.wheel.remove(number);

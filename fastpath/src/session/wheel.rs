@@ -85,6 +85,11 @@ impl Wheel {
         self.count -= 1;
     }
 
+    /// Is there a slot before `now_ms` that was not looked at yet?
+    pub fn is_behind(&self, now_ms: u64) -> bool {
+        self.count > 0 && self.cursor < now_ms / Self::TICK_MS
+    }
+
     /// Takes out one number whose slot has come up at `now_ms`, if there is one.
     ///
     /// Steps over at most 256 empty slots a call, so a wheel that stood still for
@@ -148,6 +153,21 @@ mod tests {
             at += 60_000;
         }
         assert!(at < revolution + 60_000);
+    }
+
+    #[test]
+    fn a_wheel_that_stood_still_knows_until_it_has_caught_up() {
+        let mut wheel = Wheel::new(1, 0);
+        let later = 3_600_000;
+        assert!(!wheel.is_behind(later), "an empty wheel has nothing to catch up with");
+        wheel.insert(0, later);
+        let mut calls = 1;
+        while wheel.pop_due(later).is_none() {
+            assert!(wheel.is_behind(later));
+            calls += 1;
+        }
+        assert_eq!(calls, (later / Wheel::TICK_MS).div_ceil(u64::from(STEPS)));
+        assert!(!wheel.is_behind(later));
     }
 
     #[test]

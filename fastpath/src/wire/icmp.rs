@@ -13,6 +13,15 @@ pub const IDENTIFIER: usize = 4;
 /// The second header word: unused, MTU, or pointer.
 pub const REST: usize = 4;
 
+/// Puts right the one checksum that an update by increments gets wrong: that of a
+/// message of nothing but zeros, an echo reply, is all ones (RFC 1624, section 3:
+/// a sum of zero has two names).
+pub fn settle_checksum(message: &mut [u8]) {
+    if message.iter().all(|byte| *byte == 0) {
+        super::put16(message, CHECKSUM, 0xffff);
+    }
+}
+
 /// Types and codes of ICMP for IPv4.
 pub mod v4 {
     /// Echo reply.

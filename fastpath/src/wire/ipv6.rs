@@ -17,6 +17,8 @@ pub const DESTINATION: usize = 24;
 
 /// Length of a fragment header.
 pub const FRAGMENT_LEN: usize = 8;
+/// The fragment offset in the second word of a fragment header, in bytes.
+pub const FRAGMENT_OFFSET: u16 = 0xfff8;
 /// The smallest MTU that a link may have; an ICMPv6 error is no longer than this
 /// (RFC 4443, section 2.4 (c)).
 pub const MINIMUM_MTU: usize = 1280;

@@ -34,7 +34,8 @@ fn an_error_from_the_pod_or_from_a_router_inside_leaves_under_the_pods_public_na
         ] {
             let error = from(NODE_A).ip(reporter, family.outside).ttl(64);
             let out = world.send(NODES, error.icmp_error(kind, code, [0; 4], &answer_inside(family)).build());
-            let quoted = to(ROUTER).ip(family.outside.to_ip(), name.0).ttl(50).udp(53, name.1).payload(b"late").packet();
+            let quoted =
+                to(ROUTER).ip(family.outside.to_ip(), name.0).ttl(50).udp(53, name.1).payload(b"late").packet();
             let expected = to(ROUTER).ip(name.0, family.outside.to_ip()).ttl(63);
             assert_frames_eq(expected.icmp_error(kind, code, [0; 4], &quoted).build(), out.forwarded(UPLINK));
         }
@@ -51,7 +52,8 @@ fn truncated_quotes_from_inside_are_translated_as_far_as_they_go() {
             let error = from(NODE_A).ip(family.pod_a, family.outside);
             let error = error.icmp_error(kind, code, [0; 4], &answer_inside(family)).quote_len(len);
             let out = world.send(NODES, error.build());
-            let quoted = to(ROUTER).ip(family.outside.to_ip(), name.0).ttl(50).udp(53, name.1).payload(b"late").packet();
+            let quoted =
+                to(ROUTER).ip(family.outside.to_ip(), name.0).ttl(50).udp(53, name.1).payload(b"late").packet();
             let expected = to(ROUTER).ip(name.0, family.outside.to_ip()).ttl(63);
             let expected = expected.icmp_error(kind, code, [0; 4], &quoted).quote_len(len);
             assert_frames_eq(expected.build(), out.forwarded(UPLINK));

@@ -29,11 +29,7 @@ fn islands_with_the_same_addresses_do_not_mix() {
     for family in FAMILIES {
         let mut world = World::with(&Plan::two_islands());
         let kinds: [(fn(Ip) -> Vec<u8>, fn(Ip, u16) -> Vec<u8>, fn(Ip) -> Vec<u8>); 3] = [
-            (
-                |ip| ip.udp(5_000, 53).build(),
-                |ip, port| ip.udp(53, port).build(),
-                |ip| ip.udp(53, 5_000).build(),
-            ),
+            (|ip| ip.udp(5_000, 53).build(), |ip, port| ip.udp(53, port).build(), |ip| ip.udp(53, 5_000).build()),
             (
                 |ip| ip.tcp(5_000, 443).flags(SYN).build(),
                 |ip, port| ip.tcp(443, port).flags(SYN | ACK).build(),

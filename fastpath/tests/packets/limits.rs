@@ -82,8 +82,7 @@ fn every_port_of_the_pool_is_used_before_a_flow_is_refused_and_none_is_taken_fro
         for packet in kinds {
             let mut world = World::with(&eight_ports());
             let inside = |port| packet(from(NODE_A).ip(family.pod_a, family.outside), port);
-            let names: Vec<_> =
-                (1..=8).map(|port| source(world.send(NODES, inside(port)).forwarded(UPLINK))).collect();
+            let names: Vec<_> = (1..=8).map(|port| source(world.send(NODES, inside(port)).forwarded(UPLINK))).collect();
             let ports: BTreeSet<_> = names.iter().map(|name| name.1).collect();
             assert_eq!(ports, (2_000..=2_007).collect());
             world.send(NODES, inside(9)).replied();
@@ -153,7 +152,9 @@ fn errors_are_limited_and_the_limit_recovers_with_time() {
         world.send(NODES, &lost).dropped(DropReason::IcmpRateLimited);
         world.expect_counted(&[("received", 2), ("replied", 1), ("icmp-rate-limited", 1)]);
         // Answers to pings are no errors.
-        world.send(NODES, from(NODE_A).ip(family.pod_a, family.gateway_inside).icmp_echo_request(1, 1).build()).replied();
+        world
+            .send(NODES, from(NODE_A).ip(family.pod_a, family.gateway_inside).icmp_echo_request(1, 1).build())
+            .replied();
     }
 }
 
@@ -163,11 +164,9 @@ fn each_kind_of_punt_has_a_limit_of_its_own() {
     let discovery = from(NODE_A).ipv6("fe80::11", "ff02::1:ff00:1").neighbour_solicitation("fd00:a::1").build();
     let unresolved = from(NODE_A).ip("10.1.1.10", "192.168.0.99").udp(1, 2).build();
     let mut world = World::new();
-    for (frame, reason) in [
-        (arp, PuntReason::Arp),
-        (discovery, PuntReason::NeighborDiscovery),
-        (unresolved, PuntReason::Unresolved),
-    ] {
+    for (frame, reason) in
+        [(arp, PuntReason::Arp), (discovery, PuntReason::NeighborDiscovery), (unresolved, PuntReason::Unresolved)]
+    {
         for _ in 0..500 {
             world.send(NODES, &frame).punted(reason);
         }

@@ -9,11 +9,10 @@ use causeway_testkit::print::assert_frames_eq;
 use crate::world::{FAMILIES, Family, NODE_A, NODES, ROUTER, UPLINK, World, from, link_local, to};
 
 /// Both own addresses of a family: port, who asks, his address, ours.
-fn own(family: Family) -> [(causeway_fastpath::ids::PortId, causeway_fastpath::ids::AdjacencyId, &'static str, &'static str); 2] {
-    [
-        (NODES, NODE_A, family.node_a, family.gateway_inside),
-        (UPLINK, ROUTER, family.outside, family.gateway_outside),
-    ]
+fn own(
+    family: Family,
+) -> [(causeway_fastpath::ids::PortId, causeway_fastpath::ids::AdjacencyId, &'static str, &'static str); 2] {
+    [(NODES, NODE_A, family.node_a, family.gateway_inside), (UPLINK, ROUTER, family.outside, family.gateway_outside)]
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn pod_to_pod_traffic_changes_in_ttl_and_macs_alone() {
                 ip.clone().udp(5_000, 53).payload(b"odd").build(),
                 ip.clone().icmp_echo_request(7, 1).payload(b"ping").build(),
                 ip.clone().icmp_echo_reply(7, 1).build(),
-                ip.clone().icmp_error(3, 1, [0; 4], &ip.clone().udp(1, 2).packet()).build(),
+                ip.clone().icmp_error(3, 1, [0; 4], &ip.clone().ttl(9).udp(1, 2).packet()).build(),
                 ip.clone().sctp(1, 2, 3, b"chunks").build(),
                 ip.clone().udp_lite(1, 2, 8, b"lite").build(),
                 ip.gre(0x88b5, b"tunnelled").build(),

@@ -1,73 +1,146 @@
 //! A hundred thousand frames that nobody thought of.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use causeway_fastpath::ids::PortId;
 use causeway_fastpath::offload::{ChecksumState, Gso, Offload};
-use causeway_fastpath::verdict::{DropReason, Verdict};
+use causeway_fastpath::snapshot::NeighborState;
+use causeway_fastpath::verdict::Verdict;
 use causeway_testkit::packet::*;
 use causeway_testkit::print::decode;
 use causeway_testkit::random;
 use causeway_testkit::seed::{Rng, Seed};
 
-use crate::world::{FAMILIES, NODE_A, NODES, OTHER_NODES, PORT_MACS, Plan, ROUTER, Sent, UPLINK, World, from};
-use crate::world::{is_private, is_sound};
+use crate::world::{
+    FAMILIES, NODE_A, NODE_B, NODES, OTHER_NODES, PORT_MACS, Plan, ROUTER, Sent, UPLINK, World, from, is_private,
+    is_sound,
+};
+
+const FRAMES: usize = 120_000;
+
+#[test]
+fn whatever_comes_in_meets_one_end_leaks_nothing_and_keeps_its_checksums() {
+    let seed = Seed::from_env_or(0xca05_e1a1);
+    let mut rng = seed.rng();
+    let mut world = World::sized(&Plan::two_islands(), 300);
+    let mut left = Vec::new();
+    let mut frames = 0;
+    while frames < FRAMES {
+        if rng.chance(1, 50) {
+            world.install(&any_plan(&mut rng));
+        }
+        let burst: Vec<_> = (0..rng.range(1..65))
+            .map(|_| {
+                let port = *rng.choose(&[NODES, UPLINK, OTHER_NODES, NODES, UPLINK, OTHER_NODES, PortId(9)]);
+                (port, any_frame(&mut rng, &left, port), any_offload(&mut rng))
+            })
+            .collect();
+        for (sent, (_, _, came)) in world.burst(&burst).iter().zip(&burst) {
+            leaks_nothing(sent);
+            stays_sound(sent, came);
+            if sent.verdict == Verdict::Forward(UPLINK) {
+                let place = rng.range(0..32);
+                if left.len() <= place { left.push(sent.bytes.clone()) } else { left[place] = sent.bytes.clone() }
+            }
+        }
+        frames += burst.len();
+        let pause = if rng.chance(1, 100) { rng.below(400_000) } else { rng.below(20) };
+        world.wait(Duration::from_millis(pause));
+    }
+    let counters = world.forwarder.counters();
+    for (what, count) in [
+        ("forwarded", counters.forwarded),
+        ("replied", counters.replied),
+        ("translated out", counters.translated_out),
+        ("translated in", counters.translated_in),
+        ("errors translated", counters.translated_errors),
+        ("sessions", counters.sessions_created),
+    ] {
+        assert!(count > 100, "the test reaches what it is about: {what} {count}");
+    }
+}
+
+/// Tables in which anything may have happened to a neighbour or a pool.
+fn any_plan(rng: &mut Rng) -> Plan {
+    let mut plan = Plan::two_islands();
+    let node_b = &mut plan.adjacencies[NODE_B.index()];
+    node_b.state = *rng.choose(&[NeighborState::Reachable, NeighborState::Pending, NeighborState::Dead]);
+    node_b.mtu = *rng.choose(&[576, 1_280, 1_500]);
+    plan.icmp_errors_per_second = *rng.choose(&[0, 100, 100_000]);
+    if rng.chance(1, 4) {
+        plan.v4.pools[0].last_port = 1_100;
+        plan.v6.pools[0].last_port = 1_100;
+    }
+    plan
+}
 
 /// Any frame, most often one that passes the Ethernet layer.
-fn any_frame(rng: &mut Rng, known: &[Vec<u8>], port: PortId) -> Vec<u8> {
+fn any_frame(rng: &mut Rng, left: &[Vec<u8>], port: PortId) -> Vec<u8> {
     let mut frame = match rng.below(4) {
-        0 if !known.is_empty() => rng.choose(known).clone(),
+        0 if !left.is_empty() => {
+            let frame = rng.choose(left).clone();
+            if rng.bool() { answer_to(&frame) } else { error_about(rng, &frame) }
+        }
         1 => towards_the_world(rng),
         _ => random::frame(rng),
     };
-    if !rng.chance(1, 16) && frame.len() >= 6 {
-        frame[..6].copy_from_slice(&PORT_MACS[port.index()]);
+    if rng.chance(1, 2) {
+        frame = random::mangle(rng, &frame);
     }
-    if rng.bool() { random::mangle(rng, &frame) } else { frame }
+    if !rng.chance(1, 16) && frame.len() >= 6 {
+        let mac = PORT_MACS.get(port.index()).unwrap_or(&PORT_MACS[0]);
+        frame[..6].copy_from_slice(mac);
+    }
+    frame
 }
 
-/// What a pod sends to a few destinations outside, or gets back from there.
+/// What a pod or a node sends to a few destinations outside.
 fn towards_the_world(rng: &mut Rng) -> Vec<u8> {
     let family = *rng.choose(&FAMILIES);
-    let pod = *rng.choose(&[family.pod_a, family.pod_a2, family.pod_b, family.node_a]);
+    let sender = *rng.choose(&[family.pod_a, family.pod_a2, family.pod_b, family.node_a]);
     let peer = *rng.choose(&[family.outside, family.outside2, family.server, family.pool, family.unknown_server]);
-    let ip = from(NODE_A).ip(pod, peer).ttl(1 + rng.below(3) as u8);
+    let ip = from(NODE_A).ip(sender, peer).ttl(1 + rng.below(40) as u8);
     let port = 5_000 + rng.below(8) as u16;
     match rng.below(4) {
         0 => ip.udp(port, 53).payload(rng.bytes(9)).build(),
         1 => ip.tcp(port, 443).flags(*rng.choose(&[SYN, SYN, ACK, FIN | ACK, RST])).build(),
         2 => ip.icmp_echo_request(port, 1).build(),
         _ => {
-            let quoted = from(ROUTER).ip(peer, pod).udp(53, port).packet();
+            let quoted = from(ROUTER).ip(peer, sender).udp(53, port).packet();
             ip.icmp_error(family.time_exceeded.0, 0, [0; 4], &quoted).build()
         }
     }
 }
 
-/// The answer to a frame that left, or an error about it, as the outside may send it.
-fn answer_to(rng: &mut Rng, frame: &[u8]) -> Option<Vec<u8>> {
-    let v4 = frame[12..14] == [8, 0];
-    let (header, addresses) = if v4 { (34, 26..34) } else { (54, 22..54) };
+/// Where source and destination address lie in a frame.
+fn addresses(frame: &[u8]) -> (usize, usize, usize) {
+    if frame[12..14] == [8, 0] { (26, 30, 34) } else { (22, 38, 54) }
+}
+
+/// The frame with addresses and ports swapped, which keeps every sum.
+fn answer_to(frame: &[u8]) -> Vec<u8> {
+    let (source, destination, end) = addresses(frame);
     let mut answer = frame.to_vec();
-    let half = addresses.len() / 2;
-    answer[addresses.clone()].rotate_left(half);
-    if rng.bool() {
-        // Swapped addresses and ports sum to the same.
-        if frame.len() >= header + 4 && matches!(frame[if v4 { 23 } else { 20 }], 6 | 17) {
-            answer[header..header + 4].rotate_left(2);
-        }
-        return Some(answer);
+    answer[source..end].rotate_left(destination - source);
+    let protocol = frame[if end == 34 { 23 } else { 20 }];
+    if matches!(protocol, 6 | 17) && frame.len() >= end + 4 {
+        answer[end..end + 4].rotate_left(2);
     }
-    let src = |range: std::ops::Range<usize>| match v4 {
-        true => <[u8; 4]>::try_from(&frame[range]).ok().map(std::net::IpAddr::from),
-        false => <[u8; 16]>::try_from(&frame[range]).ok().map(std::net::IpAddr::from),
+    answer
+}
+
+/// An error about a frame, from the next router.
+fn error_about(rng: &mut Rng, frame: &[u8]) -> Vec<u8> {
+    let (source, destination, _) = addresses(frame);
+    let family = FAMILIES[usize::from(destination - source != 4)];
+    let sender = &frame[source..destination];
+    let sender: IpAddr = match <[u8; 4]>::try_from(sender) {
+        Ok(v4) => v4.into(),
+        Err(_) => <[u8; 16]>::try_from(sender).expect("an address of either family").into(),
     };
-    let back = src(addresses.start..addresses.start + half)?;
-    let router = if v4 { "203.0.113.1" } else { "2001:db8:1::1" };
-    let ip = from(ROUTER).ip(router.to_ip(), back);
-    let kind = if v4 { 11 } else { 3 };
-    let len = rng.range(0..frame.len());
-    Some(ip.icmp_error(kind, 0, [0; 4], &quote(frame, len)).build())
+    let ip = from(ROUTER).ip(family.router.to_ip(), sender);
+    ip.icmp_error(family.time_exceeded.0, 0, [0; 4], &quote(frame, rng.range(0..frame.len()))).build()
 }
 
 fn any_offload(rng: &mut Rng) -> Offload {
@@ -83,32 +156,23 @@ fn any_offload(rng: &mut Rng) -> Offload {
     Offload { checksum, gso, gso_size: rng.u16() }
 }
 
-/// No frame that leaves the island shows a pod's address, not even in a quote.
+/// What leaves an island shows no pod's address, not even in a quote.
 fn leaks_nothing(sent: &Sent) {
-    if sent.verdict != Verdict::Forward(UPLINK) {
+    if sent.verdict != Verdict::Forward(UPLINK) || sent.ingress == UPLINK {
         return;
     }
-    for layer in decode(&sent.bytes).iter().filter(|layer| layer.name == "IPv4" || layer.name == "IPv6") {
-        // What the sender invented from outside is his to invent.
-        let own = layer.depth == 0 || sent.came[..6] == PORT_MACS[NODES.index()];
-        let inner = if layer.depth % 2 == 0 { "source" } else { "destination" };
-        let shown = layer.fields.iter().find(|(name, _)| *name == inner).map(|(_, value)| value.to_ip_of_field());
-        if let Some(Some(address)) = shown
-            && own
-            && layer.depth < 2
-            && sent.came[..6] != PORT_MACS[UPLINK.index()]
-        {
-            assert!(!is_private(address), "{}", sent.story());
-        }
+    let layers = decode(&sent.bytes);
+    let shown = layers.iter().filter(|layer| layer.depth <= 1).flat_map(|layer| &layer.fields);
+    let addresses = shown.filter(|(name, _)| *name == "source" || *name == "destination");
+    for address in addresses.filter_map(|(_, value)| value.parse::<IpAddr>().ok()) {
+        assert!(!is_private(address), "{address} is shown outside: {}", sent.story());
     }
 }
 
-trait Field {
-    fn to_ip_of_field(&self) -> Option<std::net::IpAddr>;
-}
-
-impl Field for String {
-    fn to_ip_of_field(&self) -> Option<std::net::IpAddr> {
-        self.parse().ok()
+/// What came in with right checksums goes out with right ones.
+fn stays_sound(sent: &Sent, came: &Offload) {
+    let goes_out = matches!(sent.verdict, Verdict::Forward(_) | Verdict::Reply(_));
+    if goes_out && is_sound(&sent.came, came).is_ok() {
+        assert_eq!(is_sound(&sent.bytes, &sent.offload), Ok(()), "{}", sent.story());
     }
 }

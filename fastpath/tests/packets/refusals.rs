@@ -23,7 +23,8 @@ fn a_ttl_that_runs_out_is_answered_from_the_port_it_came_in_by_with_the_packet_a
         for destination in [family.pod_b, family.outside, family.node_a, family.unknown_node] {
             for ttl in [0, 1] {
                 let mut world = World::new();
-                let sent = from(NODE_A).ip(family.pod_a, destination).ttl(ttl).tos(3).udp(33_000, 33_434).payload(b"probe");
+                let sent =
+                    from(NODE_A).ip(family.pod_a, destination).ttl(ttl).tos(3).udp(33_000, 33_434).payload(b"probe");
                 let out = world.send(NODES, sent.build());
                 assert_frames_eq(error_to_pod(family, family.time_exceeded, &sent.packet()), out.replied());
                 world.expect_counted(&[("received", 1), ("replied", 1)]);

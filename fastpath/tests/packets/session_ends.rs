@@ -155,7 +155,11 @@ fn a_reset_session_ends_after_four_minutes_however_old_it_is() {
             for from_outside in [false, true] {
                 let mut reset = Conversation::established(family);
                 reset.world.wait(Duration::from_secs(age));
-                if from_outside { reset.receive(RST) } else { reset.send(RST) }
+                if from_outside {
+                    reset.receive(RST)
+                } else {
+                    reset.send(RST)
+                }
                 assert_eq!(reset.state(), Some("reset"));
                 reset.ends_after(TRANSITORY);
             }

@@ -277,7 +277,8 @@ fn a_neighbor_on_the_uplink_is_reached_without_the_router() {
 fn extension_headers_do_not_stop_translation() {
     let mut world = World::new();
     let v6 = |link: Eth, src: std::net::IpAddr, ttl, port| {
-        let ip = link.ipv6(src, "2001:db8:9::9".to_ip()).ttl(ttl).hop_by_hop([5, 2, 0, 0]).dest_opts([1, 4, 0, 0, 0, 0]);
+        let ip =
+            link.ipv6(src, "2001:db8:9::9".to_ip()).ttl(ttl).hop_by_hop([5, 2, 0, 0]).dest_opts([1, 4, 0, 0, 0, 0]);
         ip.udp(port, 53).payload(b"data").build()
     };
     let out = world.send(NODES, v6(from(NODE_A), "fd00:10:0:1::10".to_ip(), 64, 5_000));

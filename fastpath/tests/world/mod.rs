@@ -105,7 +105,8 @@ impl World {
             burst.push(frame);
         }
         self.forwarder.process(self.now, &mut burst);
-        let sent: Vec<Sent> = burst.drain().zip(frames).map(|((out, verdict), came)| Sent::new(came, out, verdict)).collect();
+        let sent: Vec<Sent> =
+            burst.drain().zip(frames).map(|((out, verdict), came)| Sent::new(came, out, verdict)).collect();
         self.check(&before, &sent);
         sent
     }

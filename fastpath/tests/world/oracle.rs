@@ -15,14 +15,24 @@ use pnet_packet::util;
 /// An address, and a port or echo identifier.
 pub(crate) type Endpoint = (IpAddr, u16);
 
-/// Are all checksums of the frame right, or partial where they may be?
+/// Are all checksums of the frame right, once a partial one is completed as a NIC does?
 pub(crate) fn is_sound(frame: &[u8], offload: &Offload) -> Result<(), String> {
-    if offload.checksum == ChecksumState::Complete {
+    let ChecksumState::Partial { start, offset } = offload.checksum else {
         checksum::verify(frame)?;
-        pnet(frame)
-    } else {
-        checksum::verify_offloaded(frame)
+        return pnet(frame);
+    };
+    let (start, field) = (usize::from(start), usize::from(start) + usize::from(offset));
+    if frame.len() < field + 2 {
+        return Err("a partial checksum lies outside the frame".into());
     }
+    let mut completed = frame.to_vec();
+    let udp = ip(frame).is_some_and(|(_, _, protocol, _)| protocol == Protocols::Udp);
+    let sum = match checksum::internet(&frame[start..]) {
+        0 if udp => 0xffff,
+        sum => sum,
+    };
+    completed[field..field + 2].copy_from_slice(&sum.to_be_bytes());
+    is_sound(&completed, &Offload::DONE)
 }
 
 /// The source of a TCP, UDP or echo packet without extension headers.

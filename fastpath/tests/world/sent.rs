@@ -14,7 +14,7 @@ pub(crate) struct Sent {
     pub(crate) came: Vec<u8>,
     pub(crate) bytes: Vec<u8>,
     pub(crate) offload: Offload,
-    ingress: PortId,
+    pub(crate) ingress: PortId,
 }
 
 impl Sent {

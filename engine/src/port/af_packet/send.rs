@@ -1,4 +1,12 @@
 //! Sending: a burst of frames, straight from their buffers, in one system call.
+//!
+//! Not by a mapped ring: that costs one copy of ours into the ring and, where the
+//! device is a veth or a bridge, one more of the kernel's out of it
+//! (`skb_orphan_frags`). Measured on veth, Linux 6.18, ns a frame, ring and
+//! `sendmmsg`: 60 bytes 475–620 and 640–690, 1514 bytes 560–570 and 600–630,
+//! 65 000 bytes 8 300–9 700 and 4 100–5 000. A frame that the kernel refuses also
+//! blocks a ring (`TP_STATUS_WRONG_FORMAT`) until it is replaced; here it is an
+//! error of that one frame.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -50,9 +58,8 @@ impl Sender {
             // SAFETY: each message points to its vector, each vector to a header
             // in `headers` and to a frame in `frames`; all of them stay where
             // they are until the call returns, and the kernel only reads them.
-            let count = unsafe {
-                libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), rest.len() as u32, libc::MSG_DONTWAIT)
-            };
+            let count =
+                unsafe { libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), rest.len() as u32, libc::MSG_DONTWAIT) };
             if count >= 0 {
                 taken += count as usize;
                 continue;

@@ -53,12 +53,8 @@ pub(super) fn bind(socket: &OwnedFd, device: &Device, promiscuous: bool) -> io::
         return Err(io::Error::last_os_error());
     }
     let join = |kind: libc::c_int| {
-        let request = libc::packet_mreq {
-            mr_ifindex: device.index as i32,
-            mr_type: kind as u16,
-            mr_alen: 0,
-            mr_address: [0; 8],
-        };
+        let request =
+            libc::packet_mreq { mr_ifindex: device.index as i32, mr_type: kind as u16, mr_alen: 0, mr_address: [0; 8] };
         set_option(socket, libc::PACKET_ADD_MEMBERSHIP, &request)
     };
     join(libc::PACKET_MR_ALLMULTI)?;

@@ -14,7 +14,7 @@ use causeway_lab::privilege::require_for_test;
 
 use super::super::test_world::{LEFT, RIGHT, RIGHT_V6, TestWorld, download, options, wire};
 use super::super::{Port, PortStats};
-use super::{AfPacketPort, put_tag_back};
+use super::{AfPacketPort, describe, put_tag_back};
 
 fn open(id: u16, device: &str) -> AfPacketPort {
     AfPacketPort::open(&options(id, device), BufferOwner(id)).expect("the port opens")
@@ -174,6 +174,45 @@ fn a_device_that_does_not_exist_is_an_error_that_says_so() {
     let result = AfPacketPort::open(&options(0, "nosuchdev0"), BufferOwner(0));
     let error = result.err().expect("no such device").to_string();
     assert!(error.contains("(af-packet on nosuchdev0): there is no such device; devices here are: "), "{error}");
+}
+
+#[test]
+fn missing_privilege_is_named() {
+    let refused = std::io::Error::from_raw_os_error(libc::EPERM);
+    let error = describe(&options(0, "eth1"), "open a packet socket", refused).to_string();
+    let start = "port \"p0\" (af-packet on eth1): cannot open a packet socket: ";
+    assert!(error.starts_with(start) && error.contains("; this needs CAP_NET_RAW: "), "{error}");
+}
+
+#[test]
+fn a_tagged_frame_comes_in_as_it_was_sent() {
+    if !require_for_test("a_tagged_frame_comes_in_as_it_was_sent") {
+        return;
+    }
+    let world = TestWorld::new();
+    let plain = broadcast();
+    let mut bytes = plain.bytes().to_vec();
+    free(vec![plain]);
+    bytes.splice(12..12, [0x88, 0xa8, 0x20, 0x05, 0x81, 0x00, 0x00, 0x07]);
+    let send = || {
+        let (mut frames, mut spent) = (vec![Frame::boxed(&bytes, 0, 0)], Vec::new());
+        assert_eq!(open(9, "left0").tx_burst(&mut frames, &mut spent), 1);
+        free(spent);
+    };
+    world.middle.run(|| {
+        let mut port = open(0, "port0");
+        world.left.run(send);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            assert!(Instant::now() < deadline, "the frame arrives");
+            let held = drain(&mut port);
+            let found = held.iter().any(|frame| frame.bytes() == bytes);
+            held.into_iter().for_each(|frame| port.recycle(frame));
+            if found {
+                break;
+            }
+        }
+    });
 }
 
 #[test]

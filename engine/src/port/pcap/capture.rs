@@ -92,7 +92,7 @@ impl<'a> Index<'a> {
             // snap length, of which captures by `tcpdump -s` are full.
             let (after, packet) = parser.next_raw_packet(rest).map_err(|error| self.damage(rest, &error))?;
             let time_ns = u64::from(packet.ts_sec) * 1_000_000_000 + u64::from(packet.ts_frac) * unit_ns;
-            self.add(after, packet.data.len(), 0, packet.orig_len, Some(time_ns));
+            self.add(rest, 16, packet.data.len(), packet.orig_len, Some(time_ns));
             rest = after;
         }
         Ok(())
@@ -118,11 +118,13 @@ impl<'a> Index<'a> {
                     };
                     // The crate takes any unit for nanoseconds: it is the raw value.
                     let time_ns = clock.nanoseconds(packet.timestamp.as_nanos() as u64);
-                    // Flags, type and length; 20 bytes of the packet block.
-                    self.add_block(rest, 28, packet.data.len(), packet.original_len, Some(time_ns));
+                    // Type and length of the block, and five words of its own.
+                    self.add(rest, 28, packet.data.len(), packet.original_len, Some(time_ns));
                 }
                 Block::SimplePacket(packet) => {
-                    self.add_block(rest, 12, packet.data.len(), packet.original_len, None);
+                    // The crate leaves the padding at the end of the frame.
+                    let len = packet.data.len().min(packet.original_len as usize);
+                    self.add(rest, 12, len, packet.original_len, None);
                 }
                 Block::Packet(_) => {
                     let what = PcapError::InvalidField("a packet block, obsolete since 2004: convert the file");
@@ -135,21 +137,11 @@ impl<'a> Index<'a> {
         Ok(())
     }
 
-    /// A frame of `len` bytes that ends `trailer` bytes before `after`.
-    fn add(&mut self, after: &[u8], len: usize, trailer: usize, wire_len: u32, time_ns: Option<u64>) {
-        let at = self.file.len() - after.len() - trailer - len;
-        self.push(at, len, wire_len, time_ns);
-    }
-
-    /// A frame of `len` bytes, `header` bytes into the block at `block`.
-    fn add_block(&mut self, block: &[u8], header: usize, len: usize, wire_len: u32, time_ns: Option<u64>) {
-        let at = self.offset(block) + header;
-        self.push(at, len, wire_len, time_ns);
-    }
-
-    fn push(&mut self, at: usize, len: usize, wire_len: u32, time_ns: Option<u64>) {
+    /// A frame of `len` bytes, `header` bytes into the record at `record`.
+    fn add(&mut self, record: &[u8], header: usize, len: usize, wire_len: u32, time_ns: Option<u64>) {
         // Time never goes back; a block without a stamp has that before it.
         self.latest = self.latest.max(Instant::from_nanos(time_ns.unwrap_or(0)));
+        let at = self.offset(record) + header;
         self.records.push(Record { time: self.latest, at, len: len as u32, wire_len });
     }
 
@@ -166,7 +158,10 @@ impl<'a> Index<'a> {
     }
 
     fn link_type(&self, rest: &[u8], found: DataLink) -> Damage {
-        Damage { offset: self.offset(rest), what: format!("frames of link type {found:?}; only ETHERNET can be replayed") }
+        Damage {
+            offset: self.offset(rest),
+            what: format!("frames of link type {found:?}; only ETHERNET can be replayed"),
+        }
     }
 }
 

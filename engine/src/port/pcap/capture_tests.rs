@@ -64,6 +64,15 @@ fn both_formats_are_read_in_either_byte_order_and_any_resolution() {
 }
 
 #[test]
+fn a_block_without_a_time_has_that_of_the_one_before() {
+    let mut file = next_generation(false);
+    file.extend([3u32, 24, 5].map(u32::to_le_bytes).concat());
+    file.extend(b"five!\0\0\0");
+    file.extend(24u32.to_le_bytes());
+    assert_eq!(frames(file).last(), Some(&(6_000_000_000, b"five!".to_vec(), 5)));
+}
+
+#[test]
 fn time_never_goes_back() {
     let mut file = classic(false, false);
     file[24 + 16 + 3] = 4;
@@ -74,7 +83,10 @@ fn time_never_goes_back() {
 #[test]
 fn damage_is_named_with_its_place() {
     let damage = |file: Vec<u8>| Capture::parse(file).err().expect("damaged").to_string();
-    assert_eq!(damage(b"not a capture, just a sentence".to_vec()), "damaged at byte 0: Invalid field value: PcapHeader: wrong magic number");
+    assert_eq!(
+        damage(b"not a capture, just a sentence".to_vec()),
+        "damaged at byte 0: Invalid field value: PcapHeader: wrong magic number"
+    );
     assert_eq!(damage(b"shor".to_vec()), "damaged at byte 0: the file ends within a record");
     let mut cut = classic(true, false);
     cut.pop();

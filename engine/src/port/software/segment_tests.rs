@@ -151,11 +151,8 @@ fn check_segment(whole: &Super, index: usize, count: usize, segment: &[u8]) -> V
     if whole.udp {
         let udp = UdpPacket::new(l4).unwrap();
         assert_eq!(usize::from(udp.get_length()), l4.len());
-        let sum = if whole.v6 {
-            udp::ipv6_checksum(&udp, &V6.0, &V6.1)
-        } else {
-            udp::ipv4_checksum(&udp, &V4.0, &V4.1)
-        };
+        let sum =
+            if whole.v6 { udp::ipv6_checksum(&udp, &V6.0, &V6.1) } else { udp::ipv4_checksum(&udp, &V4.0, &V4.1) };
         assert_eq!(udp.get_checksum(), if sum == 0 { 0xffff } else { sum }, "UDP checksum");
         return udp.payload().to_vec();
     }
@@ -169,8 +166,7 @@ fn check_segment(whole: &Super, index: usize, count: usize, segment: &[u8]) -> V
         flags &= !0x80;
     }
     assert_eq!(tcp.get_flags(), flags, "TCP flags");
-    let sum =
-        if whole.v6 { tcp::ipv6_checksum(&tcp, &V6.0, &V6.1) } else { tcp::ipv4_checksum(&tcp, &V4.0, &V4.1) };
+    let sum = if whole.v6 { tcp::ipv6_checksum(&tcp, &V6.0, &V6.1) } else { tcp::ipv4_checksum(&tcp, &V4.0, &V4.1) };
     assert_eq!(tcp.get_checksum(), if sum == 0 { 0xffff } else { sum }, "TCP checksum");
     tcp.payload().to_vec()
 }

@@ -157,7 +157,8 @@ impl Port for TapPort {
 /// Why the port could not be opened, and what would do.
 fn describe(options: &PortOptions, step: &str, source: io::Error) -> OpenError {
     let hint = match source.raw_os_error() {
-        Some(libc::EPERM | libc::EACCES) => {
+        Some(libc::EACCES) => "/dev/net/tun must be readable and writable for this user (mode 0666 is usual)",
+        Some(libc::EPERM) => {
             "this needs CAP_NET_ADMIN: run as root, give it to the service (AmbientCapabilities=CAP_NET_ADMIN), or make \
              the device beforehand for this user (ip tuntap add mode tap user NAME)"
         }

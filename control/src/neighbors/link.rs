@@ -1,0 +1,91 @@
+//! What the gateway is on one link.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+
+use super::{arp, discovery};
+use crate::compile::PortFacts;
+use crate::config::{Config, PortIdx};
+
+/// What the gateway is on one link.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) mac: [u8; 6],
+    link_local: Ipv6Addr,
+    /// Own addresses, with their subnets.
+    addresses: Vec<IpNet>,
+    /// Pool prefixes inside these subnets: asked for on this link, answered by us.
+    pools: Vec<IpNet>,
+}
+
+impl Link {
+    pub(super) fn new(config: &Config, port: PortIdx, facts: &PortFacts) -> Link {
+        let addresses = config.ports[port.0].addresses.clone();
+        let pools = config.pools.iter().flat_map(|pool| &pool.addresses);
+        Link {
+            mac: facts.mac,
+            link_local: Ipv6Addr::from_bits(facts.link_local()),
+            pools: pools
+                .filter(|pool| addresses.iter().any(|subnet| subnet.trunc().contains(*pool)))
+                .copied()
+                .collect(),
+            addresses,
+        }
+    }
+
+    /// Is it ours to answer for?
+    pub(super) fn owns(&self, address: IpAddr) -> bool {
+        address == IpAddr::V6(self.link_local)
+            || self.addresses.iter().any(|own| own.addr() == address)
+            || self.pools.iter().any(|pool| pool.contains(&address))
+    }
+
+    /// Can it be a neighbour here?
+    pub(super) fn is_on_link(&self, address: IpAddr) -> bool {
+        let link_local = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        link_local || self.addresses.iter().any(|subnet| subnet.contains(&address) && is_host(subnet, address))
+    }
+
+    /// A question for a neighbour: to everybody, or only to the one whose MAC
+    /// address is given.
+    pub(super) fn question(&self, address: IpAddr, mac: Option<[u8; 6]>) -> Option<Vec<u8>> {
+        // Asked from the own address in its subnet.
+        let own = self.addresses.iter().find(|subnet| subnet.contains(&address)).map(IpNet::addr);
+        match (own, address) {
+            (Some(IpAddr::V4(own)), IpAddr::V4(target)) => Some(arp::request(self.mac, own, target, mac)),
+            (Some(IpAddr::V6(own)), IpAddr::V6(target)) => Some(discovery::solicit(self.mac, own, target, mac)),
+            (None, IpAddr::V6(target)) => Some(discovery::solicit(self.mac, self.link_local, target, mac)),
+            _ => None,
+        }
+    }
+
+    /// Tells the link which addresses are ours (gratuitous ARP, RFC 5227 section 3;
+    /// unsolicited advertisements, RFC 4861 7.2.6), so that nobody sends to a
+    /// gateway that was here before.
+    pub(super) fn announcements(&self) -> impl Iterator<Item = Vec<u8>> + '_ {
+        let own = self.addresses.iter().map(IpNet::addr);
+        own.chain(self.pools.iter().flat_map(addresses_of)).map(|address| match address {
+            IpAddr::V4(address) => arp::request(self.mac, address, address, None),
+            IpAddr::V6(address) => discovery::advert(self.mac, address, None),
+        })
+    }
+}
+
+/// Every address of a prefix. The checked configuration bounds how many pools have.
+fn addresses_of(net: &IpNet) -> impl Iterator<Item = IpAddr> + use<> {
+    let first = net.network();
+    let count = 1u128 << (net.max_prefix_len() - net.prefix_len());
+    (0..count).map(move |n| match first {
+        IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() + n as u32)),
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() + n)),
+    })
+}
+
+/// Is it neither network nor broadcast address of its subnet?
+fn is_host(subnet: &IpNet, address: IpAddr) -> bool {
+    match (subnet, address) {
+        (IpNet::V4(net), IpAddr::V4(v4)) if net.prefix_len() <= 30 => v4 != net.network() && v4 != net.broadcast(),
+        _ => !address.is_unspecified() && !address.is_multicast(),
+    }
+}

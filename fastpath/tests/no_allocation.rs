@@ -1,0 +1,123 @@
+//! Warmed up, a forwarder neither allocates nor frees.
+
+#[path = "world/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "this test needs a part of the world only")]
+mod world;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::time::Duration;
+
+use causeway_fastpath::burst::Burst;
+use causeway_fastpath::command::{SessionCursor, SessionPage};
+use causeway_fastpath::frame::Frame;
+use causeway_fastpath::ids::PortId;
+use causeway_fastpath::offload::Offload;
+use causeway_testkit::packet::*;
+
+use world::{FAMILIES, NODE_A, NODES, Plan, ROUTER, UPLINK, World, from, source};
+
+/// The system's allocator, counting the calls of each thread.
+struct Counting;
+
+thread_local! {
+    static CALLS: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        CALLS.set(CALLS.get() + 1);
+        // SAFETY: the caller keeps the contract of `System`, which is this one's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        CALLS.set(CALLS.get() + 1);
+        // SAFETY: as in `alloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        CALLS.set(CALLS.get() + 1);
+        // SAFETY: as in `alloc`.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// How often memory was asked for or given back while `work` ran.
+fn calls(work: impl FnOnce()) -> u64 {
+    let before = CALLS.get();
+    work();
+    CALLS.get() - before
+}
+
+/// Every kind of packet there is an answer to, as it arrives; `round` makes new flows.
+fn traffic(world: &mut World, round: u16) -> Vec<(PortId, Vec<u8>)> {
+    let mut frames = Vec::new();
+    for family in FAMILIES {
+        let old = from(NODE_A).ip(family.pod_a, family.outside).udp(5_000, 53).build();
+        let name = source(world.send(NODES, &old).forwarded(UPLINK));
+        let quoted = from(ROUTER).ip(name.0, family.outside.to_ip()).udp(name.1, 53).packet();
+        let inside = |peer: &str| from(NODE_A).ip(family.pod_a, peer);
+        let outside = || from(ROUTER).ip(family.outside.to_ip(), name.0);
+        frames.extend([
+            (NODES, old),
+            (UPLINK, outside().udp(53, name.1).build()),
+            (NODES, inside(family.outside).udp(10_000 + round, 53).build()),
+            (NODES, inside(family.outside).tcp(10_000 + round, 53).flags(SYN).build()),
+            (NODES, inside(family.outside).icmp_echo_request(10_000 + round, 1).build()),
+            (NODES, inside(family.pod_b).udp(1, 2).build()),
+            (NODES, inside(family.pod_b).ttl(1).udp(1, 2).build()),
+            (NODES, inside(family.no_pod).udp(1, 2).payload([0; 1_400]).build()),
+            (NODES, inside(family.blackhole).udp(1, 2).build()),
+            (NODES, inside(family.unknown_server).udp(1, 2).build()),
+            (NODES, inside(family.gateway_inside).icmp_echo_request(1, 2).build()),
+            (NODES, inside(family.gateway_inside).udp(1, 2).build()),
+            (NODES, inside(family.outside).gre(0x0800, b"").build()),
+            (NODES, from(NODE_A).ip(family.node_a, family.outside).udp(1, 2).build()),
+            (UPLINK, outside().udp(54, name.1).build()),
+            (UPLINK, outside().icmp_error(family.time_exceeded.0, 0, [0; 4], &quoted).build()),
+            (UPLINK, from(ROUTER).arp_request("203.0.113.1", "203.0.113.2").build()),
+        ]);
+    }
+    frames
+}
+
+#[test]
+fn a_warm_forwarder_never_asks_for_memory() {
+    let mut world = World::with(&Plan::island());
+    let mut burst = Burst::new();
+    for round in 0..50 {
+        for (port, bytes) in traffic(&mut world, round) {
+            let mut frame = Frame::boxed(&bytes, 128, 0);
+            frame.ingress = port;
+            frame.offload = Offload::DONE;
+            burst.push(frame);
+        }
+        let asked = calls(|| world.forwarder.process(world.now, &mut burst));
+        assert!(round == 0 || asked == 0, "{asked} calls in round {round}");
+        for (frame, _) in burst.drain() {
+            drop(frame.into_heap());
+        }
+        assert!(world.forwarder.counters().conserve());
+    }
+    let counters = world.forwarder.counters();
+    assert!(counters.forwarded > 0 && counters.replied > 0 && counters.translated_errors > 0);
+    assert!(counters.sessions_created > 200, "new flows are part of it");
+
+    // Nor do the other calls of a worker.
+    let mut page = SessionPage { limit: 64, cursor: Some(SessionCursor::default()), ..SessionPage::default() };
+    page.rows.reserve_exact(64);
+    assert_eq!(calls(|| world.forwarder.list_sessions(world.now, &mut page)), 0);
+    assert_eq!(page.rows.len(), 64);
+    let later = world.now + Duration::from_secs(1_000);
+    assert_eq!(calls(|| while world.forwarder.handle_timeout(later) {}), 0);
+    assert_eq!(world.forwarder.sessions(), (0, 0));
+    let again = Plan::island().compile(9);
+    let mut event = None;
+    assert_eq!(calls(|| event = Some(world.forwarder.install(again))), 0);
+}
