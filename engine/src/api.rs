@@ -36,6 +36,8 @@ impl Asked {
 /// The listening socket; gone from the file system when this is dropped.
 pub struct Server {
     path: PathBuf,
+    /// The folder, if it was made for the socket.
+    folder: Option<PathBuf>,
     questions: Receiver<Asked>,
     stopping: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -49,6 +51,7 @@ impl Server {
     /// The path is taken by another gateway or by a file of another kind, or its
     /// folder cannot be written to.
     pub fn start(path: &Path, bell: Arc<Doorbell>) -> io::Result<Server> {
+        let folder = make_folder(path)?;
         let listener = listen(path)?;
         let (ask, questions) = mpsc::sync_channel(CONNECTIONS);
         let stopping = Arc::new(AtomicBool::new(false));
@@ -56,7 +59,7 @@ impl Server {
             let stopping = Arc::clone(&stopping);
             std::thread::Builder::new().name("api".into()).spawn(move || serve(&listener, &ask, &bell, &stopping))?
         };
-        Ok(Server { path: path.to_owned(), questions, stopping, thread: Some(thread) })
+        Ok(Server { path: path.to_owned(), folder, questions, stopping, thread: Some(thread) })
     }
 
     /// The next question.
@@ -74,13 +77,25 @@ impl Drop for Server {
             let _ = thread.join();
         }
         let _ = std::fs::remove_file(&self.path);
+        if let Some(folder) = &self.folder {
+            // Somebody else's files keep it.
+            let _ = std::fs::remove_dir(folder);
+        }
+    }
+}
+
+/// Makes the folder of the socket; says which one it was, if it was missing.
+fn make_folder(path: &Path) -> io::Result<Option<PathBuf>> {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.exists() => {
+            std::fs::create_dir_all(folder)?;
+            Ok(Some(folder.to_owned()))
+        }
+        _ => Ok(None),
     }
 }
 
 fn listen(path: &Path) -> io::Result<UnixListener> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder)?;
-    }
     match std::fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
             return Err(io::Error::other("there is a file of another kind; name another path as gateway.api or --api"));

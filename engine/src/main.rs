@@ -84,18 +84,23 @@ fn check(options: &Check) -> Result {
                 let nodes: usize = config.clusters.iter().map(|cluster| cluster.nodes.len()).sum();
                 writeln!(
                     out,
-                    "{}: sound: {} ports, {} clusters with {nodes} nodes, {} routes, {} pools",
+                    "{}: sound: {}, {} with {}, {}, {}",
                     options.config.display(),
-                    config.ports.len(),
-                    config.clusters.len(),
-                    config.routes.len(),
-                    config.pools.len()
+                    count(config.ports.len(), "port"),
+                    count(config.clusters.len(), "cluster"),
+                    count(nodes, "node"),
+                    count(config.routes.len(), "static route"),
+                    count(config.pools.len(), "pool")
                 )?;
             }
             Err(errors) => writeln!(io::stderr(), "{errors}")?,
         }
     }
     Ok(if loaded.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn count(count: usize, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
 type Loaded = std::result::Result<(Config, Vec<Warning>), causeway_control::config::ConfigErrors>;

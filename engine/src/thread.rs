@@ -135,7 +135,8 @@ fn work(ports: Vec<Box<dyn Port>>, config: &Config, seed: [u8; 32], channel: &Ch
         report(&mut worker, channel);
         if now.nanos_since(published) >= PUBLISH.as_nanos() as u64 {
             published = now;
-            publish(&mut worker, stats);
+            publish(&worker, stats);
+            publish_ports(&mut worker, stats);
         }
         let rests = match config.gateway.idle {
             Idle::Busy => false,
@@ -145,7 +146,7 @@ fn work(ports: Vec<Box<dyn Port>>, config: &Config, seed: [u8; 32], channel: &Ch
         if busy {
             last_busy = now;
         } else if rests {
-            publish(&mut worker, stats);
+            publish(&worker, stats);
             sleep(&mut polled, patience);
             channel.worker_bell.silence();
             last_busy = clock::now();
@@ -153,7 +154,8 @@ fn work(ports: Vec<Box<dyn Port>>, config: &Config, seed: [u8; 32], channel: &Ch
             std::hint::spin_loop();
         }
     }
-    publish(&mut worker, stats);
+    publish(&worker, stats);
+    publish_ports(&mut worker, stats);
 }
 
 fn polls(port: &dyn Port, fds: &mut Vec<RawFd>) -> bool {
@@ -177,10 +179,15 @@ fn report(worker: &mut Worker<dyn Port>, channel: &Channel) {
     }
 }
 
-fn publish(worker: &mut Worker<dyn Port>, stats: &StatsPage) {
+/// Publishes what the forwarder counted: some hundred stores.
+fn publish(worker: &Worker<dyn Port>, stats: &StatsPage) {
+    stats.publish(worker.forwarder().counters(), worker.forwarder().sessions());
+}
+
+/// Publishes what the ports counted, for which drivers ask the kernel.
+fn publish_ports(worker: &mut Worker<dyn Port>, stats: &StatsPage) {
     for (at, port) in worker.ports_mut().iter_mut().enumerate() {
         let counted = port.stats();
         stats.publish_port(at, &counted);
     }
-    stats.publish(worker.forwarder().counters(), worker.forwarder().sessions());
 }

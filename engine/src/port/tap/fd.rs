@@ -46,6 +46,14 @@ pub(super) fn set_offloads(tap: &OwnedFd) -> io::Result<&'static str> {
     Ok("checksum and TCP segmentation passed on")
 }
 
+/// Is there still a device behind the descriptor, in whatever namespace?
+pub(super) fn is_attached(tap: &OwnedFd) -> bool {
+    // SAFETY: an all-zero `ifreq` is one; TUNGETIFF writes to it.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    // SAFETY: TUNGETIFF takes an `ifreq`, which is valid for writing.
+    check(unsafe { libc::ioctl(tap.as_raw_fd(), libc::TUNGETIFF, &raw mut request) }).is_ok()
+}
+
 /// Reads one frame into `frame`; says how long it is.
 pub(super) fn read(tap: &OwnedFd, frame: &mut [u8]) -> io::Result<(VnetHdr, usize)> {
     let mut header = [0u8; VnetHdr::LEN];
