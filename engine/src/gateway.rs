@@ -8,14 +8,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_control::api::{Answer, Ask, CounterView, MOST_SESSIONS, NeighborView, PortView, RouteView, SessionView, mac_text};
+use causeway_control::api::{
+    Answer, Ask, CounterView, MOST_SESSIONS, NeighborView, PortView, RouteView, SessionView, mac_text,
+};
 use causeway_control::compile::PortFacts;
 use causeway_control::config::{Config, PortIdx};
 use causeway_control::control::Control;
 use causeway_fastpath::command::Command;
 use causeway_fastpath::time::Instant;
-use signal_hook::consts::{SIGINT, SIGTERM};
-use tracing::{error, info};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use tracing::{error, info, warn};
 
 use crate::api::{Asked, Server};
 use crate::channel::Channel;
@@ -63,8 +65,8 @@ pub fn run(config: Config, out: &mut dyn Write) -> Result<(), GatewayError> {
     let bell = Arc::new(Doorbell::new().map_err(system("a doorbell"))?);
     let signals = Signals::new().map_err(system("signal handlers"))?;
     let api_path = config.gateway.api.clone();
-    let server = Server::start(&api_path, Arc::clone(&bell))
-        .map_err(|source| GatewayError::Api { path: api_path, source })?;
+    let server =
+        Server::start(&api_path, Arc::clone(&bell)).map_err(|source| GatewayError::Api { path: api_path, source })?;
     let channel = Arc::new(Channel::new(Arc::clone(&bell)).map_err(system("a doorbell"))?);
     let seed = seed(&config).map_err(system("random numbers"))?;
     let core = config.gateway.cores[0];
@@ -82,7 +84,8 @@ pub fn run(config: Config, out: &mut dyn Write) -> Result<(), GatewayError> {
     }
     let facts = worker.ports.iter().map(|port| PortFacts { mac: port.mac, mtu: port.mtu }).collect();
     let control = Control::new(config, facts, clock::now());
-    let mut gateway = Gateway { control, worker, backlog: VecDeque::new(), waiting: VecDeque::new(), requests: 0 };
+    let up = vec![true; worker.ports.len()];
+    let mut gateway = Gateway { control, worker, backlog: VecDeque::new(), waiting: VecDeque::new(), requests: 0, up };
     let result = gateway.serve(&bell, &signals, &server, out);
     drop(server);
     let orderly = gateway.worker.stop();
@@ -98,6 +101,8 @@ struct Gateway {
     /// Askers whose answer is being put together; the first one's is under way.
     waiting: VecDeque<(Asked, usize)>,
     requests: u64,
+    /// Which ports were up when last looked at.
+    up: Vec<bool>,
 }
 
 impl Gateway {
@@ -109,7 +114,7 @@ impl Gateway {
         out: &mut dyn Write,
     ) -> Result<(), GatewayError> {
         let mut ready = false;
-        let mut fds = [readable(bell.fd()), readable(signals.fd())];
+        let mut fds = [readable(bell.fd()), readable(signals.stop.as_raw_fd()), readable(signals.reload.as_raw_fd())];
         loop {
             let now = clock::now();
             while let Some(event) = self.worker.channel.next_event() {
@@ -133,14 +138,41 @@ impl Gateway {
                 // Whoever started us may not be listening.
                 let _ = writeln!(out, "ready").and_then(|()| out.flush());
             }
-            if signals.caught() {
+            self.watch_ports();
+            if signals.asked_to_reload() {
+                warn!("SIGHUP: this version cannot reload; restart it to use a changed configuration");
+            }
+            if signals.asked_to_stop() {
                 info!("asked to stop");
                 return Ok(());
             }
             let due = self.control.poll_timeout().map(|due| Duration::from_nanos(due.nanos_since(clock::now())));
-            let patience = if self.backlog.is_empty() { due.unwrap_or(SLEEP).min(SLEEP) } else { Duration::from_millis(1) };
+            let patience =
+                if self.backlog.is_empty() { due.unwrap_or(SLEEP).min(SLEEP) } else { Duration::from_millis(1) };
             sleep(&mut fds, patience);
             bell.silence();
+        }
+    }
+
+    /// Logs when a port goes down or comes back.
+    fn watch_ports(&mut self) {
+        for (at, was) in self.up.iter_mut().enumerate() {
+            let Some(up) = self.worker.stats.port_is_up(at) else {
+                continue;
+            };
+            if up != *was {
+                *was = up;
+                let port = &self.worker.ports[at];
+                if up {
+                    info!(port = port.name, device = port.device, "the port is up again");
+                } else {
+                    warn!(
+                        port = port.name,
+                        device = port.device,
+                        "the port is down: what would leave by it is dropped"
+                    );
+                }
+            }
         }
     }
 
@@ -243,28 +275,39 @@ pub(crate) fn fixed_seed(seed: u64) -> [u8; 32] {
     bytes
 }
 
-/// SIGTERM and SIGINT, as a descriptor to poll.
+/// Signals, as descriptors to poll.
 struct Signals {
-    arrived: UnixStream,
+    stop: UnixStream,
+    reload: UnixStream,
 }
 
 impl Signals {
     fn new() -> io::Result<Signals> {
-        let (arrived, notify) = UnixStream::pair()?;
-        arrived.set_nonblocking(true)?;
-        for signal in [SIGTERM, SIGINT] {
-            signal_hook::low_level::pipe::register(signal, notify.try_clone()?)?;
-        }
-        Ok(Signals { arrived })
+        Ok(Signals { stop: on_signals(&[SIGTERM, SIGINT])?, reload: on_signals(&[SIGHUP])? })
     }
 
-    fn fd(&self) -> i32 {
-        self.arrived.as_raw_fd()
+    /// Was there a SIGTERM or SIGINT?
+    fn asked_to_stop(&self) -> bool {
+        caught(&self.stop)
     }
 
-    /// Was there one since the last time?
-    fn caught(&self) -> bool {
-        let mut byte = [0];
-        matches!((&self.arrived).read(&mut byte), Ok(1..))
+    /// Was there a SIGHUP?
+    fn asked_to_reload(&self) -> bool {
+        caught(&self.reload)
     }
+}
+
+/// A stream that a byte arrives on with each of the signals.
+fn on_signals(signals: &[i32]) -> io::Result<UnixStream> {
+    let (arrived, notify) = UnixStream::pair()?;
+    arrived.set_nonblocking(true)?;
+    for signal in signals {
+        signal_hook::low_level::pipe::register(*signal, notify.try_clone()?)?;
+    }
+    Ok(arrived)
+}
+
+fn caught(mut stream: &UnixStream) -> bool {
+    let mut bytes = [0; 16];
+    matches!(stream.read(&mut bytes), Ok(1..))
 }

@@ -21,9 +21,10 @@ fn main() -> ExitCode {
             clap_complete::generate(shell, &mut Cli::command(), "causeway", &mut io::stdout());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Man => {
-            clap_mangen::Man::new(Cli::command()).render(&mut io::stdout()).map(|()| ExitCode::SUCCESS).map_err(Into::into)
-        }
+        Command::Man => clap_mangen::Man::new(Cli::command())
+            .render(&mut io::stdout())
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(Into::into),
     };
     result.unwrap_or_else(|error| match error.downcast_ref::<io::Error>() {
         // `causeway show routes | head`: whoever read has enough.

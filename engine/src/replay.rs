@@ -83,8 +83,11 @@ pub fn replay(config: Config, replay: &ReplayOptions) -> Result<Replayed, Replay
     let most = config.gateway.max_sessions as usize;
     let seed = fixed_seed(config.gateway.seed.unwrap_or(0));
     let forwarder = Forwarder::new(Capacity { sessions_v4: most, sessions_v6: most }, seed, start);
-    let mut machine =
-        Machine { control: Control::new(config, facts, start), worker: Worker::new(ports, forwarder), now: start };
+    let mut machine = Machine {
+        control: Control::new(config, facts, start),
+        worker: Worker::new(ports.into_iter().map(Box::new).collect(), forwarder),
+        now: start,
+    };
     machine.run();
 
     let rows = machine.sessions();
@@ -105,7 +108,7 @@ pub fn replay(config: Config, replay: &ReplayOptions) -> Result<Replayed, Replay
     Ok(Replayed { counters: counted, packets, span_ns })
 }
 
-fn open(config: &Config, replay: &ReplayOptions) -> Result<Vec<Box<PcapPort>>, ReplayError> {
+fn open(config: &Config, replay: &ReplayOptions) -> Result<Vec<PcapPort>, ReplayError> {
     for (at, (name, _)) in replay.captures.iter().enumerate() {
         if !config.ports.iter().any(|port| port.name == *name) {
             let known: Vec<_> = config.ports.iter().map(|port| port.name.as_str()).collect();
@@ -120,7 +123,7 @@ fn open(config: &Config, replay: &ReplayOptions) -> Result<Vec<Box<PcapPort>>, R
         let input = replay.captures.iter().find(|(name, _)| *name == options.name).map(|(_, path)| path.as_path());
         let output = replay.out.join(format!("{}.pcap", options.name));
         let owner = BufferOwner(options.id.0);
-        ports.push(Box::new(PcapPort::open(&options, owner, input, Some(&output))?));
+        ports.push(PcapPort::open(&options, owner, input, Some(&output))?);
     }
     Ok(ports)
 }

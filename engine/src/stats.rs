@@ -19,6 +19,12 @@ pub struct StatsPage {
 #[derive(Debug, Default)]
 struct PortCells([AtomicU64; 8]);
 
+/// Where [`PortCells`] say whether the port is up, and how.
+const UP: usize = 7;
+const UNKNOWN: u64 = 0;
+const NO: u64 = 1;
+const YES: u64 = 2;
+
 impl StatsPage {
     /// Zeros, for a worker with `ports` ports.
     pub fn new(ports: usize) -> StatsPage {
@@ -54,7 +60,7 @@ impl StatsPage {
             stats.tx_packets,
             stats.tx_bytes,
             stats.tx_errors,
-            u64::from(stats.up),
+            if stats.up { YES } else { NO },
         ];
         for (cell, value) in self.ports[port].0.iter().zip(values) {
             cell.store(value, Ordering::Relaxed);
@@ -78,6 +84,14 @@ impl StatsPage {
         self.sessions_v4.load(Ordering::Relaxed) + self.sessions_v6.load(Ordering::Relaxed)
     }
 
+    /// Is the port up? `None` before it was first published.
+    pub fn port_is_up(&self, port: usize) -> Option<bool> {
+        match self.ports[port].0[UP].load(Ordering::Relaxed) {
+            UNKNOWN => None,
+            up => Some(up == YES),
+        }
+    }
+
     /// What a port counted.
     pub fn port(&self, port: usize) -> PortStats {
         let value = |at: usize| self.ports[port].0[at].load(Ordering::Relaxed);
@@ -89,7 +103,7 @@ impl StatsPage {
             tx_packets: value(4),
             tx_bytes: value(5),
             tx_errors: value(6),
-            up: value(7) != 0,
+            up: value(UP) == YES,
         }
     }
 }
@@ -110,5 +124,6 @@ mod tests {
         assert!(rows.contains(&("sessions", "alive-v6", 4)));
         assert_eq!((page.port(1), page.port(0)), (stats, PortStats::default()));
         assert_eq!(page.sessions(), 7);
+        assert_eq!((page.port_is_up(1), page.port_is_up(0)), (Some(true), None));
     }
 }

@@ -47,7 +47,12 @@ impl WorkerThread {
     ///
     /// # Errors
     /// A port that cannot be opened, or that the thread cannot be started.
-    pub fn start(config: &Config, core: usize, seed: [u8; 32], channel: Arc<Channel>) -> Result<WorkerThread, StartError> {
+    pub fn start(
+        config: &Config,
+        core: usize,
+        seed: [u8; 32],
+        channel: Arc<Channel>,
+    ) -> Result<WorkerThread, StartError> {
         let stats = Arc::new(StatsPage::new(config.ports.len()));
         let (report, opened) = mpsc::channel();
         let handle = {

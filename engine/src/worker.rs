@@ -45,7 +45,10 @@ impl<P: Port + ?Sized> Worker<P> {
     pub fn new(ports: Vec<Box<P>>, forwarder: Forwarder) -> Worker<P> {
         let outgoing = ports
             .iter()
-            .map(|_| Outgoing { frames: Vec::with_capacity(2 * Burst::MAX), verdicts: Vec::with_capacity(2 * Burst::MAX) })
+            .map(|_| Outgoing {
+                frames: Vec::with_capacity(2 * Burst::MAX),
+                verdicts: Vec::with_capacity(2 * Burst::MAX),
+            })
             .collect();
         Worker {
             owners: ports.iter().map(|port| port.owner()).collect(),
