@@ -49,7 +49,7 @@ pub enum Via {
 /// the same prefix.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
-    /// What leaves an island.
+    /// The shore of an island: what leaves it, and that it cannot be entered.
     Island,
     /// `[[route]]`.
     Static,
@@ -124,6 +124,12 @@ pub fn routes(config: &Config, domains: &Domains) -> Vec<Route> {
         let domain = domains.of_cluster(at);
         for to in cluster.pod_cidrs.iter().chain(&cluster.service_cidrs) {
             routes.push(Route { domain, to: *to, via: Via::Unreachable, origin: Origin::Cluster(at) });
+        }
+        // Outside, an island's pods are nowhere: without this they would be wherever
+        // the default route leads, and a packet for them would go there in circles.
+        for to in &cluster.pod_cidrs {
+            let origin = Origin::Island;
+            routes.push(Route { domain: VrfId::MAIN, to: *to, via: Via::Unreachable, origin });
         }
         for node in &cluster.nodes {
             for to in &node.pod_cidrs {

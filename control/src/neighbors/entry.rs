@@ -22,6 +22,9 @@ const BELIEVED: Duration = Duration::from_secs(30);
 const REVIVE: Duration = Duration::from_secs(5);
 /// After which a dead neighbour that no route needs is forgotten.
 const FORGET: Duration = Duration::from_secs(20);
+/// What is due later is due at a multiple of this, in nanoseconds: of a crowd that
+/// came one by one, many die at once, and new tables are made once for them.
+const BEAT_NS: u64 = 50_000_000;
 
 /// A neighbour.
 #[derive(Debug)]
@@ -135,7 +138,7 @@ impl Entry {
         self.state = State::Reachable;
         self.mac = mac;
         self.asked = 0;
-        self.due = Some(now + BELIEVED);
+        self.due = Some(later(now, BELIEVED));
         changed
     }
 
@@ -152,12 +155,12 @@ impl Entry {
             State::Probing | State::Incomplete => {
                 self.state = State::Dead;
                 self.since = now;
-                self.due = Some(now + if self.router { REVIVE } else { FORGET });
+                self.due = Some(later(now, if self.router { REVIVE } else { FORGET }));
                 Due::Died
             }
             State::Dead if self.router => {
                 // It stays dead in the tables until it answers: senders are told at once.
-                self.due = Some(now + REVIVE);
+                self.due = Some(later(now, REVIVE));
                 Due::Ask(None)
             }
             State::Dead => Due::Forget,
@@ -166,7 +169,7 @@ impl Entry {
 
     fn ask(&mut self, now: Instant) -> Due {
         self.asked += 1;
-        self.due = Some(now + RETRY);
+        self.due = Some(later(now, RETRY));
         Due::Ask((self.state == State::Probing).then_some(self.mac))
     }
 }
@@ -178,6 +181,12 @@ impl Drop for Entry {
             free(frame);
         }
     }
+}
+
+/// The first beat at which `span` is over.
+fn later(now: Instant, span: Duration) -> Instant {
+    let due = (now + span).as_nanos();
+    Instant::from_nanos(due.checked_next_multiple_of(BEAT_NS).unwrap_or(u64::MAX))
 }
 
 /// Frees a frame that control owns.

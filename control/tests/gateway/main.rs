@@ -1,0 +1,19 @@
+//! Control against a real forwarder: packet bytes in, packet bytes and commands out.
+//!
+//! Both run in lockstep on a clock of the test's own, as the engine drives them:
+//! what happened goes in, commands are carried out in order, events go back.
+
+mod ageing;
+mod announce;
+mod arp;
+mod discovery;
+mod domains;
+mod egress;
+mod hostile;
+mod lab;
+mod resolve;
+mod routes;
+mod scan;
+mod sessions;
+mod snapshots;
+mod world;
