@@ -18,8 +18,10 @@ fn main() -> ExitCode {
         Command::Lab(options) => lab(&options),
         Command::Show(options) => show(&options),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "causeway", &mut io::stdout());
-            Ok(ExitCode::SUCCESS)
+            // In memory first: clap_complete panics when nobody reads.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "causeway", &mut script);
+            io::stdout().write_all(&script).map(|()| ExitCode::SUCCESS).map_err(Into::into)
         }
         Command::Man => clap_mangen::Man::new(Cli::command())
             .render(&mut io::stdout())

@@ -157,6 +157,8 @@ impl Machine {
             for port in self.worker.ports_mut() {
                 port.set_now(self.now);
             }
+            // Time has jumped: what it ended must not be there when the packet comes.
+            while self.worker.handle_timeout(self.now) {}
             while self.worker.turn(self.now) > 0 {}
             self.settle();
         }

@@ -92,8 +92,15 @@ impl<P: Port + ?Sized> Worker<P> {
         }
     }
 
-    /// One round: a burst from each port, then timers. Says how many packets came in.
+    /// Ends sessions that were silent for too long, a bounded number; says whether
+    /// there is more to do at once.
+    pub fn handle_timeout(&mut self, now: Instant) -> bool {
+        self.forwarder.handle_timeout(now)
+    }
+
+    /// One round: timers, then a burst from each port. Says how many packets came in.
     pub fn turn(&mut self, now: Instant) -> usize {
+        self.handle_timeout(now);
         let mut received = 0;
         for at in 0..self.ports.len() {
             let mut burst = std::mem::take(&mut self.burst);
@@ -105,7 +112,6 @@ impl<P: Port + ?Sized> Worker<P> {
             self.burst = burst;
             self.transmit();
         }
-        self.forwarder.handle_timeout(now);
         received
     }
 

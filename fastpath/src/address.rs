@@ -30,7 +30,7 @@ pub trait Address: Copy + Eq + Ord + Hash + Debug + Default + Send + Sync + 'sta
     const ICMP_PSEUDO_HEADER: bool;
 
     /// `n` bits starting at bit `at`, counted from the most significant; bits past
-    /// the end are 0. `n` is at most 16.
+    /// the end are 0. `n` is 1 to 32.
     fn bits(self, at: u32, n: u32) -> u32;
     /// The address with all but its first `len` bits cleared.
     fn masked(self, len: u8) -> Self;

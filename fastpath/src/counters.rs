@@ -66,6 +66,19 @@ impl Counters {
         }
     }
 
+    /// Counts the verdicts of a burst, most of which forward.
+    #[inline(always)]
+    pub fn count_all(&mut self, verdicts: &[Verdict]) {
+        let mut forwarded = 0;
+        for verdict in verdicts {
+            match verdict {
+                Verdict::Forward(_) => forwarded += 1,
+                other => self.count(*other),
+            }
+        }
+        self.forwarded += forwarded;
+    }
+
     /// A verdict that was counted could not be carried out: the packet is dropped
     /// for `reason` after all.
     pub fn recount_as_dropped(&mut self, verdict: Verdict, reason: DropReason) {

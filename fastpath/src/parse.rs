@@ -3,6 +3,10 @@
 //! What a router must check (RFC 1812, 5.2.2) drops the packet here. Damage above
 //! IP is only noted: it does not concern those who merely route.
 
+mod quote;
+
+pub use quote::{Quote, quote};
+
 use crate::address::Address;
 use crate::ids::VrfId;
 use crate::session::FlowKey;
@@ -69,29 +73,27 @@ const EXTENSIONS: usize = 8;
 /// The reason for which a router must drop it.
 #[inline(always)]
 pub fn ipv4(frame: &[u8]) -> Result<Layers<u32>, DropReason> {
-    let Some(packet) = frame.get(L2..) else {
+    let Some(header) = frame.get(L2..).and_then(|packet| packet.first_chunk::<{ ipv4::HEADER_LEN }>()) else {
         return Err(DropReason::FrameTruncated);
     };
-    let Some(header) = packet.first_chunk::<{ ipv4::HEADER_LEN }>() else {
-        return Err(DropReason::FrameTruncated);
-    };
-    let header_len = usize::from(header[ipv4::VERSION_IHL] & 0x0f) * 4;
+    let header_len = if header[ipv4::VERSION_IHL] == 0x45 { ipv4::HEADER_LEN } else { ipv4_header_len(header)? };
     let total = usize::from(get16(header, ipv4::TOTAL_LENGTH));
-    if header[ipv4::VERSION_IHL] >> 4 != 4 || header_len < ipv4::HEADER_LEN || total < header_len {
+    if total < header_len {
         return Err(DropReason::Ipv4HeaderBad);
     }
-    if total > packet.len() {
+    if L2 + total > frame.len() {
         return Err(DropReason::FrameTruncated);
     }
     if header_len == ipv4::HEADER_LEN {
-        if fold(header_sum(header)) != 0xffff {
+        if !ipv4::is_whole(header) {
             return Err(DropReason::Ipv4ChecksumBad);
         }
     } else {
-        if fold(sum(&packet[..header_len])) != 0xffff {
+        let header = &frame[L2..L2 + header_len];
+        if fold(sum(header)) != 0xffff {
             return Err(DropReason::Ipv4ChecksumBad);
         }
-        options(&packet[ipv4::HEADER_LEN..header_len])?;
+        options(&header[ipv4::HEADER_LEN..])?;
     }
 
     let mut layers = Layers {
@@ -112,6 +114,16 @@ pub fn ipv4(frame: &[u8]) -> Result<Layers<u32>, DropReason> {
         layer4(frame, &mut layers);
     }
     Ok(layers)
+}
+
+/// The length that a header with options claims, in bytes; 24 to 60.
+#[cold]
+fn ipv4_header_len(header: &[u8; ipv4::HEADER_LEN]) -> Result<usize, DropReason> {
+    let header_len = usize::from(header[ipv4::VERSION_IHL] & 0x0f) * 4;
+    if header[ipv4::VERSION_IHL] >> 4 != 4 || header_len < ipv4::HEADER_LEN {
+        return Err(DropReason::Ipv4HeaderBad);
+    }
+    Ok(header_len)
 }
 
 /// Finds the layers of the IPv6 packet in an Ethernet frame.
@@ -154,12 +166,6 @@ pub fn ipv6(frame: &[u8]) -> Result<Layers<u128>, DropReason> {
     Ok(layers)
 }
 
-/// The five words of an IPv4 header without options.
-#[inline(always)]
-fn header_sum(header: &[u8; ipv4::HEADER_LEN]) -> u64 {
-    (0..5).map(|word| u64::from(get32(header, word * 4))).sum()
-}
-
 /// Walks the options (RFC 791, 3.1). Unknown ones pass; source routes do not
 /// (RFC 7126, 4.3 and 4.4), nor does what overruns the header.
 #[cold]
@@ -192,17 +198,14 @@ fn extensions(frame: &[u8], layers: &mut Layers<u128>) -> Result<(), DropReason>
                 layers.kind = if at + ipv6::FRAGMENT_LEN <= end { L4Kind::Fragment } else { L4Kind::Damaged };
                 return Ok(());
             }
-            protocol::HOP_BY_HOP | protocol::ROUTING | protocol::DESTINATION_OPTIONS | protocol::AUTHENTICATION => {
+            protocol::HOP_BY_HOP | protocol::ROUTING | protocol::DESTINATION_OPTIONS => {
                 if at + 8 > end {
                     layers.kind = L4Kind::Damaged;
                     return Ok(());
                 }
-                // AH counts in words of four bytes less two (RFC 4302, 2.2), the others in eights less one.
-                match layers.key.protocol {
-                    protocol::AUTHENTICATION => (usize::from(frame[at + 1]) + 2) * 4,
-                    _ => (usize::from(frame[at + 1]) + 1) * 8,
-                }
+                (usize::from(frame[at + 1]) + 1) * 8
             }
+            // AH is not looked behind: what it authenticates cannot be translated (RFC 3715, 2.1).
             _ => {
                 layer4(frame, layers);
                 return Ok(());
@@ -314,61 +317,6 @@ pub fn first_fragment<A: Address>(frame: &[u8], layers: &Layers<A>) -> L4Kind {
     }
 }
 
-/// The packet that an ICMP error quotes, as far as it is there.
-#[derive(Clone, Copy, Debug)]
-pub struct Quote<A> {
-    /// Its flow.
-    pub key: FlowKey<A>,
-    /// Start of its L4 header, from the start of the slice it was found in.
-    pub l4: usize,
-}
-
-/// Finds the flow of the packet quoted at the start of `bytes`, which may be cut
-/// short anywhere behind the first eight bytes of its L4 header (RFC 792).
-///
-/// Fragments but the first, extension headers and protocols without ports have no
-/// flow that could be matched: `None`, as for damage.
-pub fn quote<A: Address>(bytes: &[u8]) -> Option<Quote<A>> {
-    let (l4, protocol) = if A::ICMP == protocol::ICMP { quoted_ipv4(bytes)? } else { quoted_ipv6(bytes)? };
-    let head = bytes.get(l4..l4 + 8)?;
-    let mut key = FlowKey {
-        src: A::get(bytes, A::SOURCE_AT),
-        dst: A::get(bytes, A::DESTINATION_AT),
-        protocol,
-        ..FlowKey::default()
-    };
-    match protocol {
-        protocol::TCP | protocol::UDP => {
-            key.src_port = get16(head, 0);
-            key.dst_port = get16(head, 2);
-        }
-        _ if protocol == A::ICMP => match icmp_kind::<A>(head[icmp::TYPE]) {
-            L4Kind::EchoRequest => key.src_port = get16(head, icmp::IDENTIFIER),
-            L4Kind::EchoReply => key.dst_port = get16(head, icmp::IDENTIFIER),
-            _ => return None,
-        },
-        _ => return None,
-    }
-    Some(Quote { key, l4 })
-}
-
-fn quoted_ipv4(bytes: &[u8]) -> Option<(usize, u8)> {
-    let header = bytes.first_chunk::<{ ipv4::HEADER_LEN }>()?;
-    let header_len = usize::from(header[ipv4::VERSION_IHL] & 0x0f) * 4;
-    let whole = bytes.get(..header_len)?;
-    let sound = header[ipv4::VERSION_IHL] >> 4 == 4
-        && header_len >= ipv4::HEADER_LEN
-        && get16(header, ipv4::FLAGS_FRAGMENT) & ipv4::FRAGMENT_OFFSET == 0
-        // RFC 5508 REQ-3: a quote with a bad header checksum is not to be believed.
-        && fold(sum(whole)) == 0xffff;
-    sound.then_some((header_len, header[ipv4::PROTOCOL]))
-}
-
-fn quoted_ipv6(bytes: &[u8]) -> Option<(usize, u8)> {
-    let header = bytes.first_chunk::<{ ipv6::HEADER_LEN }>()?;
-    (header[ipv6::VERSION] >> 4 == 6).then_some((ipv6::HEADER_LEN, header[ipv6::NEXT_HEADER]))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -397,6 +345,14 @@ mod tests {
         let layers = ipv6(&frame).expect("a sound packet");
         assert_eq!((layers.key.src_port, layers.key.dst_port, layers.kind, layers.l4), (1, 2, L4Kind::Tcp, 70));
         assert_eq!(layers.tcp_flags, tcp::SYN);
+    }
+
+    #[test]
+    fn what_an_authentication_header_covers_is_left_alone() {
+        let header = [6, 4, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let frame = eth().ipv6("fd00::1", "fd00::2").extension(51, header).tcp(1, 2).flags(SYN).build();
+        let layers = ipv6(&frame).expect("a sound packet");
+        assert_eq!((layers.kind, layers.key.src_port), (L4Kind::Other, 0));
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl<A: Address> FibBuilder<A> {
 
     /// Compiles the table.
     ///
-    /// Linear in the routes, plus 2^16 for the direct part.
+    /// Linear in the routes, plus 2^18 for the direct part.
     pub fn build(&self) -> Fib<A> {
         // BTreeMap order is (address, length): a route comes after all that
         // contain it, so writing in this order leaves the longest on top.
@@ -70,7 +70,7 @@ struct Compiler {
 }
 
 impl Compiler {
-    /// Fills the direct part: the first 16 bits of an address.
+    /// Fills the direct part: the first 18 bits of an address.
     fn direct<A: Address>(&mut self, routes: &[Route<A>]) {
         for route in routes.iter().filter(|route| u32::from(route.prefix.len()) <= DIRECT_BITS) {
             let first = route.prefix.address().bits(0, DIRECT_BITS) as usize;

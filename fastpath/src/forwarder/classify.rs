@@ -14,15 +14,23 @@ use crate::wire::ethernet;
 /// How many frames ahead the first cache line of a packet is asked for.
 const AHEAD: usize = 8;
 
-/// Parses every frame; says which hold IPv4 and which IPv6. The rest have their verdict.
+/// What was found in the frames of a burst; what is in no set has its verdict.
+#[derive(Default)]
+pub(super) struct Parsed {
+    pub(super) v4: Set,
+    pub(super) v6: Set,
+    pub(super) arp: Set,
+}
+
+/// Parses every frame.
 pub(super) fn parse(
     frames: &[Frame],
     verdicts: &mut [Verdict],
     ports: &[PortEntry],
     scratch4: &mut Scratch<u32>,
     scratch6: &mut Scratch<u128>,
-) -> (Set, Set) {
-    let (mut v4, mut v6) = (Set::EMPTY, Set::EMPTY);
+) -> Parsed {
+    let mut parsed = Parsed::default();
     for frame in frames.iter().take(AHEAD) {
         frame.prefetch();
     }
@@ -45,39 +53,40 @@ pub(super) fn parse(
             verdicts[i] = Verdict::Drop(DropReason::NotForUs);
             continue;
         }
-        let ethertype = u16::from_be_bytes([header[ethernet::ETHERTYPE], header[ethernet::ETHERTYPE + 1]]);
-        match ethertype {
+        match u16::from_be_bytes([header[ethernet::ETHERTYPE], header[ethernet::ETHERTYPE + 1]]) {
             ethernet::IPV4 => match parse::ipv4(bytes) {
-                Ok(layers) if Some(layers.key.src) == port.v4 => {
-                    verdicts[i] = Verdict::Drop(DropReason::MartianSource);
-                }
-                Ok(layers) if !group => {
+                Ok(layers) if !group && Some(layers.key.src) != port.v4 => {
                     scratch4.metas[i] = meta(layers, port);
-                    v4.insert(i);
+                    parsed.v4.insert(i);
                 }
-                Ok(_) => verdicts[i] = Verdict::Drop(DropReason::Multicast),
-                Err(reason) => verdicts[i] = Verdict::Drop(reason),
+                outcome => verdicts[i] = not_taken(outcome, group),
             },
             ethernet::IPV6 => match parse::ipv6(bytes) {
                 // Control wants to hear of a neighbour that claims our address.
                 Ok(layers)
-                    if (Some(layers.key.src) == port.v6 || layers.key.src == port.link_local)
-                        && layers.kind != L4Kind::NeighborDiscovery =>
+                    if layers.kind == L4Kind::NeighborDiscovery
+                        || !(group || Some(layers.key.src) == port.v6 || layers.key.src == port.link_local) =>
                 {
-                    verdicts[i] = Verdict::Drop(DropReason::MartianSource);
-                }
-                Ok(layers) if !group || layers.kind == L4Kind::NeighborDiscovery => {
                     scratch6.metas[i] = meta(layers, port);
-                    v6.insert(i);
+                    parsed.v6.insert(i);
                 }
-                Ok(_) => verdicts[i] = Verdict::Drop(DropReason::Multicast),
-                Err(reason) => verdicts[i] = Verdict::Drop(reason),
+                outcome => verdicts[i] = not_taken(outcome, group),
             },
-            ethernet::ARP => verdicts[i] = Verdict::Punt(PuntReason::Arp),
+            ethernet::ARP => parsed.arp.insert(i),
             _ => verdicts[i] = Verdict::Drop(DropReason::EtherTypeUnknown),
         }
     }
-    (v4, v6)
+    parsed
+}
+
+/// Why a packet is not taken: damaged, for a group, or from our own address.
+#[cold]
+fn not_taken<A>(outcome: Result<Layers<A>, DropReason>, group: bool) -> Verdict {
+    Verdict::Drop(match outcome {
+        Err(reason) => reason,
+        Ok(_) if group => DropReason::Multicast,
+        Ok(_) => DropReason::MartianSource,
+    })
 }
 
 #[inline(always)]
@@ -93,12 +102,12 @@ fn meta<A: Address>(mut layers: Layers<A>, port: &PortEntry) -> Meta<A> {
     }
 }
 
-/// Holds ARP back once there is more of it than control should see.
-pub(super) fn limit_arp(verdicts: &mut [Verdict], bucket: &mut TokenBucket, now: Instant) {
-    for verdict in verdicts {
-        if *verdict == Verdict::Punt(PuntReason::Arp) && !bucket.take(now) {
-            *verdict = Verdict::Drop(DropReason::PuntRateLimited);
-        }
+/// Hands ARP to control, and holds it back once there is more of it than control
+/// should see.
+pub(super) fn punt_arp(verdicts: &mut [Verdict], packets: Set, bucket: &mut TokenBucket, now: Instant) {
+    for i in packets {
+        verdicts[i] =
+            if bucket.take(now) { Verdict::Punt(PuntReason::Arp) } else { Verdict::Drop(DropReason::PuntRateLimited) };
     }
 }
 
@@ -109,7 +118,7 @@ impl<A: Address> Walk<'_, A> {
         let mut sound = packets;
         for i in packets {
             let layers = &self.scratch.metas[i].layers;
-            if layers.kind == L4Kind::NeighborDiscovery {
+            if A::BITS == 128 && layers.kind == L4Kind::NeighborDiscovery {
                 self.verdicts[i] = self.discovery(i);
             } else {
                 match reach(layers.key.src, layers.key.dst) {

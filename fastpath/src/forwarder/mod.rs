@@ -99,8 +99,9 @@ impl Forwarder {
 
     fn decide(&mut self, now: Instant, burst: &mut Burst) {
         let (frames, verdicts) = burst.split_mut();
-        let (v4, v6) = classify::parse(frames, verdicts, &self.snapshot.ports, &mut self.scratch4, &mut self.scratch6);
-        if !v4.is_empty() {
+        let parsed = classify::parse(frames, verdicts, &self.snapshot.ports, &mut self.scratch4, &mut self.scratch6);
+        classify::punt_arp(verdicts, parsed.arp, &mut self.limits.arp, now);
+        if !parsed.v4.is_empty() {
             Walk {
                 now,
                 snapshot: &self.snapshot,
@@ -113,9 +114,9 @@ impl Forwarder {
                 chance: &mut self.chance,
                 counters: &mut self.counters,
             }
-            .run(v4);
+            .run(parsed.v4);
         }
-        if !v6.is_empty() {
+        if !parsed.v6.is_empty() {
             Walk {
                 now,
                 snapshot: &self.snapshot,
@@ -128,12 +129,9 @@ impl Forwarder {
                 chance: &mut self.chance,
                 counters: &mut self.counters,
             }
-            .run(v6);
+            .run(parsed.v6);
         }
-        classify::limit_arp(verdicts, &mut self.limits.arp, now);
-        for verdict in verdicts.iter() {
-            self.counters.count(*verdict);
-        }
+        self.counters.count_all(verdicts);
     }
 
     /// Forwards by these tables from now on; the event hands the old ones back.

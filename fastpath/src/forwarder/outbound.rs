@@ -20,6 +20,11 @@ impl<A: Address> Walk<'_, A> {
             return Set::EMPTY;
         }
         self.find_sessions(packets);
+        for i in packets {
+            if self.scratch.found[i].is_none() {
+                self.nat.prefetch(&self.scratch.metas[i].layers.key);
+            }
+        }
         // Before a session begins it must be known that the packet can go on.
         self.lookup(packets);
         let mut onward = Set::EMPTY;

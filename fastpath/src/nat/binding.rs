@@ -60,9 +60,14 @@ impl<A: Address> BindingTable<A> {
         FlowKey { dst: A::default(), dst_port: 0, ..*flow }
     }
 
+    /// Asks the CPU for what [`BindingTable::find`] will look at first.
+    pub(super) fn prefetch(&self, endpoint: &FlowKey<A>) {
+        self.index.prefetch(endpoint.hash(self.seed));
+    }
+
     /// The binding of an endpoint.
     pub(super) fn find(&self, endpoint: &FlowKey<A>) -> Option<u32> {
-        self.index.find(endpoint.hash(self.seed), |number| self.records[number as usize].inside == *endpoint)
+        self.index.find(endpoint.hash(self.seed), |number| self.records[number as usize].inside.is(endpoint))
     }
 
     /// The binding of this number.
@@ -77,6 +82,8 @@ impl<A: Address> BindingTable<A> {
             return None;
         }
         self.free = self.records[number as usize].sessions;
+        // The next binding will be made soon, and with this number.
+        crate::cpu::prefetch(self.records.as_ptr().wrapping_add(self.free as usize));
         self.records[number as usize] = Binding { sessions: 0, ..binding };
         Some(number)
     }

@@ -92,6 +92,13 @@ impl<A: Address> Nat<A> {
         ended
     }
 
+    /// Asks the CPU for what [`Nat::begin`] with this key will look at first.
+    pub fn prefetch(&self, key: &FlowKey<A>) {
+        if key.protocol != protocol::TCP {
+            self.bindings.prefetch(&BindingTable::endpoint(key));
+        }
+    }
+
     /// Begins a session for the flow that `key` opens.
     ///
     /// # Errors
@@ -219,10 +226,12 @@ impl<A: Address> Nat<A> {
             let Some(port) = self.spaces[pool_at][address].of(key.protocol).take(from) else {
                 continue;
             };
-            let outside = pool.addresses[address];
+            let outside = outside_key(key, pool.addresses[address], port, translation.outer);
+            // While the binding is noted, the place of the session arrives in the cache.
+            self.sessions.prefetch(&outside);
             let binding = Binding {
                 inside: endpoint,
-                outside,
+                outside: outside.dst,
                 port,
                 pool: pool_at as u16,
                 address: address as u32,
@@ -232,7 +241,7 @@ impl<A: Address> Nat<A> {
                 self.spaces[pool_at][address].of(key.protocol).give_back(port);
                 return Err(DropReason::NatTableFull);
             };
-            return Ok((outside_key(key, outside, port, translation.outer), number));
+            return Ok((outside, number));
         }
         Err(DropReason::NatPortsExhausted)
     }

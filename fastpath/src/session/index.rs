@@ -19,17 +19,20 @@ const SLOTS: usize = 12;
 /// of 64 is to be expected in one full table of ten million.
 const PROBES: usize = 64;
 
+/// The tag of a slot without an entry.
+const FREE: u8 = 0;
+
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 struct Bucket {
-    /// 0 is free; else the top bit and seven bits of the hash.
+    /// [`FREE`], or the top bit and seven bits of the hash.
     tags: [u8; SLOTS],
     /// Entries that started here or before and live further on.
     passed: u32,
     records: [u32; SLOTS],
 }
 
-const EMPTY: Bucket = Bucket { tags: [0; SLOTS], passed: 0, records: [0; SLOTS] };
+const EMPTY: Bucket = Bucket { tags: [FREE; SLOTS], passed: 0, records: [0; SLOTS] };
 
 /// A hash index over numbered records. Fixed size; never allocates after it was made.
 pub struct Index {
@@ -94,7 +97,9 @@ impl Index {
         let mut at = home;
         for probe in 0..PROBES {
             let bucket = &mut self.buckets[at];
-            if let Some(slot) = bucket.tags.iter().position(|tag| *tag == 0) {
+            let free = bucket.matches(FREE);
+            if free != 0 {
+                let slot = free.trailing_zeros() as usize;
                 bucket.tags[slot] = tag(hash);
                 bucket.records[slot] = record;
                 let mut passed = home;
@@ -120,7 +125,7 @@ impl Index {
             let bucket = &mut self.buckets[at];
             for slot in 0..SLOTS {
                 if bucket.tags[slot] == tag(hash) && bucket.records[slot] == record {
-                    bucket.tags[slot] = 0;
+                    bucket.tags[slot] = FREE;
                     let mut passed = home;
                     for _ in 0..probe {
                         self.buckets[passed].passed -= 1;
@@ -200,7 +205,7 @@ mod tests {
         for record in 0..many {
             index.remove(hash, record);
         }
-        assert!(index.buckets.iter().all(|bucket| bucket.tags == [0; SLOTS] && bucket.passed == 0));
+        assert!(index.buckets.iter().all(|bucket| bucket.tags == [FREE; SLOTS] && bucket.passed == 0));
     }
 
     #[test]

@@ -41,16 +41,29 @@ impl<A: Address> FlowKey<A> {
         FlowKey { src: self.dst, dst: self.src, src_port: self.dst_port, dst_port: self.src_port, ..self }
     }
 
+    /// Everything but the addresses, in one word: with this layout, one load.
+    #[inline(always)]
+    fn rest(&self) -> u64 {
+        u64::from(self.src_port)
+            | u64::from(self.dst_port) << 16
+            | u64::from(self.vrf.0) << 32
+            | u64::from(self.protocol) << 48
+            | u64::from(self.zero) << 56
+    }
+
+    /// As `==`, without a branch between the fields: a look-up compares keys that
+    /// are most often equal, or differ anywhere.
+    #[inline(always)]
+    pub fn is(&self, other: &FlowKey<A>) -> bool {
+        (self.src == other.src) & (self.dst == other.dst) & (self.rest() == other.rest())
+    }
+
     /// A keyed hash: without the seed nobody can say which flows collide.
     #[inline(always)]
     pub fn hash(&self, seed: Seed) -> u64 {
-        let ports = u64::from(self.src_port) << 48
-            | u64::from(self.dst_port) << 32
-            | u64::from(self.vrf.0) << 16
-            | u64::from(self.protocol);
         let a = self.src.mix(seed.0[0]);
         let b = self.dst.mix(seed.0[1]);
-        let mixed = folded_multiply(a ^ ports, b.rotate_left(32) ^ seed.0[0]);
+        let mixed = folded_multiply(a ^ self.rest(), b.rotate_left(32) ^ seed.0[0]);
         folded_multiply(mixed ^ seed.0[1], GOLDEN)
     }
 }

@@ -46,6 +46,13 @@ impl<A: Address> Session<A> {
         let now_ms = now.as_millis() as u32;
         Session { inside, outside, last_ms: now_ms, created_ms: now_ms, binding: NONE, ..Session::default() }
     }
+
+    /// Which way packets with this key go through the session, if they belong to it.
+    #[inline(always)]
+    fn direction(&self, key: &FlowKey<A>) -> Option<Direction> {
+        let (out, into) = (self.inside.is(key), self.outside.is(key));
+        (out | into).then_some(if into { Direction::In } else { Direction::Out })
+    }
 }
 
 /// Which way a packet goes through its session.
@@ -152,18 +159,32 @@ impl<A: Address> SessionTable<A> {
             *hash = key.hash(self.seed);
             self.index.prefetch(*hash);
         }
-        for hash in &hashes[..keys.len()] {
-            if let Some(record) = self.index.candidate(*hash) {
-                let record = self.records.as_ptr().wrapping_add(record as usize);
+        let mut candidates = [NONE; Burst::MAX];
+        for (candidate, hash) in candidates.iter_mut().zip(&hashes[..keys.len()]) {
+            if let Some(number) = self.index.candidate(*hash) {
+                *candidate = number;
+                let record = self.records.as_ptr().wrapping_add(number as usize);
                 crate::cpu::prefetch(record);
                 if size_of::<Session<A>>() > 64 {
                     crate::cpu::prefetch(record.cast::<u8>().wrapping_add(64));
                 }
             }
         }
-        for ((key, hash), out) in keys.iter().zip(&hashes).zip(out) {
-            *out = self.find_hashed(key, *hash);
+        for (i, (key, out)) in keys.iter().zip(out).enumerate() {
+            let session = candidates[i];
+            let direction = self.records.get(session as usize).and_then(|record| record.direction(key));
+            *out = match direction {
+                Some(direction) => Some(Found { session, direction }),
+                None => self.find_hashed(key, hashes[i]),
+            };
         }
+    }
+
+    /// Asks the CPU for what a look-up of this key or the insertion of a session with
+    /// it reads first.
+    #[inline]
+    pub fn prefetch(&self, key: &FlowKey<A>) {
+        self.index.prefetch(key.hash(self.seed));
     }
 
     /// Finds the session that a packet with this key belongs to.
@@ -173,19 +194,12 @@ impl<A: Address> SessionTable<A> {
 
     #[inline(always)]
     fn find_hashed(&self, key: &FlowKey<A>, hash: u64) -> Option<Found> {
-        let mut direction = Direction::Out;
+        let mut direction = None;
         let session = self.index.find(hash, |record| {
-            let session = &self.records[record as usize];
-            if session.inside == *key {
-                direction = Direction::Out;
-                true
-            } else if session.outside == *key {
-                direction = Direction::In;
-                true
-            } else {
-                false
-            }
+            direction = self.records[record as usize].direction(key);
+            direction.is_some()
         })?;
+        let direction = direction?;
         Some(Found { session, direction })
     }
 
@@ -216,6 +230,9 @@ impl<A: Address> SessionTable<A> {
         }
         if number == self.free {
             self.free = self.records[number as usize].created_ms;
+            // The next session will be begun soon, and with this number.
+            crate::cpu::prefetch(self.records.as_ptr().wrapping_add(self.free as usize));
+            self.wheel.prefetch(self.free);
         } else {
             self.fresh += 1;
         }

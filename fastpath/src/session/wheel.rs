@@ -56,6 +56,12 @@ impl Wheel {
         size_of_val(&*self.heads) + size_of_val(&*self.links)
     }
 
+    /// Asks the CPU for what [`Wheel::insert`] of `number` will write.
+    #[inline(always)]
+    pub fn prefetch(&self, number: u32) {
+        crate::cpu::prefetch(self.links.as_ptr().wrapping_add(number as usize));
+    }
+
     /// Puts `number` in, to come out in the first tick that starts at or after
     /// `deadline_ms`, or at the end of the revolution if that is earlier.
     pub fn insert(&mut self, number: u32, deadline_ms: u64) {

@@ -22,13 +22,13 @@ pub fn sum(bytes: &[u8]) -> u64 {
 }
 
 /// Folds a sum into 16 bits, carries added back in.
+///
+/// A number plus its halves exchanged holds, in its upper half, the sum of the
+/// halves with its carry added back in.
 #[inline(always)]
 pub const fn fold(sum: u64) -> u16 {
-    let sum = (sum & 0xffff_ffff) + (sum >> 32);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    sum as u16
+    let sum = (sum.wrapping_add(sum.rotate_left(32)) >> 32) as u32;
+    (sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16
 }
 
 /// The checksum field for a packet whose sum, field taken as 0, is `sum`.

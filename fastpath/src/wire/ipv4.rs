@@ -38,3 +38,14 @@ pub const OPTION_NOP: u8 = 1;
 pub const OPTION_LSRR: u8 = 131;
 /// Strict source route.
 pub const OPTION_SSRR: u8 = 137;
+
+/// Is the checksum of a header without options right?
+///
+/// In the byte order of the machine: a sum of 0xffff is one in any order (RFC
+/// 1071, section 2(B)).
+#[inline(always)]
+pub fn is_whole(header: &[u8; HEADER_LEN]) -> bool {
+    let words = header.as_chunks::<4>().0;
+    let sum = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
+    super::checksum::fold(sum) == 0xffff
+}

@@ -10,6 +10,10 @@ use crate::world::{
     FAMILIES, ISLAND, NODE_A, NODE_C, NODES, OTHER_ISLAND, OTHER_NODES, Plan, ROUTER, UPLINK, World, from, source, to,
 };
 
+/// What a pod sends, the answer to a port or identifier outside, and that answer
+/// as the pod receives it.
+type Exchange = (fn(Ip) -> Vec<u8>, fn(Ip, u16) -> Vec<u8>, fn(Ip) -> Vec<u8>);
+
 #[test]
 fn before_the_first_tables_everything_is_dropped() {
     for family in FAMILIES {
@@ -28,7 +32,7 @@ fn before_the_first_tables_everything_is_dropped() {
 fn islands_with_the_same_addresses_do_not_mix() {
     for family in FAMILIES {
         let mut world = World::with(&Plan::two_islands());
-        let kinds: [(fn(Ip) -> Vec<u8>, fn(Ip, u16) -> Vec<u8>, fn(Ip) -> Vec<u8>); 3] = [
+        let kinds: [Exchange; 3] = [
             (|ip| ip.udp(5_000, 53).build(), |ip, port| ip.udp(53, port).build(), |ip| ip.udp(53, 5_000).build()),
             (
                 |ip| ip.tcp(5_000, 443).flags(SYN).build(),

@@ -70,11 +70,16 @@ impl World {
     /// Forwards by this plan from now on; the tables it replaces come back.
     pub(crate) fn install(&mut self, plan: &Plan) -> Arc<Snapshot> {
         self.epoch += 1;
-        let snapshot = plan.compile(self.epoch);
+        self.adopt(plan.compile(self.epoch))
+    }
+
+    /// As [`World::install`], for tables that were compiled before.
+    pub(crate) fn adopt(&mut self, snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
         assert_eq!(snapshot.check(), Ok(()), "the plan of a test is sound");
+        let adopted = snapshot.epoch;
         match self.forwarder.install(snapshot) {
             Event::Installed { epoch, retired } => {
-                assert_eq!(epoch.0, self.epoch);
+                assert_eq!(epoch, adopted);
                 retired
             }
             other => panic!("tables were installed, and the answer is {other:?}"),

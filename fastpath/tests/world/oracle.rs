@@ -22,13 +22,17 @@ pub(crate) fn is_sound(frame: &[u8], offload: &Offload) -> Result<(), String> {
         return pnet(frame);
     };
     let (start, field) = (usize::from(start), usize::from(start) + usize::from(offset));
-    if frame.len() < field + 2 {
-        return Err("a partial checksum lies outside the frame".into());
+    let frame = without_padding(frame);
+    let fits = ip(frame).is_some_and(|(src, _, protocol, _)| {
+        let l4 = if src.is_ipv4() { 34 } else { 54 };
+        start == l4 && [(Protocols::Tcp, 16), (Protocols::Udp, 6), (Protocols::Icmpv6, 2)].contains(&(protocol, offset))
+    });
+    if !fits || frame.len() < field + 2 {
+        return Err("the partial checksum is not that of the packet".into());
     }
     let mut completed = frame.to_vec();
-    let udp = ip(frame).is_some_and(|(_, _, protocol, _)| protocol == Protocols::Udp);
     let sum = match checksum::internet(&frame[start..]) {
-        0 if udp => 0xffff,
+        0 if offset == 6 => 0xffff,
         sum => sum,
     };
     completed[field..field + 2].copy_from_slice(&sum.to_be_bytes());
@@ -81,13 +85,13 @@ fn pnet(frame: &[u8]) -> Result<(), String> {
         Protocols::Icmpv6 if src.is_ipv6() => ("ICMPv6", 2, 8),
         _ => return Ok(()),
     };
+    let l4 = match protocol {
+        Protocols::Udp if l4.len() >= shortest => &l4[..usize::from(u16::from_be_bytes([l4[4], l4[5]])).min(l4.len())],
+        _ => &l4[..],
+    };
     if l4.len() < shortest {
         return Ok(());
     }
-    let l4 = match protocol {
-        Protocols::Udp => &l4[..usize::from(u16::from_be_bytes([l4[4], l4[5]])).min(l4.len())],
-        _ => &l4[..],
-    };
     let right = match (src, dst) {
         _ if protocol == Protocols::Icmp => util::checksum(l4, at / 2),
         (IpAddr::V4(src), IpAddr::V4(dst)) => util::ipv4_checksum(l4, at / 2, &[], &src, &dst, protocol),
@@ -99,6 +103,16 @@ fn pnet(frame: &[u8]) -> Result<(), String> {
         (Protocols::Udp, field, 0) => agree(name, field, 0xffff),
         (_, field, right) => agree(name, field, right),
     }
+}
+
+/// The frame up to where the length in its IP header says that it ends.
+fn without_padding(frame: &[u8]) -> &[u8] {
+    let length = match frame.get(12..20) {
+        Some([8, 0, _, _, high, low, ..]) => usize::from(u16::from_be_bytes([*high, *low])),
+        Some([0x86, 0xdd, _, _, _, _, high, low]) => 40 + usize::from(u16::from_be_bytes([*high, *low])),
+        _ => frame.len(),
+    };
+    &frame[..frame.len().min(14 + length)]
 }
 
 fn agree(name: &str, field: u16, right: u16) -> Result<(), String> {

@@ -1,10 +1,10 @@
 //! The `af-xdp` driver: frames straight from the NIC driver, on `libc` alone.
 //!
-//! [`bpf`] puts a six-instruction program on the device, which hands each frame
-//! to the socket of its receive queue; [`socket`] and [`ring`] are the two ends of
-//! such a queue; [`umem`] is the memory that all ports of a worker share, and
-//! [`ledger`] knows where each of its chunks is; [`partial`] finds out what veth
-//! does not say. [`open`] puts it together and explains what went wrong.
+//! `bpf` puts a six-instruction program on the device, which hands each frame
+//! to the socket of its receive queue; `socket` and `ring` are the two ends of
+//! such a queue; `umem` is the memory that all ports of a worker share, and
+//! `ledger` knows where each of its chunks is; `partial` finds out what veth
+//! does not say. `open` puts it together and explains what went wrong.
 //!
 //! Every receive queue is bound: what the device spreads to an unbound one would
 //! go to the kernel, unseen. Sending uses queue 0, so frames keep their order.
