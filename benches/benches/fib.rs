@@ -7,7 +7,7 @@ use causeway_benches::routes::{Family, addresses, fib, pod_cidrs, toward};
 use causeway_benches::scale::Scale;
 use causeway_fastpath::burst::Burst;
 use causeway_fastpath::fib::reference::ReferenceFib;
-use causeway_fastpath::fib::{NextHop, Prefix};
+use causeway_fastpath::fib::{FibBuilder, NextHop, Prefix};
 use causeway_testkit::seed::Rng;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
@@ -58,15 +58,19 @@ fn lookups<A: Family>(criterion: &mut Criterion, name: &str, prefixes: &[Prefix<
 /// Compiling a table anew, as after a change of one route.
 fn build(criterion: &mut Criterion) {
     let scale = Scale::asked_for();
+    builds(criterion, "ipv4 pod CIDRs", 5_000, &pod_cidrs::<u32>(scale.of(5_000)));
+    builds(criterion, "ipv4 pod CIDRs", 10_000, &pod_cidrs::<u32>(scale.of(10_000)));
+    builds(criterion, "ipv4 BGP", 1_000_000, &bgp::ipv4(scale.of(1_000_000), &mut Rng::new(1)));
+}
+
+fn builds(criterion: &mut Criterion, name: &str, count: usize, prefixes: &[Prefix<u32>]) {
+    let mut builder = FibBuilder::new();
+    for (number, prefix) in prefixes.iter().enumerate() {
+        builder.insert(*prefix, toward(number % NEIGHBORS));
+    }
     let mut group = criterion.benchmark_group("build");
     group.sample_size(10);
-    for nodes in [5_000, 10_000] {
-        let prefixes = pod_cidrs::<u32>(scale.of(nodes));
-        group.throughput(Throughput::Elements(prefixes.len() as u64));
-        group.bench_function(BenchmarkId::new("ipv4 pod CIDRs", nodes), |bencher| {
-            bencher.iter(|| fib(black_box(&prefixes), NEIGHBORS));
-        });
-    }
+    group.bench_function(BenchmarkId::new(name, count), |bencher| bencher.iter(|| black_box(&builder).build()));
     group.finish();
 }
 

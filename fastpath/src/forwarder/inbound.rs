@@ -81,8 +81,8 @@ impl<A: Address> Walk<'_, A> {
         }
         let mut answers = [None; crate::burst::Burst::MAX];
         self.nat.sessions.find_burst(&self.scratch.keys[..count], &mut answers[..count]);
-        for (member, answer) in members[..count].iter().zip(answers) {
-            self.scratch.found[usize::from(*member)] = answer;
+        for (member, answer) in members[..count].iter().zip(&answers) {
+            self.scratch.found[usize::from(*member)] = *answer;
         }
     }
 }

@@ -71,8 +71,8 @@ impl<A: Address> Walk<'_, A> {
                 }
             }
             self.tables.fib(table).lookup_burst(&self.scratch.targets[..count], &mut self.scratch.answers[..count]);
-            for (member, answer) in members[..count].iter().zip(self.scratch.answers) {
-                self.scratch.hops[usize::from(*member)] = answer;
+            for (member, answer) in members[..count].iter().zip(&self.scratch.answers) {
+                self.scratch.hops[usize::from(*member)] = *answer;
             }
         }
     }
