@@ -1,0 +1,121 @@
+//! `causeway show` against a running gateway.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+
+use causeway_lab::plan::Family;
+use causeway_lab::privilege::Privilege;
+use causeway_lab::traffic;
+use causeway_tests::executable::executable;
+use causeway_tests::folder::Folder;
+use causeway_tests::needs;
+use causeway_tests::program::run;
+use causeway_tests::stage::{Medium, Stage};
+use serde_json::Value;
+
+use crate::{SOON, causeway};
+
+/// A gateway through which a little has passed.
+fn stage(test: &str) -> Option<Stage> {
+    if !needs::met(test, Privilege::UserNamespace, &[]) {
+        return None;
+    }
+    let mut stage = Stage::new(Medium::AfPacket);
+    stage.start();
+    let (pod, server) = (stage.world.host("pod-a1"), stage.world.host("server"));
+    for family in Family::BOTH {
+        traffic::udp_exchange(pod, server, server.address(family), 10).expect("UDP");
+        traffic::tcp_exchange(pod, server, server.address(family), 1000, 1000, SOON).expect("TCP");
+    }
+    Some(stage)
+}
+
+#[test]
+fn everything_is_shown_as_a_table_and_as_json() {
+    let Some(mut stage) = stage("everything_is_shown_as_a_table_and_as_json") else { return };
+    stage.settled_counters();
+    let rows = |what: &str| -> Vec<Value> {
+        let answer = stage.show(what);
+        let rows = if what == "sessions" { &answer["sessions"]["sessions"] } else { &answer[what] };
+        rows.as_array().unwrap_or_else(|| panic!("no {what} in {answer}")).clone()
+    };
+    let table = |what: &str| stage.gateway().show(&[what]).expect("a table");
+
+    let ports = rows("ports");
+    let names: Vec<_> = ports.iter().map(|port| port["name"].as_str().expect("a name")).collect();
+    assert_eq!(names, ["nodes", "uplink"]);
+    assert!(ports.iter().all(|port| port["up"] == true && port["driver"] == "af-packet"), "{ports:?}");
+    assert!(ports.iter().all(|port| port["rx-packets"].as_u64() > Some(0)), "{ports:?}");
+    for (what, expected) in [
+        ("ports", &["nodes", "uplink", "af-packet", "eth1", "02:"][..]),
+        ("routes", &["10.1.1.0/24", "fd00:10:0:2::/64", "192.168.0.12", "203.0.113.16/29"]),
+        ("neighbors", &["192.168.0.11", "fd00:a::11", "203.0.113.10"]),
+        ("sessions", &["tcp", "udp", "10.1.1.10", "fd00:10:0:1::10", "2001:db8:1::10"]),
+        ("counters", &["received", "forwarded", "translated-out", "sessions-created"]),
+    ] {
+        let (rows, table) = (rows(what), table(what));
+        assert!(!rows.is_empty(), "no {what}");
+        for word in expected {
+            assert!(table.contains(word), "{word} is not in:\n{table}");
+        }
+        for line in table.lines() {
+            assert_eq!(line.trim_end(), line, "blanks at the end of a line of {what}");
+        }
+    }
+    stage.stop();
+}
+
+#[test]
+fn zeros_are_shown_only_when_asked_for_and_sessions_only_so_many() {
+    let Some(mut stage) = stage("zeros_are_shown_only_when_asked_for_and_sessions_only_so_many") else { return };
+    let few = stage.gateway().show(&["counters"]).expect("a table");
+    let all = stage.gateway().show(&["counters", "--all"]).expect("a table");
+    assert!(!few.contains("nat-ports-exhausted") && all.contains("nat-ports-exhausted"), "{few}\n{all}");
+
+    let text = stage.gateway().show(&["sessions", "--json", "--limit", "1"]).expect("JSON");
+    let answer: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(answer["sessions"]["sessions"].as_array().expect("a list").len(), 1);
+    assert!(answer["sessions"]["alive"].as_u64() >= Some(4), "{answer}");
+    assert_eq!(text.lines().count(), 1, "one document on one line");
+    stage.stop();
+}
+
+#[test]
+fn the_api_is_found_by_environment_and_is_its_owners_alone() {
+    let Some(mut stage) = stage("the_api_is_found_by_environment_and_is_its_owners_alone") else { return };
+    run(Command::new(executable()).args(["show", "ports"]).env("CAUSEWAY_API", stage.api()), SOON).success();
+    let mode = std::fs::metadata(stage.api()).expect("a socket").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    stage.stop();
+}
+
+#[test]
+fn the_api_answers_nonsense_with_what_would_do() {
+    let Some(mut stage) = stage("the_api_answers_nonsense_with_what_would_do") else { return };
+    let ask = |line: &str| -> String {
+        let stream = UnixStream::connect(stage.api()).expect("the API");
+        stream.set_read_timeout(Some(SOON)).expect("a timeout");
+        // It may hang up on the longest before all is written.
+        let _ = (&stream).write_all(line.as_bytes());
+        let mut answer = String::new();
+        BufReader::new(&stream).read_line(&mut answer).expect("an answer");
+        answer
+    };
+    assert!(ask("hello\n").contains("ask like"));
+    assert!(ask("{\"version\":9,\"show\":\"routes\"}\n").contains("ask in version 1"));
+    assert!(ask("{\"version\":1,\"show\":\"flows\"}\n").contains("no request"));
+    assert!(ask("\u{0}\n").contains("no request"));
+    assert!(ask(&("x".repeat(10_000) + "\n")).contains("at most 4096 bytes"));
+    assert!(ask("{\"version\":1,\"show\":\"routes\"}\n").starts_with("{\"routes\":["));
+    stage.stop();
+}
+
+#[test]
+fn without_a_gateway_there_is_a_hint() {
+    let folder = Folder::new();
+    let api = folder.path().join("api.sock");
+    let said = causeway(["show".as_ref(), "routes".as_ref(), "--api".as_ref(), api.as_os_str()]).failure();
+    assert!(said.contains("no gateway answers at") && said.contains("--api"), "{said}");
+}

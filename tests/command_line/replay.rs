@@ -1,0 +1,254 @@
+//! `causeway replay`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use causeway_testkit::packet::*;
+use causeway_testkit::pcap::{read_pcap, write_pcap, write_pcap_micros};
+use causeway_testkit::print::assert_frame_lists_eq;
+use causeway_testkit::random;
+use causeway_testkit::seed::Seed;
+use causeway_tests::counters::Counters;
+use causeway_tests::folder::Folder;
+use causeway_tests::program::Finished;
+use causeway_tests::top;
+use serde_json::Value;
+
+use crate::causeway;
+use crate::replayed::{Conversation, Endpoint, GATEWAY_NODES, GATEWAY_UPLINK, NODE_A, NODE_B, ROUTER, conversations};
+
+/// When the captures begin, in nanoseconds since 1970.
+const START: u64 = 1_700_000_000_000_000_000;
+const MILLISECOND: u64 = 1_000_000;
+
+/// Replays frames that arrive at the two ports, a millisecond apart, those of the
+/// uplink a second later. The results are in `result`.
+fn replay(folder: &Folder, result: &str, nodes: &[Vec<u8>], uplink: &[Vec<u8>]) -> Counters {
+    let mut arguments: Vec<String> = vec!["replay".into(), config()];
+    for (port, frames, start) in [("nodes", nodes, START), ("uplink", uplink, START + 1000 * MILLISECOND)] {
+        let timed: Vec<_> = (0..).zip(frames).map(|(nth, frame)| (start + nth * MILLISECOND, frame)).collect();
+        let file = folder.path().join(format!("{port}-in.pcap"));
+        write_pcap(&file, &timed).expect("a capture");
+        arguments.extend(["--port".into(), format!("{port}={}", file.display())]);
+    }
+    arguments.extend(["--out".into(), folder.path().join(result).display().to_string()]);
+    let finished = causeway(&arguments).success();
+    let packets = nodes.len() + uplink.len();
+    assert!(finished.stdout.contains(&format!("\n{packets} packets over ")), "{finished}");
+    let counters = Counters::parse(&json(&folder.path().join(result).join("counters.json")));
+    assert!(counters.conserve(), "{counters}");
+    assert_eq!(counters.get("rx", "received"), packets as u64);
+    counters
+}
+
+fn config() -> String {
+    top().join("configs/replay.toml").display().to_string()
+}
+
+fn json(path: &Path) -> Value {
+    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// What a port sent to somebody: all but the announcements of the gateway's own
+/// addresses and the pool's, with which it begins.
+fn sent(folder: &Folder, result: &str, port: &str) -> Vec<Vec<u8>> {
+    sent_at(folder, result, port).into_iter().map(|(_, frame)| frame).collect()
+}
+
+/// As [`sent`], with the times.
+fn sent_at(folder: &Folder, result: &str, port: &str) -> Vec<(u64, Vec<u8>)> {
+    let file = folder.path().join(result).join(format!("{port}.pcap"));
+    let frames = read_pcap(file).expect("a capture").into_iter();
+    let is_to_all = |frame: &[u8]| frame[0] & 1 == 1;
+    frames.filter(|(_, frame)| !is_to_all(frame)).collect()
+}
+
+fn from_node() -> Eth {
+    eth().src(NODE_A).dst(GATEWAY_NODES)
+}
+
+fn to_node() -> Eth {
+    eth().src(GATEWAY_NODES).dst(NODE_A)
+}
+
+fn from_router() -> Eth {
+    eth().src(ROUTER).dst(GATEWAY_UPLINK)
+}
+
+fn to_router() -> Eth {
+    eth().src(GATEWAY_UPLINK).dst(ROUTER)
+}
+
+fn questions(conversations: &[Conversation]) -> Vec<Vec<u8>> {
+    conversations.iter().map(|of| of.question(from_node(), of.pod, 64)).collect()
+}
+
+/// Replays the questions alone, to learn the names under which they go out.
+fn learn(folder: &Folder, conversations: &[Conversation]) -> Vec<Endpoint> {
+    replay(folder, "learned", &questions(conversations), &[]);
+    let outside = sent(folder, "learned", "uplink");
+    assert_eq!(outside.len(), conversations.len());
+    conversations.iter().zip(&outside).map(|(of, frame)| of.asker(frame)).collect()
+}
+
+#[test]
+fn questions_go_out_under_a_name_of_the_pool_and_answers_find_home() {
+    let folder = Folder::new();
+    let conversations = conversations();
+    let names = learn(&folder, &conversations);
+    let pools = ["203.0.113.16/29", "2001:db8:1::100/124"].map(|pool| pool.parse::<ipnet::IpNet>().expect("a pool"));
+    assert!(names.iter().all(|(address, _)| pools.iter().any(|pool| pool.contains(address))), "{names:?}");
+
+    let mut inside = Vec::new();
+    let mut home = Vec::new();
+    for (of, name) in conversations.iter().zip(&names) {
+        inside.push(of.answer(from_router(), *name, 60));
+        home.push(of.answer(to_node(), of.pod, 59));
+        inside.push(of.complaint(from_router(), *name, 60));
+        home.push(of.complaint(to_node(), of.pod, 59));
+    }
+    let counters = replay(&folder, "answered", &questions(&conversations), &inside);
+
+    let outside: Vec<_> =
+        conversations.iter().zip(&names).map(|(of, name)| of.question(to_router(), *name, 63)).collect();
+    assert_frame_lists_eq(&outside, &sent(&folder, "answered", "uplink"));
+    assert_frame_lists_eq(&home, &sent(&folder, "answered", "nodes"));
+    assert_eq!((counters.get("nat", "translated-out"), counters.get("nat", "translated-errors")), (6, 6));
+    assert_eq!(counters.sum("drop"), 0, "{counters}");
+
+    let sessions = json(&folder.path().join("answered/sessions.json"));
+    assert_eq!(sessions["sessions"]["alive"], 6);
+    let rows = sessions["sessions"]["sessions"].as_array().expect("a list");
+    for (of, name) in conversations.iter().zip(&names) {
+        let is_it = |row: &&Value| {
+            row["inside"] == of.pod.0.to_string()
+                && row["inside-port"] == of.pod.1
+                && row["outside"] == name.0.to_string()
+                && row["outside-port"] == name.1
+        };
+        assert!(rows.iter().any(|row| is_it(&row)), "no session of {of:?}, {name:?} in {sessions:#}");
+    }
+}
+
+#[test]
+fn each_other_packet_ends_as_it_should() {
+    let folder = Folder::new();
+    let between_pods = |link: Eth, ttl| link.ipv4("10.1.0.5", "10.1.1.7").ttl(ttl).udp(1, 2).payload("x").build();
+    let outward = || from_node().ipv4("10.1.0.5", "198.51.100.9");
+    let fragment = outward().udp(5000, 53).payload(vec![1; 2000]).fragments(7, 1500).remove(1);
+    let last_hop = outward().ttl(1).udp(5000, 53).payload("x").build();
+    let stranger = from_node().ipv4("10.9.9.9", "198.51.100.9").udp(5000, 53).build();
+    let uninvited = from_router().ipv4("198.51.100.9", "203.0.113.16").udp(53, 5000).build();
+    let ping = from_node().ipv4("10.1.0.5", "192.168.0.1").icmp_echo_request(1, 1).payload("x").build();
+    let pong = to_node().ipv4("192.168.0.1", "10.1.0.5").ttl(64).icmp_echo_reply(1, 1).payload("x").build();
+    let nodes = [between_pods(from_node(), 64), fragment, last_hop.clone(), stranger, ping];
+
+    let counters = replay(&folder, "result", &nodes, &[uninvited]);
+    for (reason, count) in [("nat-fragment", 1), ("not-in-island", 1), ("nat-unsolicited", 1)] {
+        assert_eq!(counters.get("drop", reason), count, "{reason}:\n{counters}");
+    }
+    assert_eq!((counters.get("end", "forwarded"), counters.get("end", "replied")), (1, 2), "{counters}");
+    let outside = sent(&folder, "result", "uplink");
+    assert!(outside.is_empty(), "{} frames left the island", outside.len());
+    let inside = sent(&folder, "result", "nodes");
+    assert_eq!(inside.len(), 3);
+    let untranslated = between_pods(eth().src(GATEWAY_NODES).dst(NODE_B), 63);
+    assert_frame_lists_eq(&[untranslated, pong], &[&inside[0], &inside[2]]);
+    causeway_testkit::checksum::verify(&inside[1]).expect("right checksums");
+    assert!(inside[1].ends_with(&quote(&last_hop, usize::MAX)), "the error does not quote the packet");
+}
+
+#[test]
+fn two_runs_give_identical_files() {
+    let folder = Folder::new();
+    let mut rng = Seed::from_env_or(77).rng();
+    let mut random = |mac: Mac| -> Vec<Vec<u8>> {
+        let frame = |_| {
+            let mut frame = random::frame(&mut rng);
+            frame[..6].copy_from_slice(&mac);
+            frame
+        };
+        (0..2000).map(frame).collect()
+    };
+    let nodes = [questions(&conversations()), random(GATEWAY_NODES)].concat();
+    let uplink = random(GATEWAY_UPLINK);
+    for result in ["first", "second"] {
+        replay(&folder, result, &nodes, &uplink);
+    }
+    let files = |result: &str| -> BTreeMap<String, Vec<u8>> {
+        let entries = fs::read_dir(folder.path().join(result)).expect("results");
+        let paths = entries.map(|entry| entry.expect("an entry").path());
+        let name = |path: &PathBuf| path.file_name().expect("a name").to_string_lossy().into_owned();
+        paths.map(|path| (name(&path), fs::read(&path).expect("a file"))).collect()
+    };
+    let (first, second) = (files("first"), files("second"));
+    assert_eq!(first.keys().collect::<Vec<_>>(), ["counters.json", "nodes.pcap", "sessions.json", "uplink.pcap"]);
+    for (name, content) in &first {
+        assert!(second.get(name) == Some(content), "{name} differs");
+    }
+}
+
+#[test]
+fn captures_in_microseconds_and_captures_without_packets_are_fine() {
+    let folder = Folder::new();
+    let (micros, empty) = (folder.path().join("micros.pcap"), folder.path().join("empty.pcap"));
+    let question = conversations()[0].question(from_node(), conversations()[0].pod, 64);
+    write_pcap_micros(&micros, &[(START, &question), (START + 1500 * MILLISECOND, &question)]).expect("a capture");
+    write_pcap::<&[u8]>(&empty, &[]).expect("a capture");
+    let out = folder.path().join("deep/result").display().to_string();
+    let (nodes, uplink) = (format!("nodes={}", micros.display()), format!("uplink={}", empty.display()));
+    let finished =
+        causeway(["replay", &config(), "--port", &nodes, "--port", &uplink, "--out", &out, "--json"]).success();
+    let printed: Value = serde_json::from_str(&finished.stdout).expect("JSON");
+    assert_eq!(Counters::parse(&printed).get("nat", "translated-out"), 2);
+    assert_eq!(printed, json(&folder.path().join("deep/result/counters.json")));
+    let times: Vec<_> = sent_at(&folder, "deep/result", "uplink").iter().map(|(at, _)| *at).collect();
+    assert_eq!(times, [START, START + 1500 * MILLISECOND], "sent in the captures' own time");
+}
+
+/// Replays one file as what the port `nodes` receives.
+fn replay_file(folder: &Folder, config: &str, port: &str, file: &Path) -> Finished {
+    let (capture, out) = (format!("{port}={}", file.display()), folder.path().join("result").display().to_string());
+    causeway(["replay", config, "--port", &capture, "--out", &out])
+}
+
+#[test]
+fn a_damaged_capture_is_named_with_what_is_wrong() {
+    let folder = Folder::new();
+    let whole = folder.path().join("whole.pcap");
+    write_pcap(&whole, &[(START, &questions(&conversations())[0])]).expect("a capture");
+    let bytes = fs::read(&whole).expect("a file");
+    for (name, content, expected) in [
+        ("text.pcap", b"this is a letter and not a capture".to_vec(), "damaged"),
+        ("cut.pcap", bytes[..bytes.len() - 5].to_vec(), "damaged"),
+        ("header.pcap", bytes[..10].to_vec(), "damaged"),
+    ] {
+        let file = folder.write(name, content);
+        let said = replay_file(&folder, &config(), "nodes", &file).failure();
+        assert!(said.contains(name) && said.contains(expected) && said.contains("\"nodes\""), "{name}: {said}");
+    }
+    let said = replay_file(&folder, &config(), "nodes", &folder.path().join("none.pcap")).failure();
+    assert!(said.contains("none.pcap") && said.contains("No such file"), "{said}");
+}
+
+#[test]
+fn a_port_that_there_is_not_is_told_those_there_are() {
+    let folder = Folder::new();
+    let said = replay_file(&folder, &config(), "node", Path::new("in.pcap")).failure();
+    assert!(said.contains("--port node: no such port; the configuration has nodes, uplink"), "{said}");
+    let twice = ["replay", &config(), "--port", "nodes=a", "--port", "nodes=b", "--out", "unused"];
+    let said = causeway(twice).failure();
+    assert!(said.contains("--port nodes: given twice"), "{said}");
+}
+
+#[test]
+fn a_replay_needs_no_device_of_its_configuration() {
+    let folder = Folder::new();
+    let capture = folder.path().join("in.pcap");
+    write_pcap(&capture, &[(START, &questions(&conversations())[0])]).expect("a capture");
+    let lab = top().join("configs/lab.toml").display().to_string();
+    let finished = replay_file(&folder, &lab, "nodes", &capture).success();
+    assert!(finished.stdout.contains("1 packets over"), "{finished}");
+}

@@ -1,0 +1,4 @@
+//! What the documents tell people to type must work.
+
+mod commands;
+mod shell_blocks;

@@ -1,0 +1,60 @@
+//! Real programs in namespaces, talking across the real gateway, over each driver.
+//!
+//! `af_packet` and `af_xdp_partial` run on veth pairs as they come, with partial
+//! checksums; `af_xdp` on frames as a physical wire carries them. Tests that lack a
+//! program or a privilege say SKIPPED, and fail where the environment has CI set.
+
+mod life;
+mod reach;
+mod shore;
+mod transfer;
+
+use causeway_tests::needs;
+use causeway_tests::stage::{Medium, Stage};
+
+macro_rules! over_each_driver {
+    ($($file:ident :: $test:ident needs [$($program:literal),*];)+) => {
+        over_each_driver!(@ af_packet AfPacket $($file::$test [$($program),*])+);
+        over_each_driver!(@ af_xdp AfXdp $($file::$test [$($program),*])+);
+        over_each_driver!(@ af_xdp_partial AfXdpPartial $($file::$test [$($program),*])+);
+    };
+    (@ $module:ident $medium:ident $($file:ident :: $test:ident [$($program:literal),*])+) => {
+        mod $module {
+            $(
+                #[test]
+                fn $test() {
+                    let name = concat!(stringify!($module), "::", stringify!($test));
+                    crate::play(name, crate::Medium::$medium, &[$($program),*], crate::$file::$test);
+                }
+            )+
+        }
+    };
+}
+
+over_each_driver! {
+    reach::ping_crosses_in_both_families needs ["ping"];
+    reach::a_real_dnsmasq_is_asked_with_dig needs ["dnsmasq", "dig"];
+    reach::tracepath_and_traceroute_show_the_gateway needs ["tracepath", "traceroute"];
+    transfer::a_download_of_100_mb_arrives_intact needs ["python3", "curl"];
+    transfer::tcp_arrives_intact_in_both_directions_at_once needs [];
+    transfer::iperf3_runs_tcp_in_both_directions_at_once needs ["iperf3"];
+    transfer::iperf3_streams_udp_in_each_direction needs ["iperf3"];
+    shore::only_the_pool_is_seen_outside_and_every_checksum_is_right
+        needs ["tcpdump", "tshark", "python3", "curl", "ping", "traceroute"];
+    shore::uninvited_packets_are_dropped_and_counted_one_by_one needs [];
+    life::sigterm_leaves_nothing_behind needs ["ip", "ethtool"];
+    life::the_socket_of_a_killed_gateway_is_taken_over needs ["ip"];
+}
+
+/// Plays a scene, which starts the gateway itself. Requires of every one that the
+/// kernel forwarded nothing and that each packet met exactly one end.
+fn play(test: &str, medium: Medium, programs: &[&str], scene: fn(&mut Stage)) {
+    if !needs::met(test, medium.privilege(), programs) {
+        return;
+    }
+    let mut stage = Stage::new(medium);
+    scene(&mut stage);
+    stage.settled_counters();
+    stage.assert_kernel_does_not_forward();
+    stage.stop();
+}

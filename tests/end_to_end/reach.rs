@@ -1,0 +1,103 @@
+//! Who reaches whom.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use causeway_lab::plan::{self, Family};
+use causeway_lab::{Host, World};
+use causeway_tests::program::{Service, run};
+use causeway_tests::stage::Stage;
+
+pub(crate) fn ping_crosses_in_both_families(stage: &mut Stage) {
+    stage.start();
+    let world = &stage.world;
+    for family in Family::BOTH {
+        let server = world.host("server").address(family);
+        let (nodes, uplink) = (plan::GATEWAY_NODES.address(family), plan::GATEWAY_UPLINK.address(family));
+        let ways = [
+            ("pod-a1", server),
+            ("pod-b2", server),
+            ("node-a", server),
+            ("pod-a1", world.host("pod-b1").address(family)),
+            ("pod-b1", world.host("pod-a2").address(family)),
+            ("pod-a1", nodes),
+            ("node-b", nodes),
+            ("client", uplink),
+        ];
+        for (from, to) in ways {
+            for size in ["56", "1400"] {
+                ping(world.host(from), to, size);
+            }
+        }
+    }
+}
+
+fn ping(from: &Host, to: IpAddr, size: &str) {
+    let mut command = from.command("ping");
+    command.args(["-n", "-c", "5", "-i", "0.01", "-W", "3", "-s", size]).arg(to.to_string());
+    let finished = run(&mut command, Duration::from_secs(20)).success();
+    assert!(finished.stdout.contains("5 received, 0% packet loss"), "{}: {finished}", from.name());
+    assert!(!finished.stdout.contains("DUP!"), "{}: {finished}", from.name());
+}
+
+pub(crate) fn a_real_dnsmasq_is_asked_with_dig(stage: &mut Stage) {
+    stage.start();
+    let (pod, server) = (stage.world.host("pod-a1"), stage.world.host("server"));
+    let _dnsmasq = dnsmasq(server);
+    for family in Family::BOTH {
+        let at = format!("@{}", server.address(family));
+        for transport in ["+notcp", "+tcp"] {
+            for (kind, answer) in [("A", "198.51.100.7"), ("AAAA", "2001:db8:7::7"), ("MX", "10 mail.example.test.")] {
+                let mut command = pod.command("dig");
+                command.args([&at, "www.example.test", kind, transport, "+short", "+tries=1", "+time=5"]);
+                let finished = run(&mut command, Duration::from_secs(20)).success();
+                assert_eq!(finished.stdout.trim(), answer, "{finished}");
+            }
+        }
+    }
+}
+
+/// A name server that knows one name.
+fn dnsmasq(host: &Host) -> Service {
+    let mut command = host.command("dnsmasq");
+    command.args(["--keep-in-foreground", "--log-facility=-", "--conf-file=/dev/null", "--no-resolv", "--no-hosts"]);
+    // As who it is: in a user namespace there is nobody else to become.
+    command.args(["--user=", "--group=", "--pid-file=", "--port=53"]);
+    command.args(["--address=/www.example.test/198.51.100.7", "--address=/www.example.test/2001:db8:7::7"]);
+    command.arg("--mx-host=www.example.test,mail.example.test,10");
+    Service::start(&mut command, |said| said.contains("started"))
+}
+
+pub(crate) fn tracepath_and_traceroute_show_the_gateway(stage: &mut Stage) {
+    stage.start();
+    let world = &stage.world;
+    for family in Family::BOTH {
+        let server = world.host("server").address(family).to_string();
+        for program in [
+            &["tracepath", "-n"][..],
+            &["traceroute", "-n", "-q", "1", "-w", "3"],
+            &["traceroute", "-n", "-q", "1", "-w", "3", "-I"],
+            &["traceroute", "-n", "-q", "1", "-w", "3", "-T", "-p", "9"],
+        ] {
+            assert_hops(world, family, program, &server);
+        }
+    }
+}
+
+/// The second hop from a pod is the gateway and the third the server.
+fn assert_hops(world: &World, family: Family, program: &[&str], server: &str) {
+    let mut command = world.host("pod-a1").command(program[0]);
+    command.args(&program[1..]).arg(server);
+    let finished = run(&mut command, Duration::from_secs(60)).success();
+    let expected = [plan::node_towards_pods(0).address(family), plan::GATEWAY_NODES.address(family)];
+    for (hop, address) in
+        (1..).zip(expected.map(|address| address.to_string()).iter().map(String::as_str).chain([server]))
+    {
+        let marks = [format!("{hop}"), format!("{hop}:")];
+        let line = finished.stdout.lines().find(|line| {
+            let mut words = line.split_whitespace();
+            words.next().is_some_and(|first| marks.iter().any(|mark| mark == first)) && words.next() == Some(address)
+        });
+        assert!(line.is_some(), "hop {hop} is not {address}: {finished}");
+    }
+}
