@@ -38,11 +38,7 @@ fn report(frame: &[u8], counts: impl Fn(&Fault) -> bool) -> Result<(), String> {
         .filter(|(_, fault)| counts(fault))
         .map(|(layer, fault)| format!("{}: {fault}", layer.name))
         .collect();
-    if lines.is_empty() {
-        Ok(())
-    } else {
-        Err(lines.join("\n"))
-    }
+    if lines.is_empty() { Ok(()) } else { Err(lines.join("\n")) }
 }
 
 /// The Internet checksum (RFC 1071) of `bytes`, as it stands in a header whose
@@ -109,10 +105,7 @@ mod tests {
 
     #[test]
     fn the_rfc_1071_example_sums_to_ddf2() {
-        assert_eq!(
-            sum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]),
-            0xddf2
-        );
+        assert_eq!(sum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]), 0xddf2);
     }
 
     #[test]

@@ -24,10 +24,7 @@ pub fn write_pcap<B: AsRef<[u8]>>(path: impl AsRef<Path>, frames: &[(u64, B)]) -
 ///
 /// # Errors
 /// As [`write_pcap`].
-pub fn write_pcap_micros<B: AsRef<[u8]>>(
-    path: impl AsRef<Path>,
-    frames: &[(u64, B)],
-) -> io::Result<()> {
+pub fn write_pcap_micros<B: AsRef<[u8]>>(path: impl AsRef<Path>, frames: &[(u64, B)]) -> io::Result<()> {
     write(path.as_ref(), frames, TsResolution::MicroSecond)
 }
 
@@ -62,11 +59,7 @@ pub fn read_pcap(path: impl AsRef<Path>) -> io::Result<Vec<(u64, Vec<u8>)>> {
     Ok(frames)
 }
 
-fn write<B: AsRef<[u8]>>(
-    path: &Path,
-    frames: &[(u64, B)],
-    ts_resolution: TsResolution,
-) -> io::Result<()> {
+fn write<B: AsRef<[u8]>>(path: &Path, frames: &[(u64, B)], ts_resolution: TsResolution) -> io::Result<()> {
     let named = |error: PcapError| name_file(path, error);
     let file = File::create(path).map_err(|error| named(PcapError::IoError(error)))?;
     let header = PcapHeader {
@@ -77,31 +70,18 @@ fn write<B: AsRef<[u8]>>(
         ..PcapHeader::default()
     };
     let mut writer = PcapWriter::with_header(BufWriter::new(file), header).map_err(named)?;
-    let unit_ns = if ts_resolution == TsResolution::NanoSecond {
-        1
-    } else {
-        1_000
-    };
+    let unit_ns = if ts_resolution == TsResolution::NanoSecond { 1 } else { 1_000 };
     for (time_ns, frame) in frames {
         let frame = frame.as_ref();
-        let ts_sec = u32::try_from(time_ns / SECOND_NS)
-            .map_err(|_| named(PcapError::InvalidField("a time is past 2106")))?;
+        let ts_sec =
+            u32::try_from(time_ns / SECOND_NS).map_err(|_| named(PcapError::InvalidField("a time is past 2106")))?;
         let ts_frac = (time_ns % SECOND_NS / unit_ns) as u32;
         let length = frame.len() as u32;
-        let packet = RawPcapPacket {
-            ts_sec,
-            ts_frac,
-            incl_len: length,
-            orig_len: length,
-            data: Cow::Borrowed(frame),
-        };
+        let packet = RawPcapPacket { ts_sec, ts_frac, incl_len: length, orig_len: length, data: Cow::Borrowed(frame) };
         writer.write_raw_packet(&packet).map_err(named)?;
     }
     // BufWriter forgets errors when it is dropped.
-    writer
-        .into_writer()
-        .flush()
-        .map_err(|error| named(PcapError::IoError(error)))
+    writer.into_writer().flush().map_err(|error| named(PcapError::IoError(error)))
 }
 
 fn name_file(path: &Path, error: PcapError) -> io::Error {

@@ -181,10 +181,7 @@ mod tests {
     #[test]
     fn the_course_never_changes_between_versions() {
         let mut rng = Rng::new(0);
-        assert_eq!(
-            [rng.u64(), rng.u64()],
-            [0x99ec_5f36_cb75_f2b4, 0xbf6e_1f78_4956_452a]
-        );
+        assert_eq!([rng.u64(), rng.u64()], [0x99ec_5f36_cb75_f2b4, 0xbf6e_1f78_4956_452a]);
     }
 
     #[test]

@@ -91,53 +91,32 @@ fn a_udp_checksum_that_comes_out_as_zero_is_sent_as_all_ones() {
     let datagram = |bytes: [u8; 2]| eth().ip(V6[0], V6[1]).udp(1, 2).payload(bytes);
     let (_, without) = datagram([0, 0]).segment();
     let frame = datagram([without[6], without[7]]).build();
-    assert_eq!(
-        (&frame[60..62], verify(&frame)),
-        (&[0xff, 0xff][..], Ok(()))
-    );
+    assert_eq!((&frame[60..62], verify(&frame)), (&[0xff, 0xff][..], Ok(())));
 }
 
 #[test]
 fn udp_lite_and_sctp_verify_and_notice_a_changed_byte() {
     for frame in [
         eth().ip(V4[0], V4[1]).udp_lite(1, 2, 0, b"covered").build(),
-        eth()
-            .ip(V6[0], V6[1])
-            .udp_lite(1, 2, 15, b"covered")
-            .build(),
-        eth()
-            .ip(V4[0], V4[1])
-            .sctp(1, 2, 0xfeed, [3, 0, 0, 4])
-            .build(),
+        eth().ip(V6[0], V6[1]).udp_lite(1, 2, 15, b"covered").build(),
+        eth().ip(V4[0], V4[1]).sctp(1, 2, 0xfeed, [3, 0, 0, 4]).build(),
     ] {
         assert_eq!(verify(&frame), Ok(()));
         let mut changed = frame.clone();
         *changed.last_mut().unwrap() ^= 1;
         assert!(verify(&changed).unwrap_err().contains("bad checksum"));
     }
-    let mut partly = eth()
-        .ip(V4[0], V4[1])
-        .udp_lite(1, 2, 8, b"not covered")
-        .build();
+    let mut partly = eth().ip(V4[0], V4[1]).udp_lite(1, 2, 8, b"not covered").build();
     *partly.last_mut().unwrap() ^= 1;
     assert_eq!(verify(&partly), Ok(()));
 }
 
 #[test]
 fn a_partial_checksum_is_the_pseudo_headers_sum() {
-    let frame = eth()
-        .ip("0.0.0.1", "0.0.0.2")
-        .tcp(1, 2)
-        .payload(b"abcd")
-        .partial_checksum()
-        .build();
+    let frame = eth().ip("0.0.0.1", "0.0.0.2").tcp(1, 2).payload(b"abcd").partial_checksum().build();
     // 1 + 2 + protocol 6 + length 24.
     assert_eq!(frame[50..52], [0, 33]);
-    assert!(
-        verify(&frame)
-            .unwrap_err()
-            .contains("partial checksum 0x0021")
-    );
+    assert!(verify(&frame).unwrap_err().contains("partial checksum 0x0021"));
     assert_eq!(verify_offloaded(&frame), Ok(()));
     let frame = eth().ip(V6[0], V6[1]).udp(1, 2).partial_checksum().build();
     assert_eq!(verify_offloaded(&frame), Ok(()));

@@ -29,10 +29,7 @@ fn an_ethernet_header_and_its_tag_stand_where_pnet_looks() {
     let vlan = VlanPacket::new(ethernet.payload()).unwrap();
     assert_eq!(vlan.get_priority_code_point().0, 3);
     assert_eq!(vlan.get_vlan_identifier(), 0x123);
-    assert_eq!(
-        (vlan.get_ethertype().0, vlan.payload()),
-        (0x88cc, &b"lldp"[..])
-    );
+    assert_eq!((vlan.get_ethertype().0, vlan.payload()), (0x88cc, &b"lldp"[..]));
 }
 
 #[test]
@@ -40,14 +37,7 @@ fn arp_asks_everybody_and_answers_one() {
     let ask = eth().arp_request("10.0.0.1", "10.0.0.2").build();
     assert_eq!(ask[..6], BROADCAST);
     let arp = ArpPacket::new(&ask[14..]).unwrap();
-    assert_eq!(
-        (
-            arp.get_operation().0,
-            arp.get_hw_addr_len(),
-            arp.get_proto_addr_len()
-        ),
-        (1, 6, 4)
-    );
+    assert_eq!((arp.get_operation().0, arp.get_hw_addr_len(), arp.get_proto_addr_len()), (1, 6, 4));
     assert_eq!(arp.get_sender_hw_addr().octets(), [2, 0, 0, 0, 0, 1]);
     assert_eq!(arp.get_target_hw_addr().octets(), [0; 6]);
     assert_eq!(arp.get_sender_proto_addr().to_string(), "10.0.0.1");
@@ -61,40 +51,19 @@ fn arp_asks_everybody_and_answers_one() {
 
 #[test]
 fn an_ipv4_header_with_options_stands_where_pnet_looks() {
-    let ip = eth()
-        .ipv4(V4[0], V4[1])
-        .ttl(7)
-        .tos(0xb9)
-        .id(0xbeef)
-        .df()
-        .options([0x94, 4, 0, 0, 1]);
+    let ip = eth().ipv4(V4[0], V4[1]).ttl(7).tos(0xb9).id(0xbeef).df().options([0x94, 4, 0, 0, 1]);
     let packet = ip.udp(5000, 53).payload(b"hello").packet();
     let ip = Ipv4Packet::new(&packet).unwrap();
     assert_eq!((ip.get_version(), ip.get_header_length()), (4, 7));
-    assert_eq!(
-        (ip.get_dscp(), ip.get_ecn(), ip.get_ttl()),
-        (0xb9 >> 2, 1, 7)
-    );
-    assert_eq!(
-        (ip.get_total_length(), ip.get_identification()),
-        (28 + 13, 0xbeef)
-    );
+    assert_eq!((ip.get_dscp(), ip.get_ecn(), ip.get_ttl()), (0xb9 >> 2, 1, 7));
+    assert_eq!((ip.get_total_length(), ip.get_identification()), (28 + 13, 0xbeef));
     assert_eq!((ip.get_flags(), ip.get_fragment_offset()), (2, 0));
     assert_eq!(ip.get_next_level_protocol(), Protocols::Udp);
-    assert_eq!(
-        [
-            ip.get_source().to_string(),
-            ip.get_destination().to_string()
-        ],
-        V4
-    );
+    assert_eq!([ip.get_source().to_string(), ip.get_destination().to_string()], V4);
     assert_eq!(ip.get_options_raw(), [0x94, 4, 0, 0, 1, 0, 0, 0]);
     assert_eq!(ip.get_checksum(), ipv4::checksum(&ip));
     let udp = UdpPacket::new(ip.payload()).unwrap();
-    assert_eq!(
-        (udp.get_source(), udp.get_destination(), udp.get_length()),
-        (5000, 53, 13)
-    );
+    assert_eq!((udp.get_source(), udp.get_destination(), udp.get_length()), (5000, 53, 13));
     assert_eq!(udp.payload(), b"hello");
 }
 
@@ -111,64 +80,30 @@ fn a_tcp_header_stands_where_pnet_looks() {
         .mss(1460);
     let (protocol, bytes) = segment.payload(b"!").segment();
     let tcp = TcpPacket::new(&bytes).unwrap();
-    assert_eq!(
-        (protocol, tcp.get_source(), tcp.get_destination()),
-        (6, 40000, 443)
-    );
-    assert_eq!(
-        (tcp.get_sequence(), tcp.get_acknowledgement()),
-        (0x0102_0304, 0x0506_0708)
-    );
+    assert_eq!((protocol, tcp.get_source(), tcp.get_destination()), (6, 40000, 443));
+    assert_eq!((tcp.get_sequence(), tcp.get_acknowledgement()), (0x0102_0304, 0x0506_0708));
     assert_eq!((tcp.get_flags(), tcp.get_window()), (SYN | ECE, 0x1234));
     assert_eq!((tcp.get_data_offset(), tcp.get_urgent_ptr()), (6, 9));
-    assert_eq!(
-        (tcp.get_options_raw(), tcp.payload()),
-        (&[2, 4, 5, 180][..], &b"!"[..])
-    );
+    assert_eq!((tcp.get_options_raw(), tcp.payload()), (&[2, 4, 5, 180][..], &b"!"[..]));
 }
 
 #[test]
 fn an_ipv6_header_and_its_extensions_stand_where_pnet_looks() {
-    let ip = eth()
-        .ipv6(V6[0], V6[1])
-        .hop_limit(3)
-        .traffic_class(0xa5)
-        .flow_label(0xabcde);
+    let ip = eth().ipv6(V6[0], V6[1]).hop_limit(3).traffic_class(0xa5).flow_label(0xabcde);
     let chain = ip.routing(2, 0, [7; 20]).fragment(0x1122_3344, 16, true);
     let packet = chain.raw(253, b"end").packet();
     let ip = Ipv6Packet::new(&packet).unwrap();
     assert_eq!((ip.get_version(), ip.get_hop_limit()), (6, 3));
-    assert_eq!(
-        (ip.get_traffic_class(), ip.get_flow_label()),
-        (0xa5, 0xabcde)
-    );
+    assert_eq!((ip.get_traffic_class(), ip.get_flow_label()), (0xa5, 0xabcde));
     assert_eq!(ip.get_payload_length(), 24 + 8 + 3);
-    assert_eq!(
-        [
-            ip.get_source().to_string(),
-            ip.get_destination().to_string()
-        ],
-        V6
-    );
+    assert_eq!([ip.get_source().to_string(), ip.get_destination().to_string()], V6);
     assert_eq!(ip.get_next_header(), Protocols::Ipv6Route);
     let routing = RoutingPacket::new(ip.payload()).unwrap();
-    assert_eq!(
-        (routing.get_routing_type(), routing.get_segments_left()),
-        (2, 0)
-    );
-    assert_eq!(
-        (routing.get_hdr_ext_len(), routing.get_next_header()),
-        (2, Protocols::Ipv6Frag)
-    );
+    assert_eq!((routing.get_routing_type(), routing.get_segments_left()), (2, 0));
+    assert_eq!((routing.get_hdr_ext_len(), routing.get_next_header()), (2, Protocols::Ipv6Frag));
     let fragment = FragmentPacket::new(&ip.payload()[24..]).unwrap();
-    assert_eq!(
-        (fragment.get_id(), fragment.get_fragment_offset()),
-        (0x1122_3344, 16)
-    );
-    assert_eq!(
-        (fragment.get_next_header().0, fragment.is_last_fragment()),
-        (253, false)
-    );
+    assert_eq!((fragment.get_id(), fragment.get_fragment_offset()), (0x1122_3344, 16));
+    assert_eq!((fragment.get_next_header().0, fragment.is_last_fragment()), (253, false));
     assert_eq!(&packet[72..], b"end");
 }
 
@@ -180,15 +115,8 @@ fn options_headers_are_padded_to_eight_bytes_by_pad_options() {
         (&[9, 3, 1, 2, 3], &[9, 3, 1, 2, 3, 0]),
         (&[9, 4, 1, 2, 3, 4], &[9, 4, 1, 2, 3, 4]),
     ] {
-        let packet = eth()
-            .ipv6(V6[0], V6[1])
-            .hop_by_hop(given)
-            .raw(59, [])
-            .packet();
-        assert_eq!(
-            (packet[6], &packet[40..42], &packet[42..]),
-            (0, &[59, 0][..], padded)
-        );
+        let packet = eth().ipv6(V6[0], V6[1]).hop_by_hop(given).raw(59, []).packet();
+        assert_eq!((packet[6], &packet[40..42], &packet[42..]), (0, &[59, 0][..], padded));
     }
 }
 
@@ -197,15 +125,9 @@ fn neighbour_discovery_stands_where_pnet_looks() {
     let ip = eth().ipv6(V6[0], solicited_node(V6[1]));
     let ask = ip.neighbour_solicitation(V6[1]).packet();
     let ip = Ipv6Packet::new(&ask).unwrap();
-    assert_eq!(
-        (ip.get_hop_limit(), ip.get_destination().to_string()),
-        (255, "ff02::1:ff00:10".into())
-    );
+    assert_eq!((ip.get_hop_limit(), ip.get_destination().to_string()), (255, "ff02::1:ff00:10".into()));
     let ns = ndp::NeighborSolicitPacket::new(ip.payload()).unwrap();
-    assert_eq!(
-        (ns.get_icmpv6_type().0, ns.get_target_addr().to_string()),
-        (135, V6[1].into())
-    );
+    assert_eq!((ns.get_icmpv6_type().0, ns.get_target_addr().to_string()), (135, V6[1].into()));
     let option = &ns.get_options()[0];
     assert_eq!((option.option_type.0, option.length), (1, 1));
     assert_eq!(option.data, [2, 0, 0, 0, 0, 1]);
@@ -215,65 +137,35 @@ fn neighbour_discovery_stands_where_pnet_looks() {
     let ip = Ipv6Packet::new(&answer).unwrap();
     let na = ndp::NeighborAdvertPacket::new(ip.payload()).unwrap();
     assert_eq!((ip.get_hop_limit(), na.get_flags()), (254, 0b0110_0000));
-    assert_eq!(
-        (na.get_target_addr().to_string(), na.get_options().len()),
-        (V6[1].into(), 1)
-    );
+    assert_eq!((na.get_target_addr().to_string(), na.get_options().len()), (V6[1].into(), 1));
 
-    let ask = eth()
-        .ipv6("fe80::1", "ff02::2")
-        .router_solicitation()
-        .without_options()
-        .packet();
+    let ask = eth().ipv6("fe80::1", "ff02::2").router_solicitation().without_options().packet();
     assert_eq!((ask.len(), ask[40]), (48, 133));
-    assert_eq!(
-        multicast_mac("ff02::1:ff00:10"),
-        [0x33, 0x33, 0xff, 0, 0, 0x10]
-    );
+    assert_eq!(multicast_mac("ff02::1:ff00:10"), [0x33, 0x33, 0xff, 0, 0, 0x10]);
     assert_eq!(multicast_mac("224.129.0.1"), [1, 0, 0x5e, 1, 0, 1]);
 }
 
 #[test]
 fn errors_carry_the_mtu_and_the_quote_where_pnet_looks() {
     let sent = eth().ip(V4[0], V4[1]).udp(1, 2).payload([7; 1400]);
-    let error = eth()
-        .ipv4(V4[1], V4[0])
-        .fragmentation_needed(1280, &sent.packet())
-        .packet();
+    let error = eth().ipv4(V4[1], V4[0]).fragmentation_needed(1280, &sent.packet()).packet();
     assert_eq!(error.len(), 576, "RFC 1812 lets errors have 576 bytes");
     let message = icmp::destination_unreachable::DestinationUnreachablePacket::new(&error[20..]);
     let message = message.unwrap();
-    assert_eq!(
-        (message.get_icmp_type().0, message.get_icmp_code().0),
-        (3, 4)
-    );
-    assert_eq!(
-        (message.get_next_hop_mtu(), message.payload()),
-        (1280, &sent.quote(548)[..])
-    );
+    assert_eq!((message.get_icmp_type().0, message.get_icmp_code().0), (3, 4));
+    assert_eq!((message.get_next_hop_mtu(), message.payload()), (1280, &sent.quote(548)[..]));
 
     let sent = eth().ip(V6[0], V6[1]).udp(1, 2).payload([7; 1400]);
-    let error = eth()
-        .ipv6(V6[1], V6[0])
-        .packet_too_big(1400, &sent.packet())
-        .packet();
-    assert_eq!(
-        (error.len(), error[40], &error[44..48]),
-        (1280, 2, &[0, 0, 5, 120][..])
-    );
+    let error = eth().ipv6(V6[1], V6[0]).packet_too_big(1400, &sent.packet()).packet();
+    assert_eq!((error.len(), error[40], &error[44..48]), (1280, 2, &[0, 0, 5, 120][..]));
     assert_eq!(error[48..], sent.packet()[..1232]);
-    assert_eq!(
-        quote(&eth().vlan(5).ipv4(V4[0], V4[1]).raw(4, b"x").build(), 9).len(),
-        9
-    );
+    assert_eq!(quote(&eth().vlan(5).ipv4(V4[0], V4[1]).raw(4, b"x").build(), 9).len(), 9);
 }
 
 #[test]
 fn fragments_put_together_are_the_whole() {
     for (ip, header) in [(eth().ip(V4[0], V4[1]), 20), (eth().ip(V6[0], V6[1]), 48)] {
-        let whole = ip
-            .udp(5000, 53)
-            .payload((0..=255).cycle().take(4000).collect::<Vec<u8>>());
+        let whole = ip.udp(5000, 53).payload((0..=255).cycle().take(4000).collect::<Vec<u8>>());
         let frames = whole.fragments(77, 1500);
         assert_eq!(frames.len(), 3);
         let mut together: Vec<u8> = Vec::new();

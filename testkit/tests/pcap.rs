@@ -17,10 +17,7 @@ fn a_nanosecond_file_gives_back_every_frame_and_time() {
 fn a_microsecond_file_loses_what_is_under_a_microsecond_and_no_more() {
     let (path, frames) = (file("micros.pcap"), frames());
     write_pcap_micros(&path, &frames).unwrap();
-    let rounded: Vec<_> = frames
-        .iter()
-        .map(|(time_ns, frame)| (time_ns / 1000 * 1000, frame.clone()))
-        .collect();
+    let rounded: Vec<_> = frames.iter().map(|(time_ns, frame)| (time_ns / 1000 * 1000, frame.clone())).collect();
     assert_eq!(read_pcap(&path).unwrap(), rounded);
 }
 
@@ -65,9 +62,7 @@ fn errors_name_the_file() {
 
 fn frames() -> Vec<(u64, Vec<u8>)> {
     let mut rng = Rng::new(11);
-    let mut frames: Vec<_> = (0..50)
-        .map(|n| (n * 1_234_567_891, random::frame(&mut rng)))
-        .collect();
+    let mut frames: Vec<_> = (0..50).map(|n| (n * 1_234_567_891, random::frame(&mut rng))).collect();
     // The longest super-frame, and a frame of nothing.
     frames.push((frames.len() as u64, rng.bytes(65_535 + 14)));
     frames.push((0, Vec::new()));

@@ -55,14 +55,8 @@ fn a_flipped_bit_behind_the_ip_header_never_passes_verification() {
         let mut frame = random::frame_of(&mut rng, Kind::Tcp);
         let at = frame.len() - 1 - rng.range(0..20);
         // Padding is nobody's: only what the packet counts.
-        let counted = !print::decode(&frame)
-            .iter()
-            .any(|layer| layer.name == "Trailer");
+        let counted = !print::decode(&frame).iter().any(|layer| layer.name == "Trailer");
         frame[at] ^= 1 << rng.below(8);
-        assert!(
-            !counted || checksum::verify(&frame).is_err(),
-            "{}",
-            print::text(&frame)
-        );
+        assert!(!counted || checksum::verify(&frame).is_err(), "{}", print::text(&frame));
     }
 }

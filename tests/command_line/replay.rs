@@ -25,8 +25,13 @@ const MILLISECOND: u64 = 1_000_000;
 /// Replays frames that arrive at the two ports, a millisecond apart, those of the
 /// uplink a second later. The results are in `result`.
 fn replay(folder: &Folder, result: &str, nodes: &[Vec<u8>], uplink: &[Vec<u8>]) -> Counters {
+    replay_later(folder, result, nodes, uplink, 1)
+}
+
+/// As [`replay`], those of the uplink so many seconds later.
+fn replay_later(folder: &Folder, result: &str, nodes: &[Vec<u8>], uplink: &[Vec<u8>], seconds: u64) -> Counters {
     let mut arguments: Vec<String> = vec!["replay".into(), config()];
-    for (port, frames, start) in [("nodes", nodes, START), ("uplink", uplink, START + 1000 * MILLISECOND)] {
+    for (port, frames, start) in [("nodes", nodes, START), ("uplink", uplink, START + seconds * 1000 * MILLISECOND)] {
         let timed: Vec<_> = (0..).zip(frames).map(|(nth, frame)| (start + nth * MILLISECOND, frame)).collect();
         let file = folder.path().join(format!("{port}-in.pcap"));
         write_pcap(&file, &timed).expect("a capture");
@@ -130,6 +135,19 @@ fn questions_go_out_under_a_name_of_the_pool_and_answers_find_home() {
         };
         assert!(rows.iter().any(|row| is_it(&row)), "no session of {of:?}, {name:?} in {sessions:#}");
     }
+}
+
+#[test]
+fn an_answer_that_comes_after_its_session_ended_finds_nobody() {
+    let folder = Folder::new();
+    let conversations = conversations();
+    let names = learn(&folder, &conversations);
+    let answers: Vec<_> =
+        conversations.iter().zip(&names).map(|(of, name)| of.answer(from_router(), *name, 60)).collect();
+    // The longest of the timers that apply here is UDP's, five minutes.
+    let counters = replay_later(&folder, "late", &questions(&conversations), &answers, 301);
+    assert_eq!(counters.get("drop", "nat-unsolicited"), answers.len() as u64, "{counters}");
+    assert!(sent(&folder, "late", "nodes").is_empty());
 }
 
 #[test]

@@ -25,13 +25,8 @@ impl ToMac for Mac {
 
 impl ToMac for &str {
     fn to_mac(self) -> Mac {
-        let bytes: Option<Vec<u8>> = self
-            .split(':')
-            .map(|part| u8::from_str_radix(part, 16).ok())
-            .collect();
-        bytes
-            .and_then(|bytes| bytes.try_into().ok())
-            .unwrap_or_else(|| panic!("{self:?} is not an Ethernet address"))
+        let bytes: Option<Vec<u8>> = self.split(':').map(|part| u8::from_str_radix(part, 16).ok()).collect();
+        bytes.and_then(|bytes| bytes.try_into().ok()).unwrap_or_else(|| panic!("{self:?} is not an Ethernet address"))
     }
 }
 
@@ -82,8 +77,7 @@ pub trait ToIp {
 
 impl ToIp for &str {
     fn to_ip(self) -> IpAddr {
-        self.parse()
-            .unwrap_or_else(|_| panic!("{self:?} is not an IP address"))
+        self.parse().unwrap_or_else(|_| panic!("{self:?} is not an IP address"))
     }
 }
 

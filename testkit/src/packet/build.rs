@@ -68,10 +68,7 @@ pub trait Transport: Sized {
         let (protocol, segment) = self.segment();
         let header = self.ip().fragment(id, 0, false).encode(protocol, &[]).len();
         let room = mtu.saturating_sub(header) / 8 * 8;
-        assert!(
-            room > 0,
-            "an MTU of {mtu} leaves no room behind {header} bytes of header"
-        );
+        assert!(room > 0, "an MTU of {mtu} leaves no room behind {header} bytes of header");
         let count = segment.len().div_ceil(room).max(1);
         (0..count)
             .map(|index| {

@@ -19,15 +19,7 @@ pub struct Icmp {
 impl Icmp {
     pub(super) fn new(ip: Ip, kind: u8, code: u8, rest: [u8; 4], body: &[u8]) -> Self {
         let (body, options) = (body.to_vec(), Vec::new());
-        Icmp {
-            ip,
-            kind,
-            code,
-            rest,
-            body,
-            options,
-            checksum: Sum::Right,
-        }
+        Icmp { ip, kind, code, rest, body, options, checksum: Sum::Right }
     }
 
     /// What an echo message carries; for other messages, the whole body.

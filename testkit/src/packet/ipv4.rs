@@ -77,11 +77,7 @@ impl Ipv4 {
 
     /// Makes this a fragment at byte `offset` (a multiple of eight) with `more` to follow.
     pub fn fragment(mut self, offset: u16, more: bool) -> Self {
-        assert_eq!(
-            offset % 8,
-            0,
-            "fragment offsets are multiples of eight bytes"
-        );
+        assert_eq!(offset % 8, 0, "fragment offsets are multiples of eight bytes");
         self.offset = offset / 8;
         self.flags = (self.flags & !0x2000) | if more { 0x2000 } else { 0 };
         self
@@ -90,12 +86,8 @@ impl Ipv4 {
     /// Header options, padded with end-of-list bytes to whole words; at most 40 bytes.
     pub fn options(mut self, options: impl AsRef<[u8]>) -> Self {
         self.options = options.as_ref().to_vec();
-        self.options
-            .resize(self.options.len().next_multiple_of(4), 0);
-        assert!(
-            self.options.len() <= 40,
-            "IPv4 has room for 40 bytes of options"
-        );
+        self.options.resize(self.options.len().next_multiple_of(4), 0);
+        assert!(self.options.len() <= 40, "IPv4 has room for 40 bytes of options");
         self
     }
 

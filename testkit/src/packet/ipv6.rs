@@ -82,11 +82,7 @@ impl Ipv6 {
 
     /// Adds a fragment header: byte `offset` (a multiple of eight), `more` to follow.
     pub fn fragment(self, id: u32, offset: u16, more: bool) -> Self {
-        assert_eq!(
-            offset % 8,
-            0,
-            "fragment offsets are multiples of eight bytes"
-        );
+        assert_eq!(offset % 8, 0, "fragment offsets are multiples of eight bytes");
         let mut bytes = vec![0, 0];
         bytes.extend((offset | u16::from(more)).to_be_bytes());
         bytes.extend(id.to_be_bytes());
@@ -98,10 +94,7 @@ impl Ipv6 {
     /// # Panics
     /// No bytes.
     pub fn extension(mut self, protocol: u8, bytes: impl AsRef<[u8]>) -> Self {
-        assert!(
-            !bytes.as_ref().is_empty(),
-            "an extension header has a next-header byte"
-        );
+        assert!(!bytes.as_ref().is_empty(), "an extension header has a next-header byte");
         self.extensions.push((protocol, bytes.as_ref().to_vec()));
         self
     }
@@ -142,8 +135,7 @@ impl Ipv6 {
     pub fn neighbour_advertisement(self, target: impl ToIpv6, flags: u8) -> Icmp {
         let mac = self.eth.src;
         let target = target.to_ipv6().octets();
-        self.discovery(136, [flags << 5, 0, 0, 0], &target)
-            .nd_option(2, mac)
+        self.discovery(136, [flags << 5, 0, 0, 0], &target).nd_option(2, mac)
     }
 
     /// Are there routers? With this frame's source as source link-layer address.
@@ -178,23 +170,17 @@ impl Ipv6 {
     }
 
     pub(super) fn header_len(&self) -> usize {
-        40 + self
-            .extensions
-            .iter()
-            .map(|(_, bytes)| bytes.len())
-            .sum::<usize>()
+        40 + self.extensions.iter().map(|(_, bytes)| bytes.len()).sum::<usize>()
     }
 
     pub(super) fn encode(&self, protocol: u8, segment: &[u8]) -> Vec<u8> {
         let behind = self.header_len() - 40 + segment.len();
         let payload_length = self.payload_length.unwrap_or_else(|| {
-            u16::try_from(behind)
-                .expect("an IPv6 payload is at most 65535 bytes; set payload_length to lie")
+            u16::try_from(behind).expect("an IPv6 payload is at most 65535 bytes; set payload_length to lie")
         });
         let follows = |index: usize| self.extensions.get(index).map_or(protocol, |next| next.0);
-        let first_word = (u32::from(self.version & 0x0f) << 28)
-            | (u32::from(self.traffic_class) << 20)
-            | self.flow_label;
+        let first_word =
+            (u32::from(self.version & 0x0f) << 28) | (u32::from(self.traffic_class) << 20) | self.flow_label;
         let mut packet = Vec::with_capacity(40 + behind);
         packet.extend(first_word.to_be_bytes());
         packet.extend(payload_length.to_be_bytes());

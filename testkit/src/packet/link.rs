@@ -104,11 +104,7 @@ impl Eth {
 
     /// Any bytes under any EtherType.
     pub fn raw(self, ethertype: u16, payload: impl AsRef<[u8]>) -> RawFrame {
-        RawFrame {
-            eth: self,
-            ethertype,
-            payload: payload.as_ref().to_vec(),
-        }
+        RawFrame { eth: self, ethertype, payload: payload.as_ref().to_vec() }
     }
 
     /// The header in front of `packet`, and everything done to its end.

@@ -62,18 +62,8 @@ pub trait Network: Into<Ip> {
     }
 
     /// A UDP-Lite datagram (RFC 3828) whose checksum covers `coverage` bytes, 0 for all.
-    fn udp_lite(
-        self,
-        src_port: u16,
-        dst_port: u16,
-        coverage: u16,
-        payload: impl AsRef<[u8]>,
-    ) -> Raw {
-        Raw::udp_lite(
-            self.into(),
-            [src_port, dst_port, coverage],
-            payload.as_ref(),
-        )
+    fn udp_lite(self, src_port: u16, dst_port: u16, coverage: u16, payload: impl AsRef<[u8]>) -> Raw {
+        Raw::udp_lite(self.into(), [src_port, dst_port, coverage], payload.as_ref())
     }
 
     /// An SCTP packet (RFC 9260) with its CRC-32C; `chunks` as bytes.

@@ -14,11 +14,7 @@ pub struct Raw {
 
 impl Raw {
     pub(super) fn new(ip: Ip, protocol: u8, bytes: Vec<u8>) -> Self {
-        Raw {
-            ip,
-            protocol,
-            bytes,
-        }
+        Raw { ip, protocol, bytes }
     }
 
     pub(super) fn udp_lite(ip: Ip, words: [u16; 3], payload: &[u8]) -> Self {

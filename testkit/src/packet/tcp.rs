@@ -86,12 +86,8 @@ impl Tcp {
     /// Options as bytes, padded with end-of-list bytes to whole words; at most 40 bytes.
     pub fn options(mut self, options: impl AsRef<[u8]>) -> Self {
         self.options = options.as_ref().to_vec();
-        self.options
-            .resize(self.options.len().next_multiple_of(4), 0);
-        assert!(
-            self.options.len() <= 40,
-            "TCP has room for 40 bytes of options"
-        );
+        self.options.resize(self.options.len().next_multiple_of(4), 0);
+        assert!(self.options.len() <= 40, "TCP has room for 40 bytes of options");
         self
     }
 
@@ -142,9 +138,7 @@ impl Transport for Tcp {
     }
 
     fn segment(&self) -> (u8, Vec<u8>) {
-        let words = self
-            .data_offset
-            .unwrap_or(5 + (self.options.len() / 4) as u8);
+        let words = self.data_offset.unwrap_or(5 + (self.options.len() / 4) as u8);
         let mut bytes = Vec::with_capacity(20 + self.options.len() + self.payload.len());
         bytes.extend(self.ports[0].to_be_bytes());
         bytes.extend(self.ports[1].to_be_bytes());

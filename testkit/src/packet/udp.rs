@@ -16,13 +16,7 @@ pub struct Udp {
 impl Udp {
     pub(super) fn new(ip: Ip, src_port: u16, dst_port: u16) -> Self {
         let ports = [src_port, dst_port];
-        Udp {
-            ip,
-            ports,
-            length: None,
-            checksum: Sum::Right,
-            payload: Vec::new(),
-        }
+        Udp { ip, ports, length: None, checksum: Sum::Right, payload: Vec::new() }
     }
 
     /// What the datagram carries.

@@ -32,13 +32,7 @@ fn ethernet(frame: &[u8], out: &mut Vec<Layer>) {
         };
         let (priority, id) = (tci >> 13, tci & 0x0fff);
         layer.summary += &format!(" vlan {id}");
-        layer.field(
-            "tag",
-            format!(
-                "{ethertype:#06x} vlan {id} priority {priority} dei {}",
-                (tci >> 12) & 1
-            ),
-        );
+        layer.field("tag", format!("{ethertype:#06x} vlan {id} priority {priority} dei {}", (tci >> 12) & 1));
         ethertype = next;
         start += 4;
     }
@@ -78,13 +72,7 @@ fn arp(bytes: &[u8], out: &mut Vec<Layer>) -> usize {
         2 => format!("ARP {sender} is at {sender_mac}, told to {target} at {target_mac}"),
         other => format!("ARP operation {other} {sender} > {target}"),
     };
-    let kinds = format!(
-        "{}/{:#06x} lengths {}/{}",
-        word(0),
-        word(2),
-        body[4],
-        body[5]
-    );
+    let kinds = format!("{}/{:#06x} lengths {}/{}", word(0), word(2), body[4], body[5]);
     if kinds != "1/0x0800 lengths 6/4" {
         layer.summary += &format!(" kinds {kinds}");
     }
@@ -117,20 +105,12 @@ fn trailer(bytes: &[u8], out: &mut Vec<Layer>) {
     }
     let mut layer = Layer::new(0, "Trailer");
     let zeros = bytes.iter().all(|&byte| byte == 0);
-    layer.summary = format!(
-        "+{} {}",
-        bytes.len(),
-        if zeros { "padding" } else { "trailing" }
-    );
+    layer.summary = format!("+{} {}", bytes.len(), if zeros { "padding" } else { "trailing" });
     layer.field("length", bytes.len());
     layer.field("bytes", bytes_in_brief(bytes));
     out.push(layer);
 }
 
 fn mac(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect::<Vec<_>>()
-        .join(":")
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
 }

@@ -25,25 +25,13 @@ pub fn diff_lists(expected: &[impl AsRef<[u8]>], actual: &[impl AsRef<[u8]>]) ->
     for index in 0..expected.len().max(actual.len()) {
         match (expected.get(index), actual.get(index)) {
             (Some(expected), Some(actual)) if expected.as_ref() != actual.as_ref() => {
-                let _ = write!(
-                    text,
-                    "frame {index}\n{}",
-                    diff(expected.as_ref(), actual.as_ref())
-                );
+                let _ = write!(text, "frame {index}\n{}", diff(expected.as_ref(), actual.as_ref()));
             }
             (Some(missing), None) => {
-                let _ = writeln!(
-                    text,
-                    "frame {index} is missing\n- {}",
-                    line(missing.as_ref())
-                );
+                let _ = writeln!(text, "frame {index} is missing\n- {}", line(missing.as_ref()));
             }
             (None, Some(surplus)) => {
-                let _ = writeln!(
-                    text,
-                    "frame {index} is too many\n+ {}",
-                    line(surplus.as_ref())
-                );
+                let _ = writeln!(text, "frame {index} is too many\n+ {}", line(surplus.as_ref()));
             }
             _ => {}
         }
@@ -58,10 +46,7 @@ pub fn diff_lists(expected: &[impl AsRef<[u8]>], actual: &[impl AsRef<[u8]>]) ->
 #[track_caller]
 pub fn assert_frames_eq(expected: impl AsRef<[u8]>, actual: impl AsRef<[u8]>) {
     let text = diff(expected.as_ref(), actual.as_ref());
-    assert!(
-        text.is_empty(),
-        "frames differ (- expected, + actual)\n{text}"
-    );
+    assert!(text.is_empty(), "frames differ (- expected, + actual)\n{text}");
 }
 
 /// Asserts that two lists of frames are equal, in order and to the byte.
@@ -71,10 +56,7 @@ pub fn assert_frames_eq(expected: impl AsRef<[u8]>, actual: impl AsRef<[u8]>) {
 #[track_caller]
 pub fn assert_frame_lists_eq(expected: &[impl AsRef<[u8]>], actual: &[impl AsRef<[u8]>]) {
     let text = diff_lists(expected, actual);
-    assert!(
-        text.is_empty(),
-        "frames differ (- expected, + actual)\n{text}"
-    );
+    assert!(text.is_empty(), "frames differ (- expected, + actual)\n{text}");
 }
 
 fn fields(expected: &[Layer], actual: &[Layer], text: &mut String) {
@@ -119,12 +101,7 @@ fn layer(expected: &Layer, actual: &Layer, text: &mut String) {
 }
 
 fn bytes(expected: &[u8], actual: &[u8], text: &mut String) {
-    let _ = writeln!(
-        text,
-        "bytes ({} expected, {} actual)",
-        expected.len(),
-        actual.len()
-    );
+    let _ = writeln!(text, "bytes ({} expected, {} actual)", expected.len(), actual.len());
     for index in 0..expected.len().max(actual.len()).div_ceil(16) {
         let (left, right) = (hex_line(expected, index), hex_line(actual, index));
         if left != right {

@@ -27,12 +27,8 @@ pub(super) fn ipv4(bytes: &[u8], depth: usize, out: &mut Vec<Layer>) -> usize {
     let (version, ihl) = (header[0] >> 4, usize::from(header[0] & 0x0f) * 4);
     let total = usize::from(word(2));
     let (flags, offset) = (word(6) >> 13, usize::from(word(6) & 0x1fff) * 8);
-    let src: Ipv4Addr = <[u8; 4]>::try_from(&header[12..16])
-        .expect("four bytes")
-        .into();
-    let dst: Ipv4Addr = <[u8; 4]>::try_from(&header[16..20])
-        .expect("four bytes")
-        .into();
+    let src: Ipv4Addr = <[u8; 4]>::try_from(&header[12..16]).expect("four bytes").into();
+    let dst: Ipv4Addr = <[u8; 4]>::try_from(&header[16..20]).expect("four bytes").into();
     let protocol = header[9];
 
     layer.summary = format!("IPv4 {src} > {dst} ttl {}", header[8]);
@@ -71,10 +67,7 @@ pub(super) fn ipv4(bytes: &[u8], depth: usize, out: &mut Vec<Layer>) -> usize {
         layer.length_fault(format!("version {version}"));
     }
     if whole_header.is_none() || total < ihl {
-        layer.length_fault(format!(
-            "header of {ihl}, total of {total}, {} there",
-            bytes.len()
-        ));
+        layer.length_fault(format!("header of {ihl}, total of {total}, {} there", bytes.len()));
         out.push(layer);
         payload(&bytes[20..], depth, out);
         return bytes.len();
@@ -90,12 +83,7 @@ pub(super) fn ipv4(bytes: &[u8], depth: usize, out: &mut Vec<Layer>) -> usize {
         payload(segment, depth, out);
     } else {
         let whole = total <= bytes.len() && flags & 1 == 0;
-        let around = Around {
-            src: src.into(),
-            dst: dst.into(),
-            depth,
-            whole,
-        };
+        let around = Around { src: src.into(), dst: dst.into(), depth, whole };
         transport::transport(protocol, segment, around, out);
     }
     end
@@ -109,12 +97,8 @@ pub(super) fn ipv6(bytes: &[u8], depth: usize, out: &mut Vec<Layer>) -> usize {
     let first = u32::from_be_bytes([header[0], header[1], header[2], header[3]]);
     let version = first >> 28;
     let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
-    let src: Ipv6Addr = <[u8; 16]>::try_from(&header[8..24])
-        .expect("sixteen bytes")
-        .into();
-    let dst: Ipv6Addr = <[u8; 16]>::try_from(&header[24..40])
-        .expect("sixteen bytes")
-        .into();
+    let src: Ipv6Addr = <[u8; 16]>::try_from(&header[8..24]).expect("sixteen bytes").into();
+    let dst: Ipv6Addr = <[u8; 16]>::try_from(&header[24..40]).expect("sixteen bytes").into();
     layer.summary = format!("IPv6 {src} > {dst} ttl {}", header[7]);
     layer.field("version", version);
     layer.field("traffic class", format!("{:#04x}", (first >> 20) & 0xff));
@@ -134,12 +118,7 @@ pub(super) fn ipv6(bytes: &[u8], depth: usize, out: &mut Vec<Layer>) -> usize {
         layer.length_fault(format!("payload length {length}, {there} there"));
     }
     out.push(layer);
-    let around = Around {
-        src: src.into(),
-        dst: dst.into(),
-        depth,
-        whole,
-    };
+    let around = Around { src: src.into(), dst: dst.into(), depth, whole };
     extensions(header[6], &bytes[40..end], around, out);
     end
 }
@@ -155,11 +134,7 @@ fn extensions(mut protocol: u8, mut bytes: &[u8], mut around: Around, out: &mut 
             _ => return transport::transport(protocol, bytes, around, out),
         };
         let mut layer = Layer::new(around.depth, name);
-        let units = if protocol == 44 {
-            Some(0)
-        } else {
-            bytes.u8_at(1)
-        };
+        let units = if protocol == 44 { Some(0) } else { bytes.u8_at(1) };
         let length = units.map_or(8, |units| 8 + usize::from(units) * 8);
         let Some(header) = bytes.get(..length) else {
             short(layer, length, bytes, out);
@@ -201,14 +176,6 @@ pub(super) fn short(mut layer: Layer, want: usize, bytes: &[u8], out: &mut Vec<L
 
 fn flag_names(flags: u16) -> String {
     let names = [(4, "reserved"), (2, "DF"), (1, "MF")];
-    let set: Vec<&str> = names
-        .iter()
-        .filter(|(bit, _)| flags & bit != 0)
-        .map(|(_, name)| *name)
-        .collect();
-    if set.is_empty() {
-        "none".to_string()
-    } else {
-        set.join(" ")
-    }
+    let set: Vec<&str> = names.iter().filter(|(bit, _)| flags & bit != 0).map(|(_, name)| *name).collect();
+    if set.is_empty() { "none".to_string() } else { set.join(" ") }
 }

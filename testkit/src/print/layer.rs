@@ -31,9 +31,7 @@ pub enum Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fault::Checksum(words) | Fault::Partial(words) | Fault::Length(words) => {
-                out.write_str(words)
-            }
+            Fault::Checksum(words) | Fault::Partial(words) | Fault::Length(words) => out.write_str(words),
         }
     }
 }
@@ -41,13 +39,7 @@ impl fmt::Display for Fault {
 impl Layer {
     pub(super) fn new(depth: usize, name: &'static str) -> Self {
         let (summary, fields, faults) = (name.to_string(), Vec::new(), Vec::new());
-        Layer {
-            depth,
-            name,
-            summary,
-            fields,
-            faults,
-        }
+        Layer { depth, name, summary, fields, faults }
     }
 
     pub(super) fn field(&mut self, name: &'static str, value: impl fmt::Display) {
@@ -60,8 +52,7 @@ impl Layer {
         let verdict = if found == right {
             "good".to_string()
         } else if partial == Some(found) {
-            self.faults
-                .push(Fault::Partial(format!("partial checksum {found:#06x}")));
+            self.faults.push(Fault::Partial(format!("partial checksum {found:#06x}")));
             "partial".to_string()
         } else {
             let words = format!("bad checksum {found:#06x}, right is {right:#06x}");

@@ -53,11 +53,7 @@ fn tcp(bytes: &[u8], around: Around, out: &mut Vec<Layer>) {
         layer.length_fault(format!("header of {length}, {} there", bytes.len()));
     }
     out.push(layer);
-    payload(
-        bytes.get(length.max(20)..).unwrap_or_default(),
-        around.depth,
-        out,
-    );
+    payload(bytes.get(length.max(20)..).unwrap_or_default(), around.depth, out);
 }
 
 fn udp(bytes: &[u8], mut around: Around, out: &mut Vec<Layer>) {
@@ -66,12 +62,7 @@ fn udp(bytes: &[u8], mut around: Around, out: &mut Vec<Layer>) {
         return ports_only(layer, 8, bytes, around, out);
     };
     let length = usize::from(word(header, 4));
-    layer.summary = format!(
-        "UDP {} > {} len {}",
-        word(header, 0),
-        word(header, 2),
-        length.saturating_sub(8)
-    );
+    layer.summary = format!("UDP {} > {} len {}", word(header, 0), word(header, 2), length.saturating_sub(8));
     layer.field("source port", word(header, 0));
     layer.field("destination port", word(header, 2));
     layer.field("length", length);
@@ -88,13 +79,7 @@ fn udp(bytes: &[u8], mut around: Around, out: &mut Vec<Layer>) {
         }
         layer.field("checksum", "0x0000 none");
     } else {
-        judge(
-            &mut layer,
-            17,
-            &bytes[..if sensible { length } else { bytes.len() }],
-            6,
-            around,
-        );
+        judge(&mut layer, 17, &bytes[..if sensible { length } else { bytes.len() }], 6, around);
     }
     out.push(layer);
     payload(&bytes[8..], around.depth, out);
@@ -106,11 +91,7 @@ fn udp_lite(bytes: &[u8], around: Around, out: &mut Vec<Layer>) {
         return ports_only(layer, 8, bytes, around, out);
     };
     let coverage = usize::from(word(header, 4));
-    layer.summary = format!(
-        "UDP-Lite {} > {} coverage {coverage}",
-        word(header, 0),
-        word(header, 2)
-    );
+    layer.summary = format!("UDP-Lite {} > {} coverage {coverage}", word(header, 0), word(header, 2));
     layer.field("source port", word(header, 0));
     layer.field("destination port", word(header, 2));
     layer.field("coverage", coverage);
@@ -140,11 +121,7 @@ fn sctp(bytes: &[u8], around: Around, out: &mut Vec<Layer>) {
         return ports_only(layer, 12, bytes, around, out);
     };
     let tag = long(header, 4);
-    layer.summary = format!(
-        "SCTP {} > {} tag {tag:#010x}",
-        word(header, 0),
-        word(header, 2)
-    );
+    layer.summary = format!("SCTP {} > {} tag {tag:#010x}", word(header, 0), word(header, 2));
     layer.field("source port", word(header, 0));
     layer.field("destination port", word(header, 2));
     layer.field("tag", format!("{tag:#010x}"));
@@ -284,15 +261,8 @@ fn title(protocol: u8, kind: u8, code: u8) -> String {
 
 fn flag_letters(flags: u8) -> String {
     let names = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"];
-    let set: Vec<&str> = (0..8)
-        .filter(|bit| flags >> bit & 1 == 1)
-        .map(|bit| names[bit])
-        .collect();
-    if set.is_empty() {
-        "none".to_string()
-    } else {
-        set.join(",")
-    }
+    let set: Vec<&str> = (0..8).filter(|bit| flags >> bit & 1 == 1).map(|bit| names[bit]).collect();
+    if set.is_empty() { "none".to_string() } else { set.join(",") }
 }
 
 fn word(bytes: &[u8], at: usize) -> u16 {

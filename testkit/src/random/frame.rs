@@ -57,11 +57,7 @@ pub fn frame_of(rng: &mut Rng, kind: Kind) -> Vec<u8> {
             let (sender, target) = (ipv4_address(rng), ipv4_address(rng));
             let link = link(rng);
             let asks = rng.bool();
-            let arp = if asks {
-                link.arp_request(sender, target)
-            } else {
-                link.arp_reply(sender, target)
-            };
+            let arp = if asks { link.arp_request(sender, target) } else { link.arp_reply(sender, target) };
             finish(rng, arp)
         }
         Kind::Alien => {
@@ -81,11 +77,7 @@ pub fn frame_of(rng: &mut Rng, kind: Kind) -> Vec<u8> {
         Kind::Echo => {
             let (ip, id, sequence, payload) = (ip(rng), rng.u16(), rng.u16(), payload(rng));
             let asks = rng.bool();
-            let echo = if asks {
-                ip.icmp_echo_request(id, sequence)
-            } else {
-                ip.icmp_echo_reply(id, sequence)
-            };
+            let echo = if asks { ip.icmp_echo_request(id, sequence) } else { ip.icmp_echo_reply(id, sequence) };
             finish(rng, echo.payload(payload))
         }
         Kind::Error => error(rng),
@@ -163,11 +155,8 @@ fn link(rng: &mut Rng) -> Eth {
 fn ip(rng: &mut Rng) -> Ip {
     let link = link(rng);
     if rng.bool() {
-        let mut ip = link
-            .ipv4(ipv4_address(rng), ipv4_address(rng))
-            .ttl(1 + rng.below(255) as u8)
-            .tos(rng.u8())
-            .id(rng.u16());
+        let mut ip =
+            link.ipv4(ipv4_address(rng), ipv4_address(rng)).ttl(1 + rng.below(255) as u8).tos(rng.u8()).id(rng.u16());
         if rng.bool() {
             ip = ip.df();
         }
@@ -207,20 +196,7 @@ fn tcp(rng: &mut Rng) -> Tcp {
         .window(rng.u16());
     let tcp = match rng.below(3) {
         0 => tcp.mss(*rng.choose(&[536, 1220, 1460])),
-        1 => tcp.options([
-            1,
-            1,
-            8,
-            10,
-            rng.u8(),
-            rng.u8(),
-            rng.u8(),
-            rng.u8(),
-            0,
-            0,
-            0,
-            0,
-        ]),
+        1 => tcp.options([1, 1, 8, 10, rng.u8(), rng.u8(), rng.u8(), rng.u8(), 0, 0, 0, 0]),
         _ => tcp,
     };
     tcp.payload(payload(rng))
@@ -230,11 +206,7 @@ fn udp(rng: &mut Rng) -> Udp {
     let ip = ip(rng);
     let may_omit = matches!(ip, Ip::V4(_));
     let udp = ip.udp(port(rng), port(rng)).payload(payload(rng));
-    if may_omit && rng.chance(1, 8) {
-        udp.no_checksum()
-    } else {
-        udp
-    }
+    if may_omit && rng.chance(1, 8) { udp.no_checksum() } else { udp }
 }
 
 /// An error about a packet of the same family, quoted whole or cut behind its ports.
@@ -243,11 +215,7 @@ fn error(rng: &mut Rng) -> Vec<u8> {
     let v4 = matches!(ip, Ip::V4(_));
     let quoted = loop {
         let over_tcp = rng.bool();
-        let packet = if over_tcp {
-            tcp(rng).packet()
-        } else {
-            udp(rng).packet()
-        };
+        let packet = if over_tcp { tcp(rng).packet() } else { udp(rng).packet() };
         if (packet[0] >> 4 == 4) == v4 {
             break packet;
         }
@@ -255,29 +223,15 @@ fn error(rng: &mut Rng) -> Vec<u8> {
     let least = quoted.len().min(if v4 { 68 } else { 136 });
     let kept = rng.range(least..quoted.len() + 1);
     let (kind, code, rest) = *rng.choose(match v4 {
-        true => &[
-            (3, 1, [0; 4]),
-            (3, 3, [0; 4]),
-            (3, 4, [0, 0, 5, 0]),
-            (11, 0, [0; 4]),
-        ],
-        false => &[
-            (1, 0, [0; 4]),
-            (1, 4, [0; 4]),
-            (2, 0, [0, 0, 5, 0]),
-            (3, 0, [0; 4]),
-        ],
+        true => &[(3, 1, [0; 4]), (3, 3, [0; 4]), (3, 4, [0, 0, 5, 0]), (11, 0, [0; 4])],
+        false => &[(1, 0, [0; 4]), (1, 4, [0; 4]), (2, 0, [0, 0, 5, 0]), (3, 0, [0; 4])],
     });
     let icmp = ip.icmp_error(kind, code, rest, &quoted[..kept]);
     finish(rng, icmp)
 }
 
 fn finish(rng: &mut Rng, packet: impl Build) -> Vec<u8> {
-    if rng.bool() {
-        packet.pad_to_60().build()
-    } else {
-        packet.build()
-    }
+    if rng.bool() { packet.pad_to_60().build() } else { packet.build() }
 }
 
 /// Often a boundary, else any.

@@ -24,11 +24,7 @@ pub fn mangle(rng: &mut Rng, frame: &[u8]) -> Vec<u8> {
 
 fn truncate(rng: &mut Rng, frame: &mut Vec<u8>) {
     // Within the headers as often as anywhere.
-    let within = if rng.bool() {
-        frame.len().min(80)
-    } else {
-        frame.len()
-    };
+    let within = if rng.bool() { frame.len().min(80) } else { frame.len() };
     frame.truncate(rng.range(0..within + 1));
 }
 
@@ -85,11 +81,7 @@ fn overwrite(rng: &mut Rng, frame: &mut [u8]) {
 
 /// Mostly a place in the headers; `None` if there is no place.
 fn somewhere(rng: &mut Rng, frame: &[u8]) -> Option<usize> {
-    let within = if rng.chance(3, 4) {
-        frame.len().min(80)
-    } else {
-        frame.len()
-    };
+    let within = if rng.chance(3, 4) { frame.len().min(80) } else { frame.len() };
     (within > 0).then(|| rng.range(0..within))
 }
 
