@@ -88,8 +88,10 @@ impl Compiler {
                 v4: primary(port),
                 v6: primary(port),
                 link_local: facts[at].link_local(),
-                // Pools of ports come after those of the file.
-                masquerade: masquerades.then(|| PoolId((config.pools.len() + at) as u16)),
+                // Pools of ports come after those of the file. A port of an island has
+                // none: answers to its address would arrive in the island's domain.
+                masquerade: (masquerades && domains.of_port(PortIdx(at)) == VrfId::MAIN)
+                    .then(|| PoolId((config.pools.len() + at) as u16)),
             }
         };
         Compiler {

@@ -1,18 +1,19 @@
 //! The API's unix socket: a server thread that asks control, and a client.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use causeway_control::api::{Answer, Ask, LONGEST_REQUEST, Request};
 
-use crate::wake::Doorbell;
+use crate::wake::{Doorbell, readable, sleep};
 
 /// Connections served at once; more are turned away.
 const CONNECTIONS: usize = 16;
@@ -39,7 +40,10 @@ pub struct Server {
     /// The folder, if it was made for the socket.
     folder: Option<PathBuf>,
     questions: Receiver<Asked>,
-    stopping: Arc<AtomicBool>,
+    /// Is the socket at `path` ours to remove?
+    listening: bool,
+    /// Rings when the thread is to end.
+    stop: Arc<Doorbell>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -51,15 +55,17 @@ impl Server {
     /// The path is taken by another gateway or by a file of another kind, or its
     /// folder cannot be written to.
     pub fn start(path: &Path, bell: Arc<Doorbell>) -> io::Result<Server> {
+        let stop = Arc::new(Doorbell::new()?);
         let folder = make_folder(path)?;
-        let listener = listen(path)?;
         let (ask, questions) = mpsc::sync_channel(CONNECTIONS);
-        let stopping = Arc::new(AtomicBool::new(false));
-        let thread = {
-            let stopping = Arc::clone(&stopping);
-            std::thread::Builder::new().name("api".into()).spawn(move || serve(&listener, &ask, &bell, &stopping))?
-        };
-        Ok(Server { path: path.to_owned(), folder, questions, stopping, thread: Some(thread) })
+        let mut server = Server { path: path.to_owned(), folder, questions, stop, listening: false, thread: None };
+        // What was made so far goes with `server` if anything fails from here on.
+        let listener = listen(path)?;
+        server.listening = true;
+        let stop = Arc::clone(&server.stop);
+        let serve = move || serve(&listener, &ask, &bell, &stop);
+        server.thread = Some(std::thread::Builder::new().name("api".into()).spawn(serve)?);
+        Ok(server)
     }
 
     /// The next question.
@@ -70,13 +76,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.stopping.store(true, Ordering::Release);
-        // A connection wakes the thread from `accept`.
-        let _ = UnixStream::connect(&self.path);
+        self.stop.ring();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-        let _ = std::fs::remove_file(&self.path);
+        if self.listening {
+            let _ = std::fs::remove_file(&self.path);
+        }
         if let Some(folder) = &self.folder {
             // Somebody else's files keep it.
             let _ = std::fs::remove_dir(folder);
@@ -100,31 +106,52 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
         Ok(found) if !found.file_type().is_socket() => {
             return Err(io::Error::other("there is a file of another kind; name another path as gateway.api or --api"));
         }
-        Ok(_) if UnixStream::connect(path).is_ok() => {
-            return Err(io::Error::other("another gateway listens there; name another path as gateway.api or --api"));
-        }
-        // Left behind by one that was killed.
-        Ok(_) => std::fs::remove_file(path)?,
+        Ok(_) => match UnixStream::connect(path) {
+            Ok(_) => {
+                return Err(io::Error::other(
+                    "another gateway listens there; name another path as gateway.api or --api",
+                ));
+            }
+            // Left behind by one that was killed.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
+            Err(error) => return Err(error),
+        },
         Err(_) => {}
     }
     // Bound under a name of its own, so that nobody meets it before only its owner may use it.
     let draft = path.with_extension(format!("{}.new", std::process::id()));
     let listener = UnixListener::bind(&draft)?;
-    std::fs::set_permissions(&draft, std::fs::Permissions::from_mode(0o600))?;
-    std::fs::rename(&draft, path)?;
-    Ok(listener)
+    let settle = || {
+        // `serve` sleeps until there is a connection or it is to stop.
+        listener.set_nonblocking(true)?;
+        std::fs::set_permissions(&draft, std::fs::Permissions::from_mode(0o600))?;
+        std::fs::rename(&draft, path)
+    };
+    match settle() {
+        Ok(()) => Ok(listener),
+        Err(error) => {
+            let _ = std::fs::remove_file(&draft);
+            Err(error)
+        }
+    }
 }
 
-fn serve(listener: &UnixListener, ask: &SyncSender<Asked>, bell: &Arc<Doorbell>, stopping: &AtomicBool) {
+fn serve(listener: &UnixListener, ask: &SyncSender<Asked>, bell: &Arc<Doorbell>, stop: &Doorbell) {
     let open = Arc::new(AtomicUsize::new(0));
-    for stream in listener.incoming() {
-        if stopping.load(Ordering::Acquire) {
+    let mut fds = [readable(stop.fd()), readable(listener.as_raw_fd())];
+    loop {
+        sleep(&mut fds, PATIENCE);
+        if fds[0].revents != 0 {
             return;
         }
-        let Ok(stream) = stream else {
-            // Out of descriptors: others will be closed.
-            std::thread::sleep(Duration::from_millis(10));
-            continue;
+        let stream = match listener.accept() {
+            Ok((stream, _)) => stream,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Err(_) => {
+                // Out of descriptors: others will be closed.
+                std::thread::sleep(Duration::from_millis(10));
+                continue;
+            }
         };
         if open.load(Ordering::Acquire) >= CONNECTIONS {
             let _ = write_answer(&stream, &Answer::Error("too many connections; try again".into()));
@@ -210,6 +237,66 @@ pub fn ask(path: &Path, ask: Ask) -> Result<Answer, AskError> {
     line.push('\n');
     (&stream).write_all(line.as_bytes())?;
     let mut answer = String::new();
-    BufReader::new(&stream).read_line(&mut answer)?;
+    if BufReader::new(&stream).read_line(&mut answer)? == 0 {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection").into());
+    }
     Ok(serde_json::from_str(&answer)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder of one test's own, gone at its end.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Folder {
+            let path = std::env::temp_dir().join(format!("causeway-api-{}-{name}", std::process::id()));
+            std::fs::create_dir(&path).expect("a fresh folder");
+            Folder(path)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn bell() -> Arc<Doorbell> {
+        Arc::new(Doorbell::new().expect("a doorbell"))
+    }
+
+    #[test]
+    fn a_server_ends_when_somebody_has_removed_its_socket() {
+        let folder = Folder::new("removed");
+        let path = folder.0.join("api.sock");
+        let server = Server::start(&path, bell()).expect("it listens");
+        std::fs::remove_file(&path).expect("it was there");
+        // Hung for ever when only a connection could wake it.
+        drop(server);
+    }
+
+    #[test]
+    fn a_server_that_cannot_start_leaves_nothing_behind() {
+        let folder = Folder::new("too-long");
+        // Longer than the 107 bytes that a socket's address holds.
+        let path = folder.0.join("made-for-it").join("x".repeat(120));
+        assert!(Server::start(&path, bell()).is_err());
+        assert_eq!(std::fs::read_dir(&folder.0).expect("it is there").count(), 0);
+    }
+
+    #[test]
+    fn the_socket_of_a_gateway_that_was_killed_is_replaced_and_a_live_ones_is_not() {
+        let folder = Folder::new("left-behind");
+        let path = folder.0.join("api.sock");
+        drop(UnixListener::bind(&path).expect("a socket"));
+        let server = Server::start(&path, bell()).expect("nobody listens there");
+        let error = Server::start(&path, bell()).err().expect("somebody listens there").to_string();
+        assert!(error.contains("another gateway"), "{error}");
+        assert!(UnixStream::connect(&path).is_ok(), "the first one's socket stays");
+        drop(server);
+        assert!(!path.exists());
+    }
 }

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use causeway_control::api::{Answer, SessionView};
 use causeway_control::compile::PortFacts;
@@ -18,6 +19,9 @@ use crate::port::open::options;
 use crate::port::pcap::PcapPort;
 use crate::port::{OpenError, Port};
 use crate::worker::Worker;
+
+/// After so long without a packet, time jumps to the next one.
+const LONGEST_SILENCE: Duration = Duration::from_secs(3600);
 
 /// What to replay.
 #[derive(Clone, Debug)]
@@ -148,7 +152,10 @@ impl Machine {
         self.settle();
         while let Some(arrival) = self.next_arrival() {
             let due = self.control.poll_timeout().filter(|due| *due <= arrival);
-            self.now = self.now.max(due.unwrap_or(arrival));
+            // Over a long silence the machine slept: a clock that was set in the middle
+            // of a capture would have neighbours asked for through half a century.
+            let asleep = arrival.nanos_since(self.now) > LONGEST_SILENCE.as_nanos() as u64;
+            self.now = self.now.max(due.filter(|_| !asleep).unwrap_or(arrival));
             if due.is_some() {
                 self.control.handle_timeout(self.now);
                 self.settle();
@@ -194,5 +201,55 @@ impl Machine {
         debug_assert!(listing, "no other listing goes on");
         self.settle();
         self.control.take_sessions().map(|(_, rows)| rows).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A router without a MAC address, so that somebody is asked for again and again.
+    const CONFIG: &str = r#"
+[gateway]
+name = "test"
+seed = 7
+max-sessions = 4096
+[[port]]
+name = "uplink"
+driver = "memory"
+addresses = ["203.0.113.2/24"]
+[[route]]
+to = "0.0.0.0/0"
+via = "203.0.113.1"
+"#;
+
+    /// A capture in classic form: a packet of no use at each of these seconds.
+    fn capture(seconds: &[u32]) -> Vec<u8> {
+        let mut file = Vec::new();
+        for word in [0xa1b2_c3d4u32, 4 << 16 | 2, 0, 0, 65_535, 1] {
+            file.extend(word.to_le_bytes());
+        }
+        for second in seconds {
+            for word in [*second, 0, 14, 14] {
+                file.extend(word.to_le_bytes());
+            }
+            file.extend([0; 14]);
+        }
+        file
+    }
+
+    #[test]
+    fn a_clock_that_is_set_within_a_capture_is_no_half_century_of_questions() {
+        let out = std::env::temp_dir().join(format!("causeway-replay-{}", std::process::id()));
+        std::fs::create_dir(&out).expect("a fresh folder");
+        let input = out.join("in.pcap");
+        std::fs::write(&input, capture(&[5, 1_700_000_000])).expect("written");
+        let (config, _) = Config::parse("test.toml", CONFIG).unwrap_or_else(|errors| panic!("{errors}"));
+        let options = ReplayOptions { captures: vec![("uplink".into(), input)], out: out.clone() };
+        let done = replay(config, &options).expect("it runs");
+        let asked = std::fs::metadata(out.join("uplink.pcap")).expect("written").len();
+        std::fs::remove_dir_all(&out).expect("it was there");
+        assert_eq!((done.packets, done.span_ns), (2, 1_699_999_995_000_000_000));
+        assert!(asked < 1_000, "{asked} bytes were sent");
     }
 }

@@ -16,7 +16,7 @@ use crate::clock;
 use crate::port::open::open_ports;
 use crate::port::{OpenError, Port, PortInfo};
 use crate::stats::StatsPage;
-use crate::wake::{readable, sleep};
+use crate::wake::{only_errors, readable, sleep};
 use crate::worker::Worker;
 
 /// Commands that a worker obeys in one turn: a flood of them does not keep it
@@ -26,7 +26,7 @@ const COMMANDS_A_TURN: usize = 4;
 const SPIN: Duration = Duration::from_micros(20);
 /// How long it sleeps at most: timers tick four times a second.
 const SLEEP: Duration = Duration::from_millis(100);
-/// How long it sleeps at most when a port has nothing to poll.
+/// How long it sleeps at most when a port has nothing to poll, or cannot be.
 const NAP: Duration = Duration::from_millis(1);
 /// Between two publications of what it counted.
 const PUBLISH: Duration = Duration::from_millis(50);
@@ -153,6 +153,10 @@ fn work(ports: Vec<Box<dyn Port>>, config: &Config, seed: [u8; 32], channel: &Ch
         } else if rests {
             publish(&worker, stats);
             sleep(&mut polled, patience);
+            if only_errors(&polled) {
+                // A TAP whose device was deleted says so at every call.
+                std::thread::sleep(NAP);
+            }
             channel.worker_bell.silence();
             last_busy = clock::now();
         } else {

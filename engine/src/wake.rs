@@ -54,7 +54,34 @@ pub fn sleep(fds: &mut [libc::pollfd], patience: Duration) {
     unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, patience) };
 }
 
+/// After [`sleep`]: was it ended by descriptors that only ever report an error (a
+/// device that has gone), so that sleeping again would not last either?
+pub fn only_errors(fds: &[libc::pollfd]) -> bool {
+    fds.iter().any(|fd| fd.revents != 0) && fds.iter().all(|fd| fd.revents & libc::POLLIN == 0)
+}
+
 /// What to hand to [`sleep`].
 pub fn readable(fd: RawFd) -> libc::pollfd {
     libc::pollfd { fd, events: libc::POLLIN, revents: 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn only_what_brings_nothing_is_an_error_alone() {
+        let (here, there) = UnixStream::pair().expect("a pair");
+        let (hung_up, other) = io::pipe().expect("a pipe");
+        drop(other);
+        let mut fds = [readable(here.as_raw_fd()), readable(hung_up.as_raw_fd())];
+        assert!(!only_errors(&fds));
+        sleep(&mut fds, Duration::ZERO);
+        assert!(only_errors(&fds), "a pipe without a writer");
+        (&there).write_all(b"x").expect("there is room");
+        sleep(&mut fds, Duration::ZERO);
+        assert!(!only_errors(&fds), "something has arrived beside it");
+    }
 }

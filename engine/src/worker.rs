@@ -10,7 +10,7 @@ use causeway_fastpath::command::{Command, Event};
 use causeway_fastpath::forwarder::Forwarder;
 use causeway_fastpath::frame::{BufferOwner, Frame};
 use causeway_fastpath::time::Instant;
-use causeway_fastpath::verdict::{DropReason, Verdict};
+use causeway_fastpath::verdict::{DropReason, PuntReason, Verdict};
 
 use crate::port::Port;
 
@@ -19,6 +19,8 @@ use crate::port::Port;
 const OUTBOX: usize = 1024;
 /// Room in front of a punted copy, for the headers of an ICMP error about it.
 const HEADROOM: usize = 128;
+/// Bytes of an ARP or neighbour discovery frame that control looks at.
+const LONGEST_MESSAGE: usize = 2048;
 
 /// Ports and a forwarder.
 pub struct Worker<P: Port + ?Sized> {
@@ -172,7 +174,7 @@ impl<P: Port + ?Sized> Worker<P> {
                 }
                 Verdict::Punt(reason) => {
                     if self.events.len() < OUTBOX {
-                        self.events.push_back(Event::Punted(reason, copy(&frame)));
+                        self.events.push_back(Event::Punted(reason, copy(&frame, reason)));
                     } else {
                         let counters = self.forwarder.counters_mut();
                         counters.recount_as_dropped(verdict, DropReason::PuntQueueFull);
@@ -207,9 +209,14 @@ impl<P: Port + ?Sized> Worker<P> {
     }
 }
 
-/// A heap copy of a frame, as it arrived.
-fn copy(frame: &Frame) -> Frame {
-    let mut copy = Frame::boxed(frame.bytes(), HEADROOM, 0);
+/// A heap copy of a frame, as it arrived; of ARP and neighbour discovery no more
+/// than a message can fill.
+fn copy(frame: &Frame, reason: PuntReason) -> Frame {
+    let most = match reason {
+        PuntReason::Arp | PuntReason::NeighborDiscovery => LONGEST_MESSAGE,
+        PuntReason::Unresolved => usize::MAX,
+    };
+    let mut copy = Frame::boxed(&frame.bytes()[..frame.len().min(most)], HEADROOM, 0);
     copy.ingress = frame.ingress;
     copy.offload = frame.offload;
     copy

@@ -10,8 +10,9 @@ use crate::wire::{self, ethernet, ipv4, ipv6, protocol};
 ///
 /// Everything about a header that differs between the families and that the
 /// stages need hangs on this trait; the stages are generic over it and compiled
-/// twice.
-pub trait Address: Copy + Eq + Ord + Hash + Debug + Default + Send + Sync + 'static {
+/// twice. Nobody else implements it: the session table counts on addresses of
+/// zeros being valid.
+pub trait Address: sealed::Sealed + Copy + Eq + Ord + Hash + Debug + Default + Send + Sync + 'static {
     /// Bits of an address.
     const BITS: u32;
     /// The address of all ones.
@@ -48,6 +49,12 @@ pub trait Address: Copy + Eq + Ord + Hash + Debug + Default + Send + Sync + 'sta
     fn to_ip(self) -> IpAddr;
     /// From the standard library's type; `None` for the other family.
     fn from_ip(ip: IpAddr) -> Option<Self>;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for u32 {}
+    impl Sealed for u128 {}
 }
 
 /// Multiplies to 128 bits and folds the halves: a cheap keyed mixer.

@@ -60,6 +60,7 @@ impl Frame {
     /// # Safety
     /// `buffer .. buffer + capacity` must be valid for reads and writes, and
     /// nothing else may touch it, until the frame is handed back to its owner.
+    /// [`BufferOwner::HEAP`] is for memory of a boxed slice of `capacity` bytes only.
     pub unsafe fn from_raw(
         buffer: NonNull<u8>,
         capacity: u32,

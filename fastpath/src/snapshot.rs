@@ -156,8 +156,8 @@ impl Snapshot {
         }
     }
 
-    /// States in words what a compiler of snapshots must keep: every index that a
-    /// table holds leads somewhere.
+    /// States in words what a compiler of snapshots must keep: the tables
+    /// that are indexed by one another are of one size. Next hops are not looked at.
     ///
     /// # Errors
     /// The sentence that does not hold.

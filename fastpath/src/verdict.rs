@@ -76,7 +76,6 @@ reasons! {
         Blackhole = "blackhole": "A black-hole route: dropped in silence, as configured.",
         Unreachable = "unreachable": "An unreachable route, or a node pod CIDR without a node; no ICMP error was due or allowed.",
         Prohibited = "prohibited": "A prohibit route or policy; no ICMP error was due or allowed.",
-        NeighborPending = "neighbor-pending": "The neighbour is being resolved and its queue is full.",
         NeighborDead = "neighbor-dead": "The neighbour does not answer ARP or neighbour discovery; no ICMP error was due or allowed.",
         MtuExceeded = "mtu-exceeded": "Larger than the egress MTU, and no ICMP error was due or allowed.",
         LocalUnwanted = "local-unwanted": "Addressed to the gateway itself, which offers no such service.",

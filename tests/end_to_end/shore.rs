@@ -25,6 +25,7 @@ pub(crate) fn only_the_pool_is_seen_outside_and_every_checksum_is_right(stage: &
     talk(stage);
     let file = capture.stop();
 
+    assert!(dissect(&file, "frame.cap_len < frame.len", &["frame.len"]).is_empty(), "longer frames than captured");
     let bad = dissect(&file, BAD_CHECKSUM, &["frame.number", "_ws.col.Info"]);
     assert!(bad.is_empty(), "bad checksums: {bad:#?}");
     let good = dissect(&file, GOOD_CHECKSUM, &["frame.number"]).len();

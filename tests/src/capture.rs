@@ -17,14 +17,17 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// Starts to write every frame on an interface of `host` into `file`, whole.
+    /// Starts to write every frame on an interface of `host` into `file`, whole up to
+    /// 4 KiB: longer ones cannot come where hosts compute their checksums themselves.
     ///
     /// # Panics
     /// tcpdump does not start.
     pub fn start(host: &Host, interface: &str, file: PathBuf) -> Capture {
         let mut command = host.command("tcpdump");
+        // -s, -B: room for 32 000 frames, as each takes the longest one's place.
         // -Z: else it becomes a user that may not write here.
-        command.args(["-i", interface, "-n", "-U", "--immediate-mode", "-s", "0", "-B", "65536", "-Z", "root", "-w"]);
+        command.args(["-i", interface, "-n", "-U", "--immediate-mode", "-s", "4096", "-B", "131072", "-Z", "root"]);
+        command.arg("-w");
         let tcpdump = Service::start(command.arg(&file), |said| said.contains("listening on"));
         Capture { tcpdump, file }
     }

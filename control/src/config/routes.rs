@@ -7,7 +7,7 @@ use ipnet::{IpNet, Ipv4Net};
 
 use super::clusters::Clusters;
 use super::keys;
-use super::model::{ClusterIdx, PortIdx, Route, RouteKind};
+use super::model::{Cluster, ClusterIdx, PortIdx, Route, RouteKind};
 use super::pools::Pools;
 use super::ports::Ports;
 use super::report::{At, Report, Spanned};
@@ -30,6 +30,9 @@ pub(super) fn routes(
         }
         let cluster = cluster(report, &table, clusters);
         let kind = kind(report, &table, to.as_ref(), ports, pools);
+        if let (Some(Some(cluster)), Some(RouteKind::Via { port, .. })) = (cluster, &kind) {
+            check_inside(report, &table, &clusters.list[cluster.0], *port, ports);
+        }
         if let (Some(to), Some(cluster)) = (&to, cluster) {
             check_new(report, to, cluster, &mut seen, ports);
         }
@@ -106,6 +109,19 @@ fn next_hop(
     }
     pools.check_foreign(report, gateway);
     ports.reach(report, gateway)
+}
+
+/// Reports a route of an island through a router beyond its shore: what takes it
+/// would leave under its private name.
+fn check_inside(report: &mut Report<'_>, table: &Table<'_>, cluster: &Cluster, port: PortIdx, ports: &Ports) {
+    // A cluster without ports was complained about.
+    if cluster.ports.is_empty() || cluster.ports.contains(&port) {
+        return;
+    }
+    let what = format!("is on port \"{}\", which is not one of cluster \"{}\"", ports.get(port).name, cluster.name);
+    let remedy = "name a router on a port of the cluster, or leave \"cluster\" out";
+    let at = table.place(report, "via");
+    report.error(&at, what, remedy);
 }
 
 /// Reports a route that another one, or a port, already is.

@@ -170,7 +170,9 @@ impl Entry {
     fn ask(&mut self, now: Instant) -> Due {
         self.asked += 1;
         self.due = Some(later(now, RETRY));
-        Due::Ask((self.state == State::Probing).then_some(self.mac))
+        // At first alone, where it was last; then everybody, as it may have moved to
+        // another MAC address without a word.
+        Due::Ask((self.state == State::Probing && self.asked == 1).then_some(self.mac))
     }
 }
 

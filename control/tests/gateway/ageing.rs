@@ -79,7 +79,7 @@ fn the_dead_come_back_as_soon_as_they_speak() {
 }
 
 #[test]
-fn after_half_a_minute_a_neighbor_is_asked_alone_and_dies_if_it_is_gone() {
+fn after_half_a_minute_a_neighbor_is_asked_alone_then_all_are_and_it_dies_if_it_is_gone() {
     for family in FAMILIES {
         let mut world = World::lab();
         world.send(UPLINK, SERVER.asks(own_address(UPLINK, family)));
@@ -87,9 +87,9 @@ fn after_half_a_minute_a_neighbor_is_asked_alone_and_dies_if_it_is_gone() {
         world.sent();
         world.wait(millis(29_999));
         assert!(world.sent_among_others(UPLINK).is_empty());
-        for delay in [1, 1000, 1000] {
+        for (delay, alone) in [(1, Some(SERVER.mac)), (1000, None), (1000, None)] {
             world.wait(millis(delay));
-            let probe = SERVER.asked_for(family, Some(SERVER.mac));
+            let probe = SERVER.asked_for(family, alone);
             causeway_testkit::print::assert_frame_lists_eq(&[probe], &world.sent_among_others(UPLINK));
             // It is believed until the end.
             let packet = NODE_A.udp(NODE_A.address(family), SERVER.address(family)).build();

@@ -111,9 +111,16 @@ impl Device {
     /// Is it administratively up, and has it a carrier?
     ///
     /// # Errors
-    /// `ENODEV` when it has gone, or was renamed.
+    /// `ENODEV` when it has gone, or was renamed, or made anew: sockets do not move
+    /// from a device to its namesake.
     pub fn is_up(&self) -> io::Result<bool> {
         let flags = self.flags()?;
+        let mut request = request(&self.name)?;
+        ioctl(&self.socket, libc::SIOCGIFINDEX, &mut request)?;
+        // SAFETY: SIOCGIFINDEX filled this member.
+        if unsafe { request.ifr_ifru.ifru_ifindex } as u32 != self.index {
+            return Err(io::Error::from_raw_os_error(libc::ENODEV));
+        }
         Ok(flags & libc::IFF_UP != 0 && flags & libc::IFF_RUNNING != 0)
     }
 
@@ -281,6 +288,9 @@ struct EthtoolChannels {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use causeway_lab::netlink::Netlink;
+    use causeway_lab::netns::Namespace;
+    use causeway_lab::privilege::require_for_test;
 
     #[test]
     fn loopback_is_found_with_its_index_and_mtu() {
@@ -307,5 +317,25 @@ mod tests {
             let start = format!("port \"uplink\" (af-packet on {name}): there is no such device; devices here are: ");
             assert!(error.starts_with(&start) && error.contains("lo"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_device_that_was_made_anew_is_another() {
+        if !require_for_test("a_device_that_was_made_anew_is_another") {
+            return;
+        }
+        let host = Namespace::new().expect("a namespace");
+        let mut netlink = Netlink::open(&host).expect("netlink");
+        let make = |netlink: &mut Netlink| {
+            netlink.create_bridge("br0").expect("a bridge");
+            netlink.set_up("br0").expect("up");
+        };
+        make(&mut netlink);
+        let device = host.run(|| Device::look_up("br0")).expect("just made");
+        assert!(device.is_up().is_ok());
+        netlink.delete_link("br0").expect("deleted");
+        assert!(device.is_up().is_err());
+        make(&mut netlink);
+        assert!(device.is_up().is_err());
     }
 }

@@ -66,7 +66,8 @@ fn open_with(config: &Config, drivers: &[Driver]) -> Result<Vec<Box<dyn Port>>, 
         let owner = BufferOwner(options.id.0);
         ports.push(match (driver, &umem) {
             (Driver::AfXdp, Some(umem)) => Box::new(AfXdp::open(options, umem)?),
-            (Driver::AfPacket | Driver::Auto | Driver::AfXdp, _) => Box::new(AfPacketPort::open(options, owner)?),
+            (Driver::AfPacket, _) => Box::new(AfPacketPort::open(options, owner)?),
+            (Driver::Auto | Driver::AfXdp, _) => unreachable!("auto was settled, and AF_XDP ports have a UMEM"),
             (Driver::Tap, _) => Box::new(TapPort::open(options, owner)?),
             (Driver::Pcap | Driver::Memory, _) => {
                 return Err(OpenError {

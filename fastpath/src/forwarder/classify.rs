@@ -5,11 +5,12 @@ use super::walk::{Meta, Plan, Scratch, Walk};
 use crate::address::Address;
 use crate::frame::Frame;
 use crate::limiter::TokenBucket;
+use crate::offload::ChecksumState;
 use crate::parse::{self, L4Kind, Layers};
 use crate::snapshot::PortEntry;
 use crate::time::Instant;
 use crate::verdict::{DropReason, PuntReason, Verdict};
-use crate::wire::ethernet;
+use crate::wire::{ethernet, icmp, tcp, udp};
 
 /// How many frames ahead the first cache line of a packet is asked for.
 const AHEAD: usize = 8;
@@ -55,6 +56,7 @@ pub(super) fn parse(
         }
         match u16::from_be_bytes([header[ethernet::ETHERTYPE], header[ethernet::ETHERTYPE + 1]]) {
             ethernet::IPV4 => match parse::ipv4(bytes) {
+                Ok(layers) if !fits(frame, &layers) => verdicts[i] = Verdict::Drop(DropReason::L4HeaderBad),
                 Ok(layers) if !group && Some(layers.key.src) != port.v4 => {
                     scratch4.metas[i] = meta(layers, port);
                     parsed.v4.insert(i);
@@ -62,6 +64,7 @@ pub(super) fn parse(
                 outcome => verdicts[i] = not_taken(outcome, group),
             },
             ethernet::IPV6 => match parse::ipv6(bytes) {
+                Ok(layers) if !fits(frame, &layers) => verdicts[i] = Verdict::Drop(DropReason::L4HeaderBad),
                 // Control wants to hear of a neighbour that claims our address.
                 Ok(layers)
                     if layers.kind == L4Kind::NeighborDiscovery
@@ -77,6 +80,28 @@ pub(super) fn parse(
         }
     }
     parsed
+}
+
+/// May the partial checksum of a frame be completed where its sender says?
+///
+/// Whoever sends the frame on writes two bytes there, after everything was decided
+/// and translated: a guest must not get an address or a port written that way.
+#[inline(always)]
+fn fits<A: Address>(frame: &Frame, layers: &Layers<A>) -> bool {
+    match frame.offload.checksum {
+        ChecksumState::Complete => true,
+        ChecksumState::Partial { start, offset } => {
+            let (start, l4) = (u32::from(start), layers.l4);
+            match layers.kind {
+                L4Kind::Tcp if start == l4 => usize::from(offset) == tcp::CHECKSUM,
+                L4Kind::Udp if start == l4 => usize::from(offset) == udp::CHECKSUM,
+                L4Kind::Other | L4Kind::Fragment | L4Kind::Damaged => start >= l4,
+                L4Kind::Tcp | L4Kind::Udp => start >= l4 + udp::HEADER_LEN as u32,
+                _ if start == l4 => usize::from(offset) == icmp::CHECKSUM,
+                _ => start >= l4 + icmp::HEADER_LEN as u32,
+            }
+        }
+    }
 }
 
 /// Why a packet is not taken: damaged, for a group, or from our own address.

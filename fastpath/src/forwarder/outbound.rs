@@ -8,6 +8,7 @@ use crate::address::Address;
 use crate::nat::{EgressAction, Translation, icmp_error};
 use crate::parse::{self, L4Kind};
 use crate::session::{Direction, Found};
+use crate::snapshot::NeighborState;
 use crate::verdict::DropReason;
 use crate::wire::icmp;
 use crate::wire::tcp::{ACK, FIN, RST, SYN};
@@ -79,14 +80,19 @@ impl<A: Address> Walk<'_, A> {
                 self.snapshot.ports[port.index()].masquerade.ok_or(DropReason::NatNoPool)?
             }
         };
+        // An earlier packet of the burst may have begun it.
+        if let Some(found) = self.nat.sessions.find(&key) {
+            return Ok(Plan::Translate(found));
+        }
         match layers.kind {
             L4Kind::Tcp if layers.tcp_flags & (SYN | ACK | RST | FIN) != SYN => return Err(DropReason::NatTcpNotSyn),
             L4Kind::EchoReply => return Err(DropReason::NatUnsolicited),
             _ => {}
         }
-        // An earlier packet of the burst may have begun it.
-        if let Some(found) = self.nat.sessions.find(&key) {
-            return Ok(Plan::Translate(found));
+        // With nobody to hand it to, `forward` punts or refuses the packet, and no
+        // name is spent on it.
+        if self.snapshot.adjacencies[self.scratch.metas[i].adjacency.index()].state != NeighborState::Reachable {
+            return Ok(Plan::AsIs);
         }
         let translation = Translation { pool, outer: self.scratch.metas[i].table };
         let session = self.nat.begin(&key, translation, &self.snapshot.timeouts, self.now, self.chance)?;

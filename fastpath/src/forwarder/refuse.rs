@@ -106,6 +106,8 @@ impl<A: Address> Walk<'_, A> {
         let silent = kind == L4Kind::IcmpError
             || kind == L4Kind::IcmpOther
             || kind == L4Kind::NeighborDiscovery
+            // Cut short, it may have been an error.
+            || (kind == L4Kind::Damaged && layers.key.protocol == A::ICMP)
             // RFC 1812 says so of IPv4; ICMPv6 answers later fragments too.
             || (A::BITS == 32 && kind == L4Kind::Fragment)
             || ethernet::is_group(frame)

@@ -1,5 +1,5 @@
 //! Endpoint-independent mapping (RFC 4787 REQ-1): an inside endpoint keeps one
-//! outside name, whomever it talks to, as long as one of its sessions lives.
+//! outside name a pool, whomever it talks to, as long as one of its sessions lives.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -65,9 +65,13 @@ impl<A: Address> BindingTable<A> {
         self.index.prefetch(endpoint.hash(self.seed));
     }
 
-    /// The binding of an endpoint.
-    pub(super) fn find(&self, endpoint: &FlowKey<A>) -> Option<u32> {
-        self.index.find(endpoint.hash(self.seed), |number| self.records[number as usize].inside.is(endpoint))
+    /// The binding of an endpoint in this pool. One that leaves by several
+    /// masquerading ports has a name on each.
+    pub(super) fn find(&self, endpoint: &FlowKey<A>, pool: u16) -> Option<u32> {
+        self.index.find(endpoint.hash(self.seed), |number| {
+            let binding = &self.records[number as usize];
+            binding.inside.is(endpoint) && binding.pool == pool
+        })
     }
 
     /// The binding of this number.

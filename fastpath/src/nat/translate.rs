@@ -215,7 +215,7 @@ impl<A: Address> Nat<A> {
         chance: &mut Chance,
     ) -> Result<(FlowKey<A>, u32), DropReason> {
         let endpoint = BindingTable::endpoint(key);
-        if let Some(number) = self.bindings.find(&endpoint) {
+        if let Some(number) = self.bindings.find(&endpoint, translation.pool.0) {
             let binding = self.bindings.get(number);
             return Ok((outside_key(key, binding.outside, binding.port, translation.outer), number));
         }
@@ -233,7 +233,7 @@ impl<A: Address> Nat<A> {
                 inside: endpoint,
                 outside: outside.dst,
                 port,
-                pool: pool_at as u16,
+                pool: translation.pool.0,
                 address: address as u32,
                 ..Binding::default()
             };

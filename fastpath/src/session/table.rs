@@ -319,8 +319,8 @@ impl<A: Address> SessionTable<A> {
 fn zeroed_records<A: Address>(capacity: usize) -> Box<[Session<A>]> {
     let records = Box::<[Session<A>]>::new_zeroed_slice(capacity);
     // SAFETY: every field of a session is an integer, an array of integers or a
-    // bool, for all of which zero bytes are a value; `Address` is implemented for
-    // u32 and u128 only. `a_record_of_zeros_is_the_default` would catch a change.
+    // bool, for all of which zero bytes are a value; `Address` is sealed, and u32
+    // and u128 are. `a_record_of_zeros_is_the_default` would catch a change.
     unsafe { records.assume_init() }
 }
 

@@ -28,10 +28,6 @@ pub mod v4 {
     pub const ECHO_REPLY: u8 = 0;
     /// Destination unreachable.
     pub const UNREACHABLE: u8 = 3;
-    /// Source quench, deprecated (RFC 6633).
-    pub const SOURCE_QUENCH: u8 = 4;
-    /// Redirect.
-    pub const REDIRECT: u8 = 5;
     /// Echo request.
     pub const ECHO_REQUEST: u8 = 8;
     /// Time exceeded.
@@ -61,8 +57,6 @@ pub mod v6 {
     pub const TIME_EXCEEDED: u8 = 3;
     /// Parameter problem.
     pub const PARAMETER_PROBLEM: u8 = 4;
-    /// Types below this are errors (RFC 4443, section 2.1).
-    pub const FIRST_INFORMATIONAL: u8 = 128;
     /// Echo request.
     pub const ECHO_REQUEST: u8 = 128;
     /// Echo reply.

@@ -1,10 +1,16 @@
 //! Pods under the gateway's own address: a session first, then the gateway itself.
 
+use causeway_fastpath::fib::Hop;
+use causeway_fastpath::ids::{PoolId, VrfId};
+use causeway_fastpath::nat::EgressAction;
+use causeway_fastpath::snapshot::Pool;
 use causeway_fastpath::verdict::DropReason;
 use causeway_testkit::packet::*;
 use causeway_testkit::print::assert_frames_eq;
 
-use crate::world::{FAMILIES, FIRST_PORT, NODE_A, NODES, Plan, ROUTER, UPLINK, World, from, source, to};
+use crate::world::{
+    FAMILIES, FIRST_PORT, ISLAND, NODE_A, NODE_C, NODES, OTHER_NODES, Plan, ROUTER, UPLINK, World, from, source, to,
+};
 
 #[test]
 fn a_flow_leaves_under_the_uplinks_address_and_comes_home() {
@@ -76,4 +82,28 @@ fn a_port_that_masquerades_nobody_offers_no_name() {
         let ip = to(NODE_A).ip(family.gateway_inside, family.pod_a).tos(family.error_tos);
         assert_frames_eq(ip.icmp_error(kind, code, [0; 4], &sent.packet()).build(), out.replied());
     }
+}
+
+#[test]
+fn an_endpoint_has_a_name_on_each_port_it_leaves_by() {
+    let mut plan = Plan::two_islands();
+    // The third port is a second uplink, behind which lies half of the world.
+    plan.ports[OTHER_NODES.index()].vrf = VrfId::MAIN;
+    for (port, pool) in [(UPLINK, PoolId(0)), (OTHER_NODES, PoolId(1))] {
+        plan.ports[port.index()].masquerade = Some(pool);
+    }
+    let pool = |address| Pool { addresses: vec![address], first_port: FIRST_PORT, last_port: u16::MAX };
+    plan.v4.pools = vec![pool(0xcb00_7102), pool(0xc0a8_0001)];
+    plan.v6.pools = vec![plan.v6.pools[0].clone(); 2];
+    plan.v4.egress[ISLAND.index()][0].action = EgressAction::Masquerade;
+    plan.v4.route(VrfId::MAIN, "100.64.0.0/10", Hop::Adjacency(NODE_C));
+    let mut world = World::with(&plan);
+    for _ in 0..2 {
+        let ask = |to| from(NODE_A).ipv4("10.1.1.10", to).udp(5_000, 53).build();
+        let out = world.send(NODES, ask("198.51.100.9"));
+        assert_eq!(source(out.forwarded(UPLINK)).0, "203.0.113.2".to_ip());
+        let out = world.send(NODES, ask("100.64.0.9"));
+        assert_eq!(source(out.forwarded(OTHER_NODES)).0, "192.168.0.1".to_ip());
+    }
+    assert_eq!(world.sessions(8).len(), 2);
 }

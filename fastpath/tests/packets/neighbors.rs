@@ -23,6 +23,7 @@ fn packets_to_a_neighbor_that_is_asked_for_go_to_control() {
             let frame = from(NODE_A).ip(family.pod_a, destination).udp(1, 2).build();
             world.send(NODES, frame).punted(PuntReason::Unresolved);
         }
+        assert_eq!(world.sessions(8).len(), 0, "a packet that does not leave yet needs no name");
     }
 }
 

@@ -129,6 +129,29 @@ fn a_partial_checksum_of_an_inner_header_leaves_the_outer_one_complete() {
 }
 
 #[test]
+fn a_checksum_that_would_be_written_over_an_address_or_a_port_is_refused() {
+    // Whoever completes it does so behind the translation.
+    for family in FAMILIES {
+        let l4 = 14 + family.ip_header as u16;
+        let mut world = World::new();
+        let inside = || from(NODE_A).ip(family.pod_a, family.outside);
+        let tcp = inside().tcp(5_000, 443).flags(SYN).partial_checksum().build();
+        let udp = inside().udp(5_000, 53).payload([7; 40]).partial_checksum().build();
+        let echo = inside().icmp_echo_request(5_000, 1).payload([7; 40]).build();
+        for (start, offset) in
+            [(0, 26), (14, 12), (14, 16), (l4 - 2, 2), (l4, 0), (l4, 1), (l4, 4), (l4 + 1, 0), (l4 + 3, 30)]
+        {
+            let checksum = ChecksumState::Partial { start, offset };
+            for frame in [&tcp, &udp, &echo] {
+                let out = world.send_with(NODES, frame, Offload { checksum, ..Offload::DONE });
+                out.dropped(DropReason::L4HeaderBad);
+            }
+        }
+        assert_eq!(world.sessions(8).len(), 0);
+    }
+}
+
+#[test]
 fn a_super_frame_passes_by_the_size_of_its_segments() {
     for family in FAMILIES {
         let mut world = World::new();

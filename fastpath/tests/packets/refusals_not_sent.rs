@@ -27,6 +27,17 @@ fn no_error_is_answered_with_an_error() {
 }
 
 #[test]
+fn no_icmp_message_that_is_cut_short_is_answered() {
+    for family in FAMILIES {
+        let mut world = World::new();
+        // Of an error, were it whole.
+        let (protocol, kind) = if family.v4 { (1, 3) } else { (58, 1) };
+        let frame = lost(family).raw(protocol, [kind, 0, 0, 0, 0, 0]).build();
+        world.send(NODES, frame).dropped(DropReason::Unreachable);
+    }
+}
+
+#[test]
 fn the_first_fragment_of_an_error_is_an_error_too() {
     for family in FAMILIES {
         let mut world = World::new();

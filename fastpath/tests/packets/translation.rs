@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use causeway_fastpath::offload::Offload;
 use causeway_fastpath::verdict::DropReason;
 use causeway_testkit::packet::*;
 use causeway_testkit::print::assert_frames_eq;
@@ -293,4 +294,19 @@ fn extension_headers_do_not_stop_translation() {
     out.forwarded(UPLINK);
     let row = world.sessions(8)[0];
     assert_frames_eq(v4(to(ROUTER), row.outside.0, 63, row.outside.1), &out.bytes);
+}
+
+#[test]
+fn a_segment_in_the_same_burst_as_the_one_that_opens_follows_it() {
+    for family in FAMILIES {
+        let mut world = World::new();
+        let segment = |flags| {
+            let frame = from(NODE_A).ip(family.pod_a, family.outside).tcp(5_000, 443).flags(flags).build();
+            (NODES, frame, Offload::DONE)
+        };
+        for sent in world.burst(&[segment(SYN), segment(RST)]) {
+            sent.forwarded(UPLINK);
+        }
+        assert_eq!(world.sessions(8).len(), 1);
+    }
 }

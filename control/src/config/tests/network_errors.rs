@@ -219,6 +219,12 @@ fn a_route_is_checked() {
         ),
         (
             "via = \"203.0.113.1\"",
+            "via = \"203.0.113.1\"\ncluster = \"blue\"",
+            "17:7: route[0].via = \"203.0.113.1\": is on port \"uplink\", which is not one of cluster \"blue\"; \
+             name a router on a port of the cluster, or leave \"cluster\" out",
+        ),
+        (
+            "via = \"203.0.113.1\"",
             "via = \"203.0.113.1\"\ncluster = \"red\"",
             "18:11: route[0].cluster = \"red\": names no cluster; known are blue",
         ),
