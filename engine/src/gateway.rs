@@ -169,7 +169,8 @@ impl Gateway {
                     warn!(
                         port = port.name,
                         device = port.device,
-                        "the port is down: what would leave by it is dropped; a device that was deleted and made anew needs a restart"
+                        "the port is down: what would leave by it is dropped; \
+                         a device that was deleted and made anew needs a restart"
                     );
                 }
             }
