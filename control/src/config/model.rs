@@ -57,8 +57,8 @@ pub struct Gateway {
     pub api: PathBuf,
     /// What a worker does when there is nothing to do.
     pub idle: Idle,
-    /// Most sessions alive at once, over all workers; 1 024 to 16 777 216.
-    /// The table is sized for them on start.
+    /// Most sessions of each family alive at once, over all workers; 1 024 to
+    /// 16 777 216. The tables are sized for them on start.
     pub max_sessions: u32,
     /// Most ICMP errors originated a second, over all workers. 0 sends none.
     pub icmp_errors_per_second: u32,

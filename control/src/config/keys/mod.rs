@@ -73,7 +73,8 @@ pub(in crate::config) const GATEWAY: Section = Section {
             kind: number(1_024, 16_777_216, "sessions"),
             fallback: Fallback::Number(1_048_576),
             example: "1048576",
-            about: "Most translated sessions alive at once. Memory for them is taken on start.",
+            about: "Most translated sessions of each address family alive at once. Memory for them is \
+                    taken on start: some 360 bytes each, both families together.",
         },
         Key {
             name: "icmp-errors-per-second",
