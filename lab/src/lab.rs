@@ -196,7 +196,7 @@ impl<'a> Stage<'a> {
         let config = scratch.write("lab.toml", plan::CONFIG).map_err(prepare("writing the configuration"))?;
         let world = World::island().build()?;
         if driver == Driver::AfXdp {
-            // AF_XDP sees bytes, not which of their checksums are still to be done.
+            // AF_XDP is for NICs, on which every checksum is complete.
             world.set_wire_offloads(false)?;
         }
         let api = scratch.path().join(format!("{driver}.sock"));

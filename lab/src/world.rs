@@ -65,8 +65,7 @@ impl World {
     ///
     /// On, as at first, the gateway receives what veth peers, VMs and containers
     /// send: frames of up to 64 KiB with partial checksums. Off, it receives what
-    /// a physical wire carries: frames within the MTU, checksums complete. A
-    /// driver that cannot see offload state, as AF_XDP, needs them off.
+    /// a physical wire carries: frames within the MTU, checksums complete.
     ///
     /// # Errors
     /// The kernel refuses.
