@@ -149,6 +149,10 @@ impl Control {
 
     fn punted(&mut self, reason: PuntReason, frame: Frame, now: Instant) {
         let port = PortIdx(frame.ingress.index());
+        if port.0 >= self.config.ports.len() {
+            free(frame);
+            return;
+        }
         match reason {
             PuntReason::Arp => {
                 self.neighbors.handle_arp(port, frame.bytes(), now);
