@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::socket::timed_out;
+use super::socket::{timed_out, uninterrupted};
 use crate::plan::Family;
 use crate::world::Host;
 
@@ -48,7 +48,7 @@ fn ask(client: &UdpSocket, name: &str) -> io::Result<(Ipv4Addr, Duration)> {
     for id in 1..=3u16 {
         let start = Instant::now();
         client.send(&query(id, name))?;
-        match client.recv(&mut bytes) {
+        match uninterrupted(|| client.recv(&mut bytes)) {
             Ok(length) => {
                 let address = parse_answer(&bytes[..length], id, name)
                     .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not the answer to the query"))?;
@@ -66,7 +66,7 @@ fn respond(server: &UdpSocket, name: &str, address: Ipv4Addr, stop: &AtomicBool)
     let mut bytes = [0; 512];
     let mut seen = None;
     while !stop.load(Ordering::Relaxed) {
-        match server.recv_from(&mut bytes) {
+        match uninterrupted(|| server.recv_from(&mut bytes)) {
             Ok((length, source)) => {
                 seen = Some(source);
                 if let Some(answer) = answer(&bytes[..length], name, address) {

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use super::socket::timed_out;
+use super::socket::{timed_out, uninterrupted};
 use crate::plan::Family;
 use crate::world::Host;
 
@@ -94,7 +94,7 @@ impl Bait {
         }
         let mut bytes = [0; 64];
         loop {
-            match self.udp.recv_from(&mut bytes) {
+            match uninterrupted(|| self.udp.recv_from(&mut bytes)) {
                 Ok((_, source)) => visitors.push(format!("UDP from {source}")),
                 Err(error) if timed_out(&error) => break,
                 Err(error) => return Err(error),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::socket::{self, timed_out};
+use super::socket::{self, timed_out, uninterrupted};
 use crate::plan::Family;
 use crate::world::Host;
 
@@ -79,7 +79,7 @@ fn await_reply(
     let mut bytes = vec![0; 65_536];
     while let Some(left) = patience.checked_sub(start.elapsed()).filter(|left| !left.is_zero()) {
         socket.set_read_timeout(Some(left))?;
-        match socket.recv_from(&mut bytes) {
+        match uninterrupted(|| socket.recv_from(&mut bytes)) {
             Ok((length, source)) if source.ip() == to && protocol.answers(&bytes[..length], request) => {
                 return Ok(true);
             }

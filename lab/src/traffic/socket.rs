@@ -59,6 +59,17 @@ pub(super) fn accept(listener: &TcpListener, patience: Duration) -> io::Result<T
     }
 }
 
+/// Receives again for as long as only a signal ends it: with a timeout set, the
+/// kernel does not do that by itself (`signal(7)`).
+pub(super) fn uninterrupted<T>(mut receive: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match receive() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
 /// Whether a receive ended by its timeout.
 pub(super) fn timed_out(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::socket::{self, timed_out};
+use super::socket::{self, timed_out, uninterrupted};
 use crate::plan::Family;
 use crate::world::Host;
 
@@ -57,7 +57,7 @@ fn ask(client: &UdpSocket, count: u32) -> io::Result<UdpFigures> {
         figures.sent += window;
         client.set_read_timeout(Some(Duration::from_millis(300)))?;
         for _ in 0..window {
-            match client.recv(&mut bytes) {
+            match uninterrupted(|| client.recv(&mut bytes)) {
                 Ok(length) => {
                     last_answer = figures.sent;
                     match is_datagram(&bytes[..length]) {
@@ -80,7 +80,7 @@ fn echo_until(server: &UdpSocket, stop: &AtomicBool) -> io::Result<Option<Socket
     let mut bytes = [0; 2048];
     let mut seen = None;
     while !stop.load(Ordering::Relaxed) {
-        match server.recv_from(&mut bytes) {
+        match uninterrupted(|| server.recv_from(&mut bytes)) {
             Ok((length, source)) => {
                 seen = Some(source);
                 // No way back is the asker's loss, and shows there.
@@ -194,7 +194,7 @@ fn count_until_silent(sink: &UdpSocket, start: Instant) -> io::Result<Arrivals> 
     let mut bytes = [0; 2048];
     let mut arrivals = Arrivals { received: 0, last: Duration::ZERO, seen: None };
     loop {
-        match sink.recv_from(&mut bytes) {
+        match uninterrupted(|| sink.recv_from(&mut bytes)) {
             Ok((_, source)) => {
                 arrivals = Arrivals { received: arrivals.received + 1, last: start.elapsed(), seen: Some(source) };
             }

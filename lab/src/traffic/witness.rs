@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use ipnet::IpNet;
 
-use super::socket::{open, set_option, timed_out};
+use super::socket::{open, set_option, timed_out, uninterrupted};
 use crate::netns::check;
 use crate::world::Host;
 
@@ -49,7 +49,7 @@ impl Witness {
         let mut bytes = [0; SNAP as usize];
         loop {
             // `recv`, for the sender's address is not one of IP.
-            match self.socket.recv(&mut bytes) {
+            match uninterrupted(|| self.socket.recv(&mut bytes)) {
                 Ok(length) => seen.extend(source(&bytes[..length])),
                 Err(error) if timed_out(&error) => return Ok(seen),
                 // An interface went down: nothing more will come over it.
