@@ -180,8 +180,8 @@ impl Control {
         let bytes = frame.bytes();
         let ethertype = (bytes.len() >= ethernet::HEADER_LEN).then(|| get16(bytes, ethernet::ETHERTYPE))?;
         let destination: IpAddr = match ethertype {
-            ethernet::IPV4 => std::net::Ipv4Addr::from_bits(parse::ipv4(bytes).ok()?.key.dst).into(),
-            ethernet::IPV6 => std::net::Ipv6Addr::from_bits(parse::ipv6(bytes).ok()?.key.dst).into(),
+            ethernet::IPV4 => std::net::Ipv4Addr::from_bits(parse::ipv4(bytes).ok()?.dst).into(),
+            ethernet::IPV6 => std::net::Ipv6Addr::from_bits(parse::ipv6(bytes).ok()?.dst).into(),
             _ => return None,
         };
         self.compiler.neighbor_toward(domain, destination)

@@ -27,6 +27,8 @@ pub trait Address: sealed::Sealed + Copy + Eq + Ord + Hash + Debug + Default + S
     const DESTINATION_AT: usize;
     /// Where TTL or hop limit lies in the IP header.
     const TTL_AT: usize;
+    /// Where the protocol or next header lies in the IP header.
+    const PROTOCOL_AT: usize;
     /// Does the family's ICMP checksum cover a pseudo header?
     const ICMP_PSEUDO_HEADER: bool;
 
@@ -75,6 +77,7 @@ impl Address for u32 {
     const SOURCE_AT: usize = ipv4::SOURCE;
     const DESTINATION_AT: usize = ipv4::DESTINATION;
     const TTL_AT: usize = ipv4::TTL;
+    const PROTOCOL_AT: usize = ipv4::PROTOCOL;
     const ICMP_PSEUDO_HEADER: bool = false;
 
     #[inline(always)]
@@ -132,6 +135,7 @@ impl Address for u128 {
     const SOURCE_AT: usize = ipv6::SOURCE;
     const DESTINATION_AT: usize = ipv6::DESTINATION;
     const TTL_AT: usize = ipv6::HOP_LIMIT;
+    const PROTOCOL_AT: usize = ipv6::NEXT_HEADER;
     const ICMP_PSEUDO_HEADER: bool = true;
 
     #[inline(always)]

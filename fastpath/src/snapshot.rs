@@ -13,7 +13,7 @@ use crate::address::Address;
 use crate::fib::Fib;
 use crate::ids::{AdjacencyId, Epoch, PoolId, PortId, VrfId};
 use crate::nat::EgressRule;
-use crate::wire::ethernet::Mac;
+use crate::wire::ethernet::{HEADER_LEN, Mac};
 
 /// What a worker forwards by.
 #[derive(Debug)]
@@ -75,6 +75,15 @@ pub struct Adjacency {
     pub mtu: u16,
     /// Whether the MAC address is known.
     pub state: NeighborState,
+}
+
+impl Adjacency {
+    /// Is it there for a frame whose IP packet ends `end` bytes from its start, and
+    /// does that fit?
+    #[inline(always)]
+    pub fn takes(&self, end: u32) -> bool {
+        (self.state == NeighborState::Reachable) & (end <= HEADER_LEN as u32 + u32::from(self.mtu))
+    }
 }
 
 /// What is known about a neighbour's MAC address.

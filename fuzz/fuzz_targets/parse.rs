@@ -2,15 +2,16 @@
 #![no_main]
 
 use causeway_fastpath::address::Address;
+use causeway_fastpath::ids::VrfId;
 use causeway_fastpath::parse::{self, L4Kind, Layers};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|frame: &[u8]| {
-    if let Ok(layers) = parse::ipv4(frame) {
-        keeps_its_promises(frame, &layers);
+    if let Ok(header) = parse::ipv4(frame) {
+        keeps_its_promises(frame, &parse::layers(frame, &header, VrfId::MAIN));
     }
-    if let Ok(layers) = parse::ipv6(frame) {
-        keeps_its_promises(frame, &layers);
+    if let Ok(header) = parse::ipv6(frame) {
+        keeps_its_promises(frame, &parse::layers(frame, &header, VrfId::MAIN));
     }
     if let Some(quote) = parse::quote::<u32>(frame) {
         assert!(quote.l4 + 8 <= frame.len(), "eight bytes of the quoted L4 header are there");

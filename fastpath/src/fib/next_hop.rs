@@ -84,6 +84,12 @@ impl NextHop {
         }
     }
 
+    /// The known neighbour it leads to, if it is one.
+    #[inline(always)]
+    pub const fn adjacency(self) -> Option<AdjacencyId> {
+        if self.0 >> INDEX_BITS == 8 { Some(AdjacencyId(self.0 & INDEX_MASK)) } else { None }
+    }
+
     /// The 31 bits.
     pub(super) const fn raw(self) -> u32 {
         self.0

@@ -1,16 +1,20 @@
 //! First look at a packet: is it for us, is it sound, may it travel at all?
+//!
+//! Nearly every packet answers all of that in one go; the others are looked at
+//! closely, question by question.
 
 use super::set::Set;
-use super::walk::{Meta, Plan, Scratch, Walk};
+use super::walk::{Scratch, Walk};
 use crate::address::Address;
 use crate::frame::Frame;
+use crate::ids::VrfId;
 use crate::limiter::TokenBucket;
 use crate::offload::ChecksumState;
-use crate::parse::{self, L4Kind, Layers};
+use crate::parse::{self, IpHeader, L4Kind, Layers};
 use crate::snapshot::PortEntry;
 use crate::time::Instant;
 use crate::verdict::{DropReason, PuntReason, Verdict};
-use crate::wire::{ethernet, icmp, tcp, udp};
+use crate::wire::{ethernet, get16, icmp, tcp, udp};
 
 /// How many frames ahead the first cache line of a packet is asked for.
 const AHEAD: usize = 8;
@@ -18,9 +22,41 @@ const AHEAD: usize = 8;
 /// What was found in the frames of a burst; what is in no set has its verdict.
 #[derive(Default)]
 pub(super) struct Parsed {
-    pub(super) v4: Set,
-    pub(super) v6: Set,
+    pub(super) v4: Kinds,
+    pub(super) v6: Kinds,
     pub(super) arp: Set,
+}
+
+/// The packets of one family.
+#[derive(Default)]
+pub(super) struct Kinds {
+    pub(super) routable: Set,
+    pub(super) on_link: Set,
+    pub(super) discovery: Set,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    /// May be routed.
+    Routable,
+    /// From or to a link-local address: stays on its link.
+    OnLink,
+    /// Neighbour discovery.
+    Discovery,
+}
+
+impl Kinds {
+    pub(super) fn is_empty(&self) -> bool {
+        (self.routable | self.on_link | self.discovery).is_empty()
+    }
+
+    fn insert(&mut self, i: usize, kind: Kind) {
+        match kind {
+            Kind::Routable => self.routable.insert(i),
+            Kind::OnLink => self.on_link.insert(i),
+            Kind::Discovery => self.discovery.insert(i),
+        }
+    }
 }
 
 /// Parses every frame.
@@ -40,53 +76,107 @@ pub(super) fn parse(
             later.prefetch();
         }
         let bytes = frame.bytes();
-        let Some(header) = bytes.first_chunk::<{ ethernet::HEADER_LEN }>() else {
-            verdicts[i] = Verdict::Drop(DropReason::FrameTruncated);
-            continue;
-        };
-        let Some(port) = ports.get(frame.ingress.index()) else {
-            // Before the first tables were installed.
-            verdicts[i] = Verdict::Drop(DropReason::NoRoute);
-            continue;
-        };
-        let group = ethernet::is_group(header);
-        if !group && header[..6] != port.mac {
-            verdicts[i] = Verdict::Drop(DropReason::NotForUs);
-            continue;
-        }
-        match u16::from_be_bytes([header[ethernet::ETHERTYPE], header[ethernet::ETHERTYPE + 1]]) {
-            ethernet::IPV4 => match parse::ipv4(bytes) {
-                Ok(layers) if !fits(frame, &layers) => verdicts[i] = Verdict::Drop(DropReason::L4HeaderBad),
-                Ok(layers) if !group && Some(layers.key.src) != port.v4 => {
-                    scratch4.metas[i] = meta(layers, port);
-                    parsed.v4.insert(i);
-                }
-                outcome => verdicts[i] = not_taken(outcome, group),
-            },
-            ethernet::IPV6 => match parse::ipv6(bytes) {
-                Ok(layers) if !fits(frame, &layers) => verdicts[i] = Verdict::Drop(DropReason::L4HeaderBad),
-                // Control wants to hear of a neighbour that claims our address.
-                Ok(layers)
-                    if layers.kind == L4Kind::NeighborDiscovery
-                        || !(group || Some(layers.key.src) == port.v6 || layers.key.src == port.link_local) =>
-                {
-                    scratch6.metas[i] = meta(layers, port);
-                    parsed.v6.insert(i);
-                }
-                outcome => verdicts[i] = not_taken(outcome, group),
-            },
-            ethernet::ARP => parsed.arp.insert(i),
-            _ => verdicts[i] = Verdict::Drop(DropReason::EtherTypeUnknown),
+        let port = ports.get(frame.ingress.index());
+        let ethertype = plain_ethertype(bytes, frame, port);
+        if let Some((ethernet::IPV4, port)) = ethertype
+            && let Some(header) = parse::plain_ipv4(bytes)
+            && !is_suspect(header.src, header.dst)
+            && Some(header.src) != port.v4
+        {
+            scratch4.note(i, &header, port.vrf);
+            parsed.v4.routable.insert(i);
+        } else if let Some((ethernet::IPV6, port)) = ethertype
+            && let Some(header) = parse::plain_ipv6(bytes)
+            && !is_suspect(header.src, header.dst)
+            && Some(header.src) != port.v6
+        {
+            scratch6.note(i, &header, port.vrf);
+            parsed.v6.routable.insert(i);
+        } else if let Err(reason) = closely(i, frame, port, scratch4, scratch6, &mut parsed) {
+            verdicts[i] = Verdict::Drop(reason);
         }
     }
     parsed
+}
+
+/// The EtherType of a frame to this port with nothing left to be done to it;
+/// `None` says nothing but that it must be looked at closely.
+#[inline(always)]
+fn plain_ethertype<'a>(bytes: &[u8], frame: &Frame, port: Option<&'a PortEntry>) -> Option<(u16, &'a PortEntry)> {
+    let port = port?;
+    let header = bytes.first_chunk::<{ ethernet::HEADER_LEN }>()?;
+    let plain = header[..6] == port.mac && frame.offload.checksum == ChecksumState::Complete;
+    plain.then(|| (get16(header, ethernet::ETHERTYPE), port))
+}
+
+/// Every question about a frame, one after the other.
+#[cold]
+fn closely(
+    i: usize,
+    frame: &Frame,
+    port: Option<&PortEntry>,
+    scratch4: &mut Scratch<u32>,
+    scratch6: &mut Scratch<u128>,
+    parsed: &mut Parsed,
+) -> Result<(), DropReason> {
+    let bytes = frame.bytes();
+    let Some(header) = bytes.first_chunk::<{ ethernet::HEADER_LEN }>() else {
+        return Err(DropReason::FrameTruncated);
+    };
+    // There is none before the first tables were installed.
+    let port = port.ok_or(DropReason::NoRoute)?;
+    let group = ethernet::is_group(header);
+    if !group && header[..6] != port.mac {
+        return Err(DropReason::NotForUs);
+    }
+    match get16(header, ethernet::ETHERTYPE) {
+        ethernet::IPV4 => {
+            let header = parse::ipv4(bytes)?;
+            let kind = kind(frame, &header, group, Some(header.src) == port.v4)?;
+            scratch4.note(i, &header, port.vrf);
+            parsed.v4.insert(i, kind);
+        }
+        ethernet::IPV6 => {
+            let header = parse::ipv6(bytes)?;
+            let own = Some(header.src) == port.v6 || header.src == port.link_local;
+            let kind = kind(frame, &header, group, own)?;
+            scratch6.note(i, &header, port.vrf);
+            parsed.v6.insert(i, kind);
+        }
+        ethernet::ARP => parsed.arp.insert(i),
+        _ => return Err(DropReason::EtherTypeUnknown),
+    }
+    Ok(())
+}
+
+/// What is to become of an IP packet, sent to a `group` or not, from an `own`
+/// address or not.
+fn kind<A: Address>(frame: &Frame, header: &IpHeader<A>, group: bool, own: bool) -> Result<Kind, DropReason> {
+    let layers = parse::layers(frame.bytes(), header, VrfId::MAIN);
+    if !fits(frame, &layers) {
+        return Err(DropReason::L4HeaderBad);
+    }
+    // Control wants to hear of a neighbour that claims our address.
+    if A::BITS == 128 && layers.kind == L4Kind::NeighborDiscovery {
+        return Ok(Kind::Discovery);
+    }
+    if group {
+        return Err(DropReason::Multicast);
+    }
+    if own {
+        return Err(DropReason::MartianSource);
+    }
+    match reach(header.src, header.dst) {
+        Reach::Anywhere => Ok(Kind::Routable),
+        Reach::Link => Ok(Kind::OnLink),
+        Reach::Nowhere(reason) => Err(reason),
+    }
 }
 
 /// May the partial checksum of a frame be completed where its sender says?
 ///
 /// Whoever sends the frame on writes two bytes there, after everything was decided
 /// and translated: a guest must not get an address or a port written that way.
-#[inline(always)]
 fn fits<A: Address>(frame: &Frame, layers: &Layers<A>) -> bool {
     match frame.offload.checksum {
         ChecksumState::Complete => true,
@@ -104,29 +194,6 @@ fn fits<A: Address>(frame: &Frame, layers: &Layers<A>) -> bool {
     }
 }
 
-/// Why a packet is not taken: damaged, for a group, or from our own address.
-#[cold]
-fn not_taken<A>(outcome: Result<Layers<A>, DropReason>, group: bool) -> Verdict {
-    Verdict::Drop(match outcome {
-        Err(reason) => reason,
-        Ok(_) if group => DropReason::Multicast,
-        Ok(_) => DropReason::MartianSource,
-    })
-}
-
-#[inline(always)]
-fn meta<A: Address>(mut layers: Layers<A>, port: &PortEntry) -> Meta<A> {
-    layers.key.vrf = port.vrf;
-    Meta {
-        layers,
-        table: port.vrf,
-        target: layers.key.dst,
-        adjacency: crate::ids::AdjacencyId(0),
-        plan: Plan::AsIs,
-        refusal: super::refuse::Refusal::NoRoute,
-    }
-}
-
 /// Hands ARP to control, and holds it back once there is more of it than control
 /// should see.
 pub(super) fn punt_arp(verdicts: &mut [Verdict], packets: Set, bucket: &mut TokenBucket, now: Instant) {
@@ -137,34 +204,17 @@ pub(super) fn punt_arp(verdicts: &mut [Verdict], packets: Set, bucket: &mut Toke
 }
 
 impl<A: Address> Walk<'_, A> {
-    /// Drops martians, sets aside what stays on its link, hands neighbour discovery
-    /// to control. What is returned may be routed.
-    pub(super) fn classify(&mut self, packets: Set) -> Set {
-        let mut sound = packets;
+    /// Hands neighbour discovery to control: only what was sent on this very link is
+    /// any (RFC 4861, 7.1.1).
+    pub(super) fn discovery(&mut self, packets: Set) {
         for i in packets {
-            let layers = &self.scratch.metas[i].layers;
-            if A::BITS == 128 && layers.kind == L4Kind::NeighborDiscovery {
-                self.verdicts[i] = self.discovery(i);
+            self.verdicts[i] = if self.scratch.notes[i].ttl != 255 {
+                Verdict::Drop(DropReason::NdHopLimit)
+            } else if self.limits.discovery.take(self.now) {
+                Verdict::Punt(PuntReason::NeighborDiscovery)
             } else {
-                match reach(layers.key.src, layers.key.dst) {
-                    Reach::Anywhere => continue,
-                    Reach::Link => self.scratch.on_link.insert(i),
-                    Reach::Nowhere(reason) => self.verdicts[i] = Verdict::Drop(reason),
-                }
-            }
-            sound.remove(i);
-        }
-        sound
-    }
-
-    /// Only what was sent on this very link is neighbour discovery (RFC 4861, 7.1.1).
-    fn discovery(&mut self, i: usize) -> Verdict {
-        if self.scratch.metas[i].layers.ttl != 255 {
-            Verdict::Drop(DropReason::NdHopLimit)
-        } else if self.limits.discovery.take(self.now) {
-            Verdict::Punt(PuntReason::NeighborDiscovery)
-        } else {
-            Verdict::Drop(DropReason::PuntRateLimited)
+                Verdict::Drop(DropReason::PuntRateLimited)
+            };
         }
     }
 }
@@ -178,19 +228,8 @@ enum Reach {
 
 /// RFC 1812, 5.3.7, RFC 3927, section 7, and RFC 4291, section 2: addresses that
 /// nobody may send from or to across a router.
-#[inline(always)]
 fn reach<A: Address>(src: A, dst: A) -> Reach {
-    // One subtraction and one comparison settle the common case: the first byte of
-    // a sound IPv4 address is 1..=223 but 127; of a sound IPv6 address 1..=0xfd.
-    let (first_src, first_dst) = (src.bits(0, 8), dst.bits(0, 8));
-    let suspect = |first: u32| {
-        if A::BITS == 32 {
-            first.wrapping_sub(1) >= 223 || first == 127 || first == 169
-        } else {
-            first.wrapping_sub(1) >= 0xfd
-        }
-    };
-    if !suspect(first_src) && !suspect(first_dst) {
+    if !is_suspect(src, dst) {
         return Reach::Anywhere;
     }
     if bad_source(src) {
@@ -202,6 +241,22 @@ fn reach<A: Address>(src: A, dst: A) -> Reach {
         Scope::Global if !is_link_local(src) => Reach::Anywhere,
         Scope::Link | Scope::Global => Reach::Link,
     }
+}
+
+/// May one of the addresses be one that does not travel? By its first byte, which
+/// is 1 to 223, but 127 and 169, in an IPv4 address that does, and 1 to 0xfd in an
+/// IPv6 address.
+#[inline(always)]
+fn is_suspect<A: Address>(src: A, dst: A) -> bool {
+    let suspect = |address: A| {
+        let first = address.bits(0, 8);
+        if A::BITS == 32 {
+            (first.wrapping_sub(1) >= 223) | (first == 127) | (first == 169)
+        } else {
+            first.wrapping_sub(1) >= 0xfd
+        }
+    };
+    suspect(src) | suspect(dst)
 }
 
 enum Scope {

@@ -1,9 +1,10 @@
 //! Last questions before a packet goes out: is the neighbour there, does it fit?
 
 use super::refuse::Refusal;
-use super::set::Set;
-use super::walk::Walk;
+use super::rewrite::rewrite_as_is;
+use super::walk::{Note, Plan, Walk};
 use crate::address::Address;
+use crate::ids::AdjacencyId;
 use crate::offload::Gso;
 use crate::snapshot::NeighborState;
 use crate::verdict::Verdict;
@@ -11,26 +12,34 @@ use crate::wire::ethernet::HEADER_LEN as L2;
 use crate::wire::{ipv4, protocol, tcp, udp};
 
 impl<A: Address> Walk<'_, A> {
-    /// Settles the egress port of packets that have an adjacency. What is returned
-    /// goes out.
-    pub(super) fn forward(&mut self, packets: Set) -> Set {
-        let mut ready = packets;
-        for i in packets {
-            let adjacency = &self.snapshot.adjacencies[self.scratch.metas[i].adjacency.index()];
-            let fits = self.scratch.metas[i].layers.end as usize - L2 <= usize::from(adjacency.mtu);
-            if adjacency.state == NeighborState::Reachable && fits {
-                self.verdicts[i] = Verdict::Forward(adjacency.port);
-            } else if !self.forward_oddly(i) {
-                ready.remove(i);
-            }
+    /// Sends an untranslated packet to a neighbour, if there is nothing to ask. Says
+    /// whether it is done.
+    #[inline(always)]
+    pub(super) fn forward_as_is(&mut self, i: usize, to: AdjacencyId) -> bool {
+        let adjacency = &self.snapshot.adjacencies[to.index()];
+        let end = self.scratch.notes[i].end;
+        if !adjacency.takes(end) {
+            return false;
         }
-        ready
+        rewrite_as_is::<A>(&mut self.frames[i], adjacency, end);
+        self.verdicts[i] = Verdict::Forward(adjacency.port);
+        true
+    }
+
+    /// Sends a packet to a neighbour, if it is there and the packet fits.
+    #[inline(always)]
+    pub(super) fn forward(&mut self, i: usize, to: AdjacencyId, plan: Plan) {
+        let adjacency = &self.snapshot.adjacencies[to.index()];
+        if adjacency.takes(self.scratch.notes[i].end) || self.takes_oddly(i, to) {
+            self.verdicts[i] = Verdict::Forward(adjacency.port);
+            self.rewrite(i, to, plan);
+        }
     }
 
     /// The neighbour is not there, or the packet is large.
     #[cold]
-    fn forward_oddly(&mut self, i: usize) -> bool {
-        let adjacency = &self.snapshot.adjacencies[self.scratch.metas[i].adjacency.index()];
+    fn takes_oddly(&mut self, i: usize, to: AdjacencyId) -> bool {
+        let adjacency = &self.snapshot.adjacencies[to.index()];
         match adjacency.state {
             NeighborState::Pending => {
                 self.punt_unresolved(i);
@@ -43,7 +52,6 @@ impl<A: Address> Walk<'_, A> {
             NeighborState::Reachable => {}
         }
         if self.segment_len(i) <= usize::from(adjacency.mtu) {
-            self.verdicts[i] = Verdict::Forward(adjacency.port);
             return true;
         }
         self.refuse(i, Refusal::TooBig { mtu: adjacency.mtu });
@@ -52,15 +60,15 @@ impl<A: Address> Walk<'_, A> {
 
     /// Length of the IP packets that a frame becomes on the wire, in bytes.
     fn segment_len(&self, i: usize) -> usize {
-        let layers = &self.scratch.metas[i].layers;
-        let (frame, l4) = (&self.frames[i], layers.l4 as usize);
-        let whole = layers.end as usize - L2;
+        let Note { end, l4, protocol, .. } = self.scratch.notes[i];
+        let (frame, l4) = (&self.frames[i], usize::from(l4));
+        let whole = end as usize - L2;
         let header = match frame.offload.gso {
             Gso::None => return whole,
-            Gso::TcpV4 { .. } | Gso::TcpV6 { .. } if layers.key.protocol == protocol::TCP => {
+            Gso::TcpV4 { .. } | Gso::TcpV6 { .. } if protocol == protocol::TCP => {
                 usize::from(frame.bytes().get(l4 + tcp::DATA_OFFSET).copied().unwrap_or(0) >> 4) * 4
             }
-            Gso::Udp if layers.key.protocol == protocol::UDP => udp::HEADER_LEN,
+            Gso::Udp if protocol == protocol::UDP => udp::HEADER_LEN,
             _ => return whole,
         };
         (l4 - L2 + header + usize::from(frame.offload.gso_size)).min(whole)

@@ -5,7 +5,7 @@ use super::set::Set;
 use super::walk::Walk;
 use crate::address::Address;
 use crate::offload::{ChecksumState, Offload};
-use crate::parse::L4Kind;
+use crate::parse::{L4Kind, Layers};
 use crate::verdict::{DropReason, Verdict};
 use crate::wire::checksum::Delta;
 use crate::wire::{get16, icmp, ipv4, protocol, put16};
@@ -18,9 +18,9 @@ impl<A: Address> Walk<'_, A> {
     /// those who want a service that there is none.
     pub(super) fn local(&mut self, packets: Set) {
         for i in packets {
-            let layers = &self.scratch.metas[i].layers;
+            let layers = self.look_into(i);
             match layers.kind {
-                L4Kind::EchoRequest if !super::classify::bad_source(layers.key.src) => self.echo(i),
+                L4Kind::EchoRequest if !super::classify::bad_source(layers.key.src) => self.echo(i, &layers),
                 L4Kind::Tcp | L4Kind::Udp => self.refuse(i, Refusal::PortUnreachable),
                 _ => self.drop(i, DropReason::LocalUnwanted),
             }
@@ -28,8 +28,7 @@ impl<A: Address> Walk<'_, A> {
     }
 
     /// Turns a request into its reply: type, addresses and MACs change, data stays.
-    fn echo(&mut self, i: usize) {
-        let layers = self.scratch.metas[i].layers;
+    fn echo(&mut self, i: usize, layers: &Layers<A>) {
         let frame = &mut self.frames[i];
         frame.truncate(layers.end as usize);
         let offload = frame.offload;

@@ -114,7 +114,7 @@ impl Forwarder {
                 chance: &mut self.chance,
                 counters: &mut self.counters,
             }
-            .run(parsed.v4);
+            .run(&parsed.v4);
         }
         if !parsed.v6.is_empty() {
             Walk {
@@ -129,7 +129,7 @@ impl Forwarder {
                 chance: &mut self.chance,
                 counters: &mut self.counters,
             }
-            .run(parsed.v6);
+            .run(&parsed.v6);
         }
         self.counters.count_all(verdicts);
     }

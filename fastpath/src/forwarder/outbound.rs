@@ -2,9 +2,12 @@
 
 use super::inbound::untranslatable;
 use super::refuse::Refusal;
+use super::route::look_up;
 use super::set::Set;
-use super::walk::{Plan, Walk};
+use super::walk::{Plan, Scratch, Walk};
 use crate::address::Address;
+use crate::fib::Hop;
+use crate::ids::AdjacencyId;
 use crate::nat::{EgressAction, Translation, icmp_error};
 use crate::parse::{self, L4Kind};
 use crate::session::{Direction, Found};
@@ -16,67 +19,71 @@ use crate::wire::tcp::{ACK, FIN, RST, SYN};
 impl<A: Address> Walk<'_, A> {
     /// Finds or begins the sessions of packets that leave their routing domain, and
     /// routes them in the one they go to.
-    pub(super) fn outbound(&mut self, packets: Set) -> Set {
+    pub(super) fn outbound(&mut self, packets: Set) {
         if packets.is_empty() {
-            return Set::EMPTY;
+            return;
         }
         self.find_sessions(packets);
+        // Before a session begins it must be known that the packet can go on.
         for i in packets {
             if self.scratch.found[i].is_none() {
-                self.nat.prefetch(&self.scratch.metas[i].layers.key);
+                self.nat.prefetch(&self.scratch.layers[i].key);
+            }
+            if let Hop::Egress(outer) = self.scratch.hops[i].hop() {
+                self.scratch.domains[i] = outer;
             }
         }
-        // Before a session begins it must be known that the packet can go on.
-        self.lookup(packets);
-        let mut onward = Set::EMPTY;
+        let Scratch { targets, domains, onward, .. } = &mut *self.scratch;
+        look_up(self.tables, packets, domains, targets, onward);
         for i in packets {
-            let hop = self.scratch.hops[i].hop();
-            if self.reach(i, hop) && self.name(i) {
-                onward.insert(i);
+            let hop = self.scratch.onward[i].hop();
+            if let Some(id) = self.reach(i, hop)
+                && let Some(plan) = self.name(i, id)
+            {
+                self.forward(i, id, plan);
             }
         }
-        onward
     }
 
-    /// Settles under which name a packet leaves; says whether it may.
-    fn name(&mut self, i: usize) -> bool {
-        let kind = self.scratch.metas[i].layers.kind;
-        let plan = match kind {
-            L4Kind::Tcp | L4Kind::Udp | L4Kind::EchoRequest | L4Kind::EchoReply => match self.scratch.found[i] {
-                Some(found) if found.direction == Direction::Out => Ok(Plan::Translate(found)),
-                _ => self.begin(i),
-            },
+    /// Settles under which name a packet leaves, to this neighbour; `None` where it
+    /// may not.
+    #[inline(always)]
+    fn name(&mut self, i: usize, to: AdjacencyId) -> Option<Plan> {
+        if let Some(found) = self.scratch.found[i]
+            && found.direction == Direction::Out
+        {
+            return Some(Plan::Translate(found));
+        }
+        match self.name_anew(i, to) {
+            Ok(plan) => return Some(plan),
+            // Tell the sender (RFC 5508 REQ-8).
+            Err(reason @ (DropReason::NatPortsExhausted | DropReason::NatTableFull | DropReason::NatNoPool)) => {
+                self.refuse(i, Refusal::NatResources(reason))
+            }
+            Err(reason) => self.drop(i, reason),
+        }
+        None
+    }
+
+    /// As [`Walk::name`], for what belongs to no session, or not to one yet.
+    fn name_anew(&mut self, i: usize, to: AdjacencyId) -> Result<Plan, DropReason> {
+        match self.scratch.layers[i].kind {
+            kind if kind.has_ports() => self.begin(i, to),
             L4Kind::IcmpError => self.error_from_inside(i),
             kind => self.untranslated(i).ok_or(untranslatable(kind)),
-        };
-        match plan {
-            Ok(plan) => {
-                self.scratch.metas[i].plan = plan;
-                true
-            }
-            Err(reason) => {
-                match reason {
-                    // Tell the sender (RFC 5508 REQ-8).
-                    DropReason::NatPortsExhausted | DropReason::NatTableFull | DropReason::NatNoPool => {
-                        self.refuse(i, Refusal::NatResources(reason));
-                    }
-                    reason => self.drop(i, reason),
-                }
-                false
-            }
         }
     }
 
     /// Begins a session, where policy wants one.
-    fn begin(&mut self, i: usize) -> Result<Plan, DropReason> {
-        let layers = self.scratch.metas[i].layers;
+    fn begin(&mut self, i: usize, to: AdjacencyId) -> Result<Plan, DropReason> {
+        let layers = self.scratch.layers[i];
         let key = layers.key;
         let pool = match self.action(i)? {
             EgressAction::Forward => return Ok(Plan::AsIs),
             EgressAction::Drop(reason) => return Err(reason),
             EgressAction::Translate(pool) => pool,
             EgressAction::Masquerade => {
-                let port = self.snapshot.adjacencies[self.scratch.metas[i].adjacency.index()].port;
+                let port = self.snapshot.adjacencies[to.index()].port;
                 self.snapshot.ports[port.index()].masquerade.ok_or(DropReason::NatNoPool)?
             }
         };
@@ -91,10 +98,10 @@ impl<A: Address> Walk<'_, A> {
         }
         // With nobody to hand it to, `forward` punts or refuses the packet, and no
         // name is spent on it.
-        if self.snapshot.adjacencies[self.scratch.metas[i].adjacency.index()].state != NeighborState::Reachable {
+        if self.snapshot.adjacencies[to.index()].state != NeighborState::Reachable {
             return Ok(Plan::AsIs);
         }
-        let translation = Translation { pool, outer: self.scratch.metas[i].table };
+        let translation = Translation { pool, outer: self.scratch.domains[i] };
         let session = self.nat.begin(&key, translation, &self.snapshot.timeouts, self.now, self.chance)?;
         self.counters.sessions_created += 1;
         Ok(Plan::Translate(Found { session, direction: Direction::Out }))
@@ -103,7 +110,7 @@ impl<A: Address> Walk<'_, A> {
     /// An ICMP error from inside: about a translated flow, or about one that
     /// travels under its own name.
     fn error_from_inside(&mut self, i: usize) -> Result<Plan, DropReason> {
-        let layers = self.scratch.metas[i].layers;
+        let layers = self.scratch.layers[i];
         let frame = &self.frames[i];
         let found = icmp_error::session(frame.bytes(), &layers, &frame.offload, &self.nat.sessions, Direction::Out);
         if let Some(found) = found {
@@ -128,7 +135,7 @@ impl<A: Address> Walk<'_, A> {
     }
 
     fn action(&self, i: usize) -> Result<EgressAction, DropReason> {
-        let key = &self.scratch.metas[i].layers.key;
+        let key = &self.scratch.layers[i].key;
         let rule = self.tables.egress_rule(key.vrf, key.src, key.dst);
         rule.map(|rule| rule.action).ok_or(DropReason::NotInIsland)
     }

@@ -9,7 +9,7 @@ use super::local::{OWN_TTL, swap_macs};
 use super::walk::Walk;
 use crate::address::Address;
 use crate::offload::Offload;
-use crate::parse::{self, L4Kind};
+use crate::parse::{self, L4Kind, Layers};
 use crate::verdict::{DropReason, Verdict};
 use crate::wire::checksum::{finish, pseudo, sum};
 use crate::wire::ethernet::{self, HEADER_LEN as L2};
@@ -76,7 +76,7 @@ impl<A: Address> Walk<'_, A> {
     /// Notes that a packet is refused; `answer` says so to its sender.
     #[cold]
     pub(super) fn refuse(&mut self, i: usize, refusal: Refusal) {
-        self.scratch.metas[i].refusal = refusal;
+        self.scratch.refusals[i] = refusal;
         self.verdicts[i] = Verdict::Drop(refusal.drop_reason());
         self.scratch.refused.insert(i);
     }
@@ -84,12 +84,13 @@ impl<A: Address> Walk<'_, A> {
     /// Turns refused packets into ICMP errors, where one is due and allowed.
     pub(super) fn answer(&mut self) {
         for i in self.scratch.refused {
-            let Some(source) = self.error_source(i) else {
+            let layers = self.look_into(i);
+            let Some(source) = self.error_source(i, &layers) else {
                 continue;
             };
             self.verdicts[i] = if !self.limits.errors.take(self.now) {
                 Verdict::Drop(DropReason::IcmpRateLimited)
-            } else if self.build_error(i, source) {
+            } else if self.build_error(i, &layers, source) {
                 Verdict::Reply(self.frames[i].ingress)
             } else {
                 Verdict::Drop(DropReason::ReplyNoRoom)
@@ -98,8 +99,7 @@ impl<A: Address> Walk<'_, A> {
     }
 
     /// The address an error about this packet comes from; `None` where none may be sent.
-    fn error_source(&self, i: usize) -> Option<A> {
-        let layers = &self.scratch.metas[i].layers;
+    fn error_source(&self, i: usize, layers: &Layers<A>) -> Option<A> {
         let frame = self.frames[i].bytes();
         let port = &self.snapshot.ports[self.frames[i].ingress.index()];
         let kind = if layers.kind == L4Kind::Fragment { parse::first_fragment(frame, layers) } else { layers.kind };
@@ -113,7 +113,7 @@ impl<A: Address> Walk<'_, A> {
             || ethernet::is_group(frame)
             || ethernet::is_group(&frame[ethernet::SOURCE..])
             || bad_source(layers.key.src)
-            || matches!(self.scratch.metas[i].refusal, Refusal::TooBig { .. } if !self.must_not_fragment(i));
+            || matches!(self.scratch.refusals[i], Refusal::TooBig { .. } if !self.must_not_fragment(i));
         if silent {
             return None;
         }
@@ -129,9 +129,8 @@ impl<A: Address> Walk<'_, A> {
 
     /// Puts IP and ICMP headers in front of the packet, which becomes the quote.
     /// `false` when the buffer has no room for them.
-    fn build_error(&mut self, i: usize, source: A) -> bool {
-        let layers = self.scratch.metas[i].layers;
-        let (kind, code, rest) = self.scratch.metas[i].refusal.message::<A>();
+    fn build_error(&mut self, i: usize, layers: &Layers<A>, source: A) -> bool {
+        let (kind, code, rest) = self.scratch.refusals[i].message::<A>();
         let frame = &mut self.frames[i];
         let (ip_len, largest) =
             if A::BITS == 32 { (ipv4::HEADER_LEN, LARGEST_V4) } else { (ipv6::HEADER_LEN, ipv6::MINIMUM_MTU) };

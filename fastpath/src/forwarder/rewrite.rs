@@ -1,52 +1,61 @@
 //! The one stage that writes to packets that go on.
 
-use super::set::Set;
 use super::walk::{Plan, Walk};
 use crate::address::Address;
+use crate::frame::Frame;
+use crate::ids::AdjacencyId;
 use crate::nat::icmp_error;
 use crate::offload::ChecksumState;
 use crate::parse::L4Kind;
 use crate::session::{Direction, Session};
-use crate::wire::checksum::Delta;
+use crate::snapshot::Adjacency;
+use crate::wire::checksum::{self, Delta};
 use crate::wire::ethernet::HEADER_LEN as L2;
 use crate::wire::{get16, icmp, ipv4, protocol, put16, tcp, udp};
 
-/// What a TTL that is one less adds to the header's sum: the word shrinks by 0x0100.
-const TTL_DELTA: Delta = Delta::NONE.replace(0x0100, 0x0000);
+/// Ethernet header and TTL of a packet that ends at `end` and is not translated.
+#[inline(always)]
+pub(super) fn rewrite_as_is<A: Address>(frame: &mut Frame, adjacency: &Adjacency, end: u32) {
+    frame.truncate(end as usize);
+    let bytes = frame.bytes_mut();
+    bytes[..12].copy_from_slice(&adjacency.macs);
+    let ip = &mut bytes[L2..];
+    ip[A::TTL_AT] -= 1;
+    if A::BITS == 32 {
+        put16(ip, ipv4::CHECKSUM, checksum::after_hop(get16(ip, ipv4::CHECKSUM)));
+    }
+}
 
 impl<A: Address> Walk<'_, A> {
     /// Ethernet header, TTL, and the translation, with one update a checksum.
-    pub(super) fn rewrite(&mut self, packets: Set) {
-        for i in packets {
-            let meta = &self.scratch.metas[i];
-            let adjacency = &self.snapshot.adjacencies[meta.adjacency.index()];
-            let frame = &mut self.frames[i];
-            frame.truncate(meta.layers.end as usize);
-            let checksum = frame.offload.checksum_at(meta.layers.l4);
-            let bytes = frame.bytes_mut();
-            bytes[..12].copy_from_slice(&adjacency.macs);
-            let ip_delta = match meta.plan {
-                Plan::AsIs => TTL_DELTA,
-                Plan::Translate(found) => {
-                    self.nat.touch(found, meta.layers.tcp_flags, &self.snapshot.timeouts, self.now);
-                    let session = self.nat.sessions.get(found.session);
-                    match found.direction {
-                        Direction::Out => self.counters.translated_out += 1,
-                        Direction::In => self.counters.translated_in += 1,
-                    }
-                    translate(bytes, &meta.layers, session, found.direction, checksum).and(TTL_DELTA)
+    #[inline(always)]
+    pub(super) fn rewrite(&mut self, i: usize, to: AdjacencyId, plan: Plan) {
+        let adjacency = &self.snapshot.adjacencies[to.index()];
+        let frame = &mut self.frames[i];
+        rewrite_as_is::<A>(frame, adjacency, self.scratch.notes[i].end);
+        let layers = &self.scratch.layers[i];
+        let checksum = frame.offload.checksum_at(layers.l4);
+        let bytes = frame.bytes_mut();
+        let ip_delta = match plan {
+            Plan::AsIs => return,
+            Plan::Translate(found) => {
+                self.nat.touch(found, layers.tcp_flags, &self.snapshot.timeouts, self.now);
+                let session = self.nat.sessions.get(found.session);
+                match found.direction {
+                    Direction::Out => self.counters.translated_out += 1,
+                    Direction::In => self.counters.translated_in += 1,
                 }
-                Plan::TranslateError(found) => {
-                    let session = self.nat.sessions.get(found.session);
-                    self.counters.translated_errors += 1;
-                    icmp_error::translate(bytes, &meta.layers, session, found.direction, checksum).and(TTL_DELTA)
-                }
-            };
-            let ip = &mut bytes[L2..];
-            ip[A::TTL_AT] -= 1;
-            if A::BITS == 32 {
-                put16(ip, ipv4::CHECKSUM, ip_delta.apply(get16(ip, ipv4::CHECKSUM)));
+                translate(bytes, layers, session, found.direction, checksum)
             }
+            Plan::TranslateError(found) => {
+                let session = self.nat.sessions.get(found.session);
+                self.counters.translated_errors += 1;
+                icmp_error::translate(bytes, layers, session, found.direction, checksum)
+            }
+        };
+        if A::BITS == 32 {
+            let ip = &mut bytes[L2..];
+            put16(ip, ipv4::CHECKSUM, ip_delta.apply(get16(ip, ipv4::CHECKSUM)));
         }
     }
 }

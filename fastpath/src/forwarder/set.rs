@@ -24,6 +24,18 @@ impl Set {
         self.0 &= !(1 << packet);
     }
 
+    /// How many packets.
+    #[inline(always)]
+    pub(super) fn len(self) -> usize {
+        self.0.count_ones() as usize
+    }
+
+    /// One past the packet with the highest number.
+    #[inline(always)]
+    pub(super) fn end(self) -> usize {
+        64 - self.0.leading_zeros() as usize
+    }
+
     /// The packet with the lowest number.
     #[inline(always)]
     pub(super) fn first(self) -> Option<usize> {

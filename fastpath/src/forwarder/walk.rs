@@ -1,5 +1,6 @@
 //! One burst of one family on its way through the stages.
 
+use super::classify::Kinds;
 use super::refuse::Refusal;
 use super::set::Set;
 use crate::address::Address;
@@ -8,14 +9,15 @@ use crate::chance::Chance;
 use crate::counters::Counters;
 use crate::fib::NextHop;
 use crate::frame::Frame;
-use crate::ids::{AdjacencyId, VrfId};
+use crate::ids::VrfId;
 use crate::limiter::TokenBucket;
 use crate::nat::Nat;
-use crate::parse::Layers;
+use crate::parse::{self, IpHeader, Layers};
 use crate::session::{FlowKey, Found};
 use crate::snapshot::{Snapshot, Tables};
 use crate::time::Instant;
 use crate::verdict::Verdict;
+use crate::wire::ethernet::HEADER_LEN as L2;
 
 /// Everything a stage may look at or write to.
 pub(super) struct Walk<'a, A> {
@@ -32,34 +34,40 @@ pub(super) struct Walk<'a, A> {
 }
 
 /// What stages note about the packets of a burst; made once, used for each.
+///
+/// Side by side in arrays, so that a packet which is merely routed costs no more
+/// than the few words it needs, and look-ups read and write them in place.
 pub(super) struct Scratch<A> {
-    pub(super) metas: [Meta<A>; Burst::MAX],
-    /// What the last look-up answered.
-    pub(super) hops: [NextHop; Burst::MAX],
-    pub(super) keys: [FlowKey<A>; Burst::MAX],
+    /// Where each packet is to go: its destination or, once translated, another.
     pub(super) targets: [A; Burst::MAX],
-    pub(super) answers: [NextHop; Burst::MAX],
+    /// The routing domain in which to look that up.
+    pub(super) domains: [VrfId; Burst::MAX],
+    /// What a router must know of each packet.
+    pub(super) notes: [Note; Burst::MAX],
+    /// Where the packets were sent when they came in.
+    pub(super) hops: [NextHop; Burst::MAX],
+    /// Where they were sent once it was known to whom they really go.
+    pub(super) onward: [NextHop; Burst::MAX],
+    /// The layers of those packets that were looked into.
+    pub(super) layers: [Layers<A>; Burst::MAX],
+    /// Why packets are refused.
+    pub(super) refusals: [Refusal; Burst::MAX],
+    /// Keys of sessions to be found, and the packets they belong to.
+    pub(super) keys: [FlowKey<A>; Burst::MAX],
+    pub(super) members: [u8; Burst::MAX],
     pub(super) found: [Option<Found>; Burst::MAX],
-    /// Packets from or to a link-local address.
-    pub(super) on_link: Set,
     /// Packets that were refused with an ICMP error due.
     pub(super) refused: Set,
 }
 
-/// What stages note about one packet.
-#[derive(Clone, Copy)]
-pub(super) struct Meta<A> {
-    pub(super) layers: Layers<A>,
-    /// In which routing domain to look up `target`.
-    pub(super) table: VrfId,
-    /// Where the packet is to go, after translation.
-    pub(super) target: A,
-    /// To whom it is handed.
-    pub(super) adjacency: AdjacencyId,
-    /// What `rewrite` has to do.
-    pub(super) plan: Plan,
-    /// Why it is refused.
-    pub(super) refusal: Refusal,
+/// What a router must know of a packet, besides where it is to go.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Note {
+    /// As in [`IpHeader`].
+    pub(super) end: u32,
+    pub(super) l4: u16,
+    pub(super) ttl: u8,
+    pub(super) protocol: u8,
 }
 
 /// What is to be rewritten besides TTL and Ethernet header.
@@ -83,40 +91,51 @@ pub(super) struct Limits {
 
 impl<A: Address> Scratch<A> {
     pub(super) fn new() -> Scratch<A> {
-        let meta = Meta {
-            layers: Layers::default(),
-            table: VrfId::MAIN,
-            target: A::default(),
-            adjacency: AdjacencyId(0),
-            plan: Plan::AsIs,
-            refusal: Refusal::NoRoute,
-        };
         Scratch {
-            metas: [meta; Burst::MAX],
-            hops: [NextHop::NO_ROUTE; Burst::MAX],
-            keys: [FlowKey::default(); Burst::MAX],
             targets: [A::default(); Burst::MAX],
-            answers: [NextHop::NO_ROUTE; Burst::MAX],
+            domains: [VrfId::MAIN; Burst::MAX],
+            notes: [Note::default(); Burst::MAX],
+            hops: [NextHop::NO_ROUTE; Burst::MAX],
+            onward: [NextHop::NO_ROUTE; Burst::MAX],
+            layers: [Layers::default(); Burst::MAX],
+            refusals: [Refusal::NoRoute; Burst::MAX],
+            keys: [FlowKey::default(); Burst::MAX],
+            members: [0; Burst::MAX],
             found: [None; Burst::MAX],
-            on_link: Set::EMPTY,
             refused: Set::EMPTY,
         }
+    }
+
+    /// Notes a packet that came in by a port of this routing domain.
+    #[inline(always)]
+    pub(super) fn note(&mut self, i: usize, header: &IpHeader<A>, domain: VrfId) {
+        self.targets[i] = header.dst;
+        self.domains[i] = domain;
+        self.notes[i] = Note { end: header.end, l4: header.l4, ttl: header.ttl, protocol: header.protocol };
     }
 }
 
 impl<A: Address> Walk<'_, A> {
     /// The stages, in the order in which a packet meets them.
-    pub(super) fn run(mut self, packets: Set) {
-        self.scratch.on_link = Set::EMPTY;
+    ///
+    pub(super) fn run(mut self, packets: &Kinds) {
         self.scratch.refused = Set::EMPTY;
-        let packets = self.classify(packets);
-        let mut routed = self.route(packets);
-        routed.local |= self.on_link();
-        routed.forward |= self.inbound(routed.pool, &mut routed.local);
-        routed.forward |= self.outbound(routed.egress);
+        self.discovery(packets.discovery);
+        let mut routed = self.route(packets.routable);
+        routed.local |= self.on_link(packets.on_link);
+        self.inbound(routed.pool, &mut routed.local);
+        self.outbound(routed.egress);
         self.local(routed.local);
-        let ready = self.forward(routed.forward);
-        self.rewrite(ready);
         self.answer();
+    }
+
+    /// The layers of a packet that nobody has written to yet, in the routing domain
+    /// that is noted.
+    #[inline(always)]
+    pub(super) fn look_into(&self, i: usize) -> Layers<A> {
+        let bytes = self.frames[i].bytes();
+        let Note { end, l4, ttl, protocol } = self.scratch.notes[i];
+        let (src, dst) = (A::get(&bytes[L2..], A::SOURCE_AT), A::get(&bytes[L2..], A::DESTINATION_AT));
+        parse::layers(bytes, &IpHeader { src, dst, end, l4, ttl, protocol }, self.scratch.domains[i])
     }
 }

@@ -1,6 +1,7 @@
 //! The packet inside an ICMP error.
 
-use super::{L4Kind, icmp_kind};
+use super::L4Kind;
+use super::transport::icmp_kind;
 use crate::address::Address;
 use crate::session::FlowKey;
 use crate::wire::checksum::{fold, sum};

@@ -98,11 +98,29 @@ impl Delta {
     }
 }
 
+/// The checksum field of an IPv4 header whose field was `field`, once its TTL is one
+/// less (RFC 1141; the comparison is what RFC 1624 corrected).
+#[inline(always)]
+#[must_use]
+pub const fn after_hop(field: u16) -> u16 {
+    let sum = field as u32 + 0x0100;
+    (sum + (sum >= 0xffff) as u32) as u16
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::vec::Vec;
+
+    #[test]
+    fn a_hop_takes_one_from_the_ttl() {
+        // The word of TTL and protocol shrinks by 0x0100.
+        let delta = Delta::NONE.replace(0x0100, 0x0000);
+        for field in 0..=u16::MAX {
+            assert_eq!(after_hop(field), delta.apply(field), "{field:#06x}");
+        }
+    }
 
     #[test]
     fn the_example_of_rfc_1071_sums_to_ddf2() {

@@ -1,0 +1,182 @@
+//! What an IP packet carries, as far as translation and answers care.
+
+use super::IpHeader;
+use super::network::is_extension;
+use crate::address::Address;
+use crate::ids::VrfId;
+use crate::session::FlowKey;
+use crate::wire::ethernet::HEADER_LEN as L2;
+use crate::wire::{get16, icmp, ipv4, ipv6, protocol, tcp, udp};
+
+/// What was found in an IP packet.
+///
+/// Offsets count from the start of the frame and were checked: `l4` is at most
+/// `end`, `end` at most the length of the frame, and the L4 header that `kind`
+/// promises lies between them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Layers<A> {
+    /// Who talks to whom. Ports are 0 where there are none.
+    pub key: FlowKey<A>,
+    /// Start of the L4 header.
+    pub l4: u32,
+    /// End of the IP packet; Ethernet padding may follow.
+    pub end: u32,
+    /// What the IP packet carries.
+    pub kind: L4Kind,
+    /// TCP flags; 0 for others.
+    pub tcp_flags: u8,
+    /// TTL or hop limit.
+    pub ttl: u8,
+}
+
+/// What an IP packet carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum L4Kind {
+    /// TCP with a whole header.
+    Tcp,
+    /// UDP with a whole header.
+    Udp,
+    /// ICMP echo request.
+    EchoRequest,
+    /// ICMP echo reply.
+    EchoReply,
+    /// An ICMP error, which quotes a packet.
+    IcmpError,
+    /// ICMPv6 neighbour or router discovery.
+    NeighborDiscovery,
+    /// Any other ICMP.
+    IcmpOther,
+    /// A fragment, first or later.
+    Fragment,
+    /// Another protocol.
+    #[default]
+    Other,
+    /// A header cut short, or lying about its length.
+    Damaged,
+}
+
+impl L4Kind {
+    /// Do the ports, or the echo identifier, tell the packet's flow?
+    #[inline(always)]
+    pub fn has_ports(self) -> bool {
+        matches!(self, L4Kind::Tcp | L4Kind::Udp | L4Kind::EchoRequest | L4Kind::EchoReply)
+    }
+}
+
+/// Finds ports, flags and the kind of what a packet carries.
+///
+/// `header` is what was found in this frame, and `vrf` the routing domain it is in.
+#[inline(always)]
+pub fn layers<A: Address>(frame: &[u8], header: &IpHeader<A>, vrf: VrfId) -> Layers<A> {
+    let mut layers = Layers {
+        key: FlowKey { src: header.src, dst: header.dst, protocol: header.protocol, vrf, ..FlowKey::default() },
+        l4: u32::from(header.l4),
+        end: header.end,
+        kind: L4Kind::Fragment,
+        tcp_flags: 0,
+        ttl: header.ttl,
+    };
+    if A::BITS == 32 && get16(frame, L2 + ipv4::FLAGS_FRAGMENT) & (ipv4::MORE_FRAGMENTS | ipv4::FRAGMENT_OFFSET) != 0 {
+        return layers;
+    }
+    let body = &frame[usize::from(header.l4)..header.end as usize];
+    layers.kind = match header.protocol {
+        protocol::TCP => tcp(body, &mut layers),
+        protocol::UDP => udp(body, &mut layers),
+        protocol if protocol == A::ICMP => icmp(body, &mut layers),
+        protocol if A::BITS == 128 => behind_ipv6(protocol, body),
+        _ => L4Kind::Other,
+    };
+    layers
+}
+
+/// What is neither TCP, UDP nor ICMP.
+#[cold]
+fn behind_ipv6(protocol: u8, body: &[u8]) -> L4Kind {
+    match protocol {
+        protocol::FRAGMENT if body.len() >= ipv6::FRAGMENT_LEN => L4Kind::Fragment,
+        protocol::FRAGMENT => L4Kind::Damaged,
+        protocol if is_extension(protocol) => L4Kind::Damaged,
+        _ => L4Kind::Other,
+    }
+}
+
+#[inline(always)]
+fn tcp<A>(body: &[u8], layers: &mut Layers<A>) -> L4Kind {
+    let Some(header) = body.first_chunk::<{ tcp::HEADER_LEN }>() else {
+        return L4Kind::Damaged;
+    };
+    let header_len = usize::from(header[tcp::DATA_OFFSET] >> 4) * 4;
+    if header_len < tcp::HEADER_LEN || header_len > body.len() {
+        return L4Kind::Damaged;
+    }
+    layers.key.src_port = get16(header, tcp::SOURCE_PORT);
+    layers.key.dst_port = get16(header, tcp::DESTINATION_PORT);
+    layers.tcp_flags = header[tcp::FLAGS];
+    L4Kind::Tcp
+}
+
+#[inline(always)]
+fn udp<A>(body: &[u8], layers: &mut Layers<A>) -> L4Kind {
+    let Some(header) = body.first_chunk::<{ udp::HEADER_LEN }>() else {
+        return L4Kind::Damaged;
+    };
+    let len = usize::from(get16(header, udp::LENGTH));
+    if len < udp::HEADER_LEN || len > body.len() {
+        return L4Kind::Damaged;
+    }
+    layers.key.src_port = get16(header, udp::SOURCE_PORT);
+    layers.key.dst_port = get16(header, udp::DESTINATION_PORT);
+    L4Kind::Udp
+}
+
+#[inline(always)]
+fn icmp<A: Address>(body: &[u8], layers: &mut Layers<A>) -> L4Kind {
+    let Some(header) = body.first_chunk::<{ icmp::HEADER_LEN }>() else {
+        return L4Kind::Damaged;
+    };
+    let kind = icmp_kind::<A>(header[icmp::TYPE]);
+    match kind {
+        L4Kind::EchoRequest => layers.key.src_port = get16(header, icmp::IDENTIFIER),
+        L4Kind::EchoReply => layers.key.dst_port = get16(header, icmp::IDENTIFIER),
+        _ => {}
+    }
+    kind
+}
+
+pub(super) fn icmp_kind<A: Address>(kind: u8) -> L4Kind {
+    if A::ICMP == protocol::ICMP {
+        match kind {
+            icmp::v4::ECHO_REQUEST => L4Kind::EchoRequest,
+            icmp::v4::ECHO_REPLY => L4Kind::EchoReply,
+            icmp::v4::UNREACHABLE | icmp::v4::TIME_EXCEEDED | icmp::v4::PARAMETER_PROBLEM => L4Kind::IcmpError,
+            _ => L4Kind::IcmpOther,
+        }
+    } else {
+        match kind {
+            icmp::v6::ECHO_REQUEST => L4Kind::EchoRequest,
+            icmp::v6::ECHO_REPLY => L4Kind::EchoReply,
+            icmp::v6::UNREACHABLE..=icmp::v6::PARAMETER_PROBLEM => L4Kind::IcmpError,
+            icmp::v6::ROUTER_SOLICITATION..=icmp::v6::REDIRECT => L4Kind::NeighborDiscovery,
+            _ => L4Kind::IcmpOther,
+        }
+    }
+}
+
+/// What the first fragment of a packet is of, as far as ICMP goes: `Fragment` for a
+/// later one, `Other` where it is not ICMP.
+///
+/// `layers` are those of this frame, and their kind is `Fragment`.
+pub fn first_fragment<A: Address>(frame: &[u8], layers: &Layers<A>) -> L4Kind {
+    let l4 = layers.l4 as usize;
+    let (offset, protocol, at) = if A::ICMP == protocol::ICMP {
+        (get16(frame, L2 + ipv4::FLAGS_FRAGMENT) & ipv4::FRAGMENT_OFFSET, layers.key.protocol, l4)
+    } else {
+        (get16(frame, l4 + 2) & ipv6::FRAGMENT_OFFSET, frame[l4], l4 + ipv6::FRAGMENT_LEN)
+    };
+    match frame[..layers.end as usize].get(at) {
+        _ if offset != 0 => L4Kind::Fragment,
+        Some(kind) if protocol == A::ICMP => icmp_kind::<A>(*kind),
+        _ => L4Kind::Other,
+    }
+}
