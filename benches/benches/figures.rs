@@ -8,20 +8,16 @@ use causeway_benches::bgp;
 use causeway_benches::flows::flows;
 use causeway_benches::routes::{Family, addresses, fib, pod_cidrs};
 use causeway_benches::scale::Scale;
+use causeway_benches::scenario::{PEERS, WARM};
 use causeway_benches::stopwatch::Stopwatch;
-use causeway_benches::world::{With, World};
+use causeway_benches::world::World;
 use causeway_fastpath::burst::Burst;
 use causeway_fastpath::fib::{NextHop, Prefix};
 use causeway_fastpath::forwarder::{Capacity, Forwarder};
-use causeway_fastpath::snapshot::Snapshot;
 use causeway_fastpath::time::Instant;
 use causeway_fastpath::wire::protocol;
 use causeway_testkit::seed::Rng;
 
-/// Neighbours that an Internet table leads to.
-const PEERS: usize = 64;
-/// Destinations of forwarded packets.
-const DESTINATIONS: usize = 65_536;
 /// Bursts of a window: short beside a scheduler's time slice, so that most windows
 /// pass undisturbed on a machine that is busy, and long beside reading a clock.
 const WINDOW: usize = 32;
@@ -44,14 +40,12 @@ impl Figures {
     fn run(&self) {
         let (of, rng) = (|full| self.scale.of(full), || Rng::new(1));
         let internet = || bgp::ipv4(of(1_000_000), &mut rng());
-        self.row("fwd_v4_8", |name| self.forwarding(name, &eight_routes(), 8));
-        self.row("fwd_v4_10k", |name| self.forwarding::<u32>(name, &pod_cidrs(of(10_000)), of(10_000)));
-        self.row("fwd_v4_1m", |name| self.forwarding(name, &internet(), PEERS));
-        self.row("fwd_v6_10k", |name| self.forwarding::<u128>(name, &pod_cidrs(of(10_000)), of(10_000)));
-        self.row("nat_hit_1", |name| self.established(name, 1));
-        self.row("nat_hit_10k", |name| self.established(name, 10_000));
-        self.row("nat_hit_100k", |name| self.established(name, 100_000));
-        self.row("nat_hit_1m", |name| self.established(name, 1_000_000));
+        for scenario in &WARM {
+            self.row(scenario.name, |name| {
+                let mut arena = Arena::new();
+                self.processing(name, scenario.world(self.scale, &mut arena), arena);
+            });
+        }
         self.row("nat_new", |name| self.begun(name, 1_000_000));
         self.row("lpm_v4_5k", |name| self.lookups::<u32>(name, &pod_cidrs(of(5_000))));
         self.row("lpm_v4_1m", |name| self.lookups(name, &internet()));
@@ -65,23 +59,6 @@ impl Figures {
         if self.rows.is_empty() || self.rows.iter().any(|part| name.contains(part)) {
             measure(name);
         }
-    }
-
-    fn forwarding<A: Family>(&self, name: &str, prefixes: &[Prefix<A>], neighbors: usize)
-    where
-        Snapshot: With<A>,
-    {
-        let destinations = self.scale.of(DESTINATIONS);
-        let world = World::forwarding(prefixes, neighbors, destinations, self.quick(), &mut Rng::new(1));
-        let arena = Arena::new();
-        self.processing(name, world, arena);
-    }
-
-    fn established(&self, name: &str, sessions: usize) {
-        let flows = flows(self.scale.of(sessions), protocol::UDP, &mut Rng::new(1));
-        let mut arena = Arena::new();
-        let world = World::established(&flows, &mut arena, self.quick(), &mut Rng::new(1));
-        self.processing(name, world, arena);
     }
 
     /// The whole forwarder, less the copy that feeds it.
@@ -178,11 +155,6 @@ impl Figures {
     fn say(&self, what: &str) {
         eprintln!("[{:6.1} s] {what}", self.started.elapsed().as_secs_f64());
     }
-}
-
-/// Eight /16 networks, a neighbour each.
-fn eight_routes() -> Vec<Prefix<u32>> {
-    (0..8).map(|number| Prefix::containing(0x0a00_0000 | number << 16, 16)).collect()
 }
 
 /// What a live session takes in a full table of a million, in bytes: index, record,

@@ -11,5 +11,6 @@ pub mod flows;
 pub mod packets;
 pub mod routes;
 pub mod scale;
+pub mod scenario;
 pub mod stopwatch;
 pub mod world;

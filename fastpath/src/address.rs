@@ -41,6 +41,8 @@ pub trait Address: sealed::Sealed + Copy + Eq + Ord + Hash + Debug + Default + S
     fn offset(self, n: u64) -> Self;
     /// Folds the address into 64 bits under a seed.
     fn mix(self, seed: u64) -> u64;
+    /// Are two pairs of addresses equal? Without a branch in between.
+    fn are(these: (Self, Self), those: (Self, Self)) -> bool;
     /// The sum of its 16-bit words, for checksums.
     fn sum(self) -> u64;
     /// Reads one from a header.
@@ -101,6 +103,13 @@ impl Address for u32 {
     }
 
     #[inline(always)]
+    fn are(these: (u32, u32), those: (u32, u32)) -> bool {
+        // Side by side in a key, they are one load each.
+        let pair = |(a, b): (u32, u32)| u64::from(a) | u64::from(b) << 32;
+        pair(these) == pair(those)
+    }
+
+    #[inline(always)]
     fn sum(self) -> u64 {
         u64::from(self >> 16) + u64::from(self & 0xffff)
     }
@@ -156,6 +165,11 @@ impl Address for u128 {
     fn mix(self, seed: u64) -> u64 {
         let (high, low) = ((self >> 64) as u64, self as u64);
         folded_multiply(high ^ seed, low ^ GOLDEN)
+    }
+
+    #[inline(always)]
+    fn are(these: (u128, u128), those: (u128, u128)) -> bool {
+        (these.0 ^ those.0) | (these.1 ^ those.1) == 0
     }
 
     #[inline(always)]

@@ -90,6 +90,12 @@ impl NextHop {
         if self.0 >> INDEX_BITS == 8 { Some(AdjacencyId(self.0 & INDEX_MASK)) } else { None }
     }
 
+    /// The routing domain it leads out into, if it does.
+    #[inline(always)]
+    pub const fn egress(self) -> Option<VrfId> {
+        if self.0 >> INDEX_BITS == 9 { Some(VrfId((self.0 & INDEX_MASK) as u16)) } else { None }
+    }
+
     /// The 31 bits.
     pub(super) const fn raw(self) -> u32 {
         self.0

@@ -5,7 +5,6 @@ use super::route::look_up;
 use super::set::Set;
 use super::walk::{Plan, Scratch, Walk};
 use crate::address::Address;
-use crate::burst::Burst;
 use crate::fib::Hop;
 use crate::nat::icmp_error;
 use crate::parse::L4Kind;
@@ -29,7 +28,7 @@ impl<A: Address> Walk<'_, A> {
                 Ok(found) => {
                     let inside = self.nat.sessions.get(found.session).inside;
                     self.scratch.found[i] = Some(found);
-                    self.scratch.domains[i] = inside.vrf;
+                    self.scratch.beyond[i] = inside.vrf;
                     self.scratch.targets[i] = inside.src;
                     known.insert(i);
                 }
@@ -37,14 +36,13 @@ impl<A: Address> Walk<'_, A> {
                 Err(reason) => self.drop(i, reason),
             }
         }
-        let Scratch { targets, domains, onward, .. } = &mut *self.scratch;
-        look_up(self.tables, known, domains, targets, onward);
+        let Scratch { targets, beyond, onward, .. } = &mut *self.scratch;
+        look_up(self.tables, known, beyond, targets, onward);
         for i in known {
-            let hop = self.scratch.onward[i].hop();
-            if let Some(id) = self.reach(i, hop)
+            if let Some(id) = self.reach(i, self.scratch.onward[i])
                 && let Some(found) = self.scratch.found[i]
             {
-                let is_error = self.scratch.layers[i].kind == L4Kind::IcmpError;
+                let is_error = self.scratch.kinds[i] == L4Kind::IcmpError;
                 self.forward(i, id, if is_error { Plan::TranslateError(found) } else { Plan::Translate(found) });
             }
         }
@@ -52,38 +50,34 @@ impl<A: Address> Walk<'_, A> {
 
     /// The session a packet from outside belongs to.
     fn inbound_session(&self, i: usize) -> Result<Found, DropReason> {
-        let layers = &self.scratch.layers[i];
-        match layers.kind {
+        match self.scratch.kinds[i] {
             kind if kind.has_ports() => {
                 let found = self.scratch.found[i].filter(|found| found.direction == Direction::In);
                 found.ok_or(DropReason::NatUnsolicited)
             }
             L4Kind::IcmpError => {
-                let frame = &self.frames[i];
-                icmp_error::session(frame.bytes(), layers, &frame.offload, &self.nat.sessions, Direction::In)
+                let (frame, layers) = (&self.frames[i], self.look_into(i));
+                icmp_error::session(frame.bytes(), &layers, &frame.offload, &self.nat.sessions, Direction::In)
                     .ok_or(DropReason::NatIcmpErrorUnmatched)
             }
             kind => Err(untranslatable(kind)),
         }
     }
 
-    /// Looks into the packets and finds their sessions.
+    /// Looks into the packets and finds the sessions of those that have ports.
     pub(super) fn find_sessions(&mut self, packets: Set) {
-        let mut count = 0;
         for i in packets {
             let layers = self.look_into(i);
-            self.scratch.layers[i] = layers;
-            self.scratch.keys[count] = layers.key;
-            self.scratch.members[count] = i as u8;
-            count += 1;
+            self.scratch.keys[i] = layers.key;
+            self.scratch.kinds[i] = layers.kind;
+            self.scratch.tcp_flags[i] = layers.tcp_flags;
         }
-        let mut answers = [None; Burst::MAX];
-        self.nat.sessions.find_burst(&self.scratch.keys[..count], &mut answers[..count]);
-        for (member, answer) in self.scratch.members[..count].iter().zip(answers) {
-            let i = usize::from(*member);
-            // Without ports of its own, a packet must not pass for one of another flow.
-            let has_ports = self.scratch.layers[i].kind.has_ports();
-            self.scratch.found[i] = answer.filter(|_| has_ports);
+        let Scratch { keys, found, .. } = &mut *self.scratch;
+        let sessions = &self.nat.sessions;
+        if packets.is_dense() {
+            sessions.find_burst(&keys[..packets.end()], &mut found[..packets.end()]);
+        } else {
+            packets.gathered(keys, found, |keys, found| sessions.find_burst(keys, found));
         }
     }
 }

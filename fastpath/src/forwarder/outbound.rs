@@ -6,7 +6,6 @@ use super::route::look_up;
 use super::set::Set;
 use super::walk::{Plan, Scratch, Walk};
 use crate::address::Address;
-use crate::fib::Hop;
 use crate::ids::AdjacencyId;
 use crate::nat::{EgressAction, Translation, icmp_error};
 use crate::parse::{self, L4Kind};
@@ -27,17 +26,16 @@ impl<A: Address> Walk<'_, A> {
         // Before a session begins it must be known that the packet can go on.
         for i in packets {
             if self.scratch.found[i].is_none() {
-                self.nat.prefetch(&self.scratch.layers[i].key);
+                self.nat.prefetch(&self.scratch.keys[i]);
             }
-            if let Hop::Egress(outer) = self.scratch.hops[i].hop() {
-                self.scratch.domains[i] = outer;
+            if let Some(outer) = self.scratch.hops[i].egress() {
+                self.scratch.beyond[i] = outer;
             }
         }
-        let Scratch { targets, domains, onward, .. } = &mut *self.scratch;
-        look_up(self.tables, packets, domains, targets, onward);
+        let Scratch { targets, beyond, onward, .. } = &mut *self.scratch;
+        look_up(self.tables, packets, beyond, targets, onward);
         for i in packets {
-            let hop = self.scratch.onward[i].hop();
-            if let Some(id) = self.reach(i, hop)
+            if let Some(id) = self.reach(i, self.scratch.onward[i])
                 && let Some(plan) = self.name(i, id)
             {
                 self.forward(i, id, plan);
@@ -51,6 +49,7 @@ impl<A: Address> Walk<'_, A> {
     fn name(&mut self, i: usize, to: AdjacencyId) -> Option<Plan> {
         if let Some(found) = self.scratch.found[i]
             && found.direction == Direction::Out
+            && self.scratch.kinds[i].has_ports()
         {
             return Some(Plan::Translate(found));
         }
@@ -66,8 +65,9 @@ impl<A: Address> Walk<'_, A> {
     }
 
     /// As [`Walk::name`], for what belongs to no session, or not to one yet.
+    #[inline(never)]
     fn name_anew(&mut self, i: usize, to: AdjacencyId) -> Result<Plan, DropReason> {
-        match self.scratch.layers[i].kind {
+        match self.scratch.kinds[i] {
             kind if kind.has_ports() => self.begin(i, to),
             L4Kind::IcmpError => self.error_from_inside(i),
             kind => self.untranslated(i).ok_or(untranslatable(kind)),
@@ -76,8 +76,7 @@ impl<A: Address> Walk<'_, A> {
 
     /// Begins a session, where policy wants one.
     fn begin(&mut self, i: usize, to: AdjacencyId) -> Result<Plan, DropReason> {
-        let layers = self.scratch.layers[i];
-        let key = layers.key;
+        let key = self.scratch.keys[i];
         let pool = match self.action(i)? {
             EgressAction::Forward => return Ok(Plan::AsIs),
             EgressAction::Drop(reason) => return Err(reason),
@@ -91,8 +90,10 @@ impl<A: Address> Walk<'_, A> {
         if let Some(found) = self.nat.sessions.find(&key) {
             return Ok(Plan::Translate(found));
         }
-        match layers.kind {
-            L4Kind::Tcp if layers.tcp_flags & (SYN | ACK | RST | FIN) != SYN => return Err(DropReason::NatTcpNotSyn),
+        match self.scratch.kinds[i] {
+            L4Kind::Tcp if self.scratch.tcp_flags[i] & (SYN | ACK | RST | FIN) != SYN => {
+                return Err(DropReason::NatTcpNotSyn);
+            }
             L4Kind::EchoReply => return Err(DropReason::NatUnsolicited),
             _ => {}
         }
@@ -101,7 +102,7 @@ impl<A: Address> Walk<'_, A> {
         if self.snapshot.adjacencies[to.index()].state != NeighborState::Reachable {
             return Ok(Plan::AsIs);
         }
-        let translation = Translation { pool, outer: self.scratch.domains[i] };
+        let translation = Translation { pool, outer: self.scratch.beyond[i] };
         let session = self.nat.begin(&key, translation, &self.snapshot.timeouts, self.now, self.chance)?;
         self.counters.sessions_created += 1;
         Ok(Plan::Translate(Found { session, direction: Direction::Out }))
@@ -110,7 +111,7 @@ impl<A: Address> Walk<'_, A> {
     /// An ICMP error from inside: about a translated flow, or about one that
     /// travels under its own name.
     fn error_from_inside(&mut self, i: usize) -> Result<Plan, DropReason> {
-        let layers = self.scratch.layers[i];
+        let layers = self.look_into(i);
         let frame = &self.frames[i];
         let found = icmp_error::session(frame.bytes(), &layers, &frame.offload, &self.nat.sessions, Direction::Out);
         if let Some(found) = found {
@@ -135,7 +136,7 @@ impl<A: Address> Walk<'_, A> {
     }
 
     fn action(&self, i: usize) -> Result<EgressAction, DropReason> {
-        let key = &self.scratch.layers[i].key;
+        let key = &self.scratch.keys[i];
         let rule = self.tables.egress_rule(key.vrf, key.src, key.dst);
         rule.map(|rule| rule.action).ok_or(DropReason::NotInIsland)
     }

@@ -4,12 +4,12 @@ use super::walk::{Plan, Walk};
 use crate::address::Address;
 use crate::frame::Frame;
 use crate::ids::AdjacencyId;
-use crate::nat::icmp_error;
+use crate::nat::{icmp_error, replace_address};
 use crate::offload::ChecksumState;
 use crate::parse::L4Kind;
-use crate::session::{Direction, Session};
+use crate::session::{Direction, Found};
 use crate::snapshot::Adjacency;
-use crate::wire::checksum::{self, Delta};
+use crate::wire::checksum;
 use crate::wire::ethernet::HEADER_LEN as L2;
 use crate::wire::{get16, icmp, ipv4, protocol, put16, tcp, udp};
 
@@ -18,6 +18,7 @@ use crate::wire::{get16, icmp, ipv4, protocol, put16, tcp, udp};
 pub(super) fn rewrite_as_is<A: Address>(frame: &mut Frame, adjacency: &Adjacency, end: u32) {
     frame.truncate(end as usize);
     let bytes = frame.bytes_mut();
+    assert!(bytes.len() >= L2 + ipv4::HEADER_LEN, "an IP packet has a header");
     bytes[..12].copy_from_slice(&adjacency.macs);
     let ip = &mut bytes[L2..];
     ip[A::TTL_AT] -= 1;
@@ -27,88 +28,78 @@ pub(super) fn rewrite_as_is<A: Address>(frame: &mut Frame, adjacency: &Adjacency
 }
 
 impl<A: Address> Walk<'_, A> {
-    /// Ethernet header, TTL, and the translation, with one update a checksum.
+    /// Ethernet header, TTL, and the translation.
     #[inline(always)]
     pub(super) fn rewrite(&mut self, i: usize, to: AdjacencyId, plan: Plan) {
+        match plan {
+            Plan::AsIs => {}
+            Plan::Translate(found) => self.translate(i, found),
+            Plan::TranslateError(found) => self.translate_error(i, found),
+        }
         let adjacency = &self.snapshot.adjacencies[to.index()];
-        let frame = &mut self.frames[i];
-        rewrite_as_is::<A>(frame, adjacency, self.scratch.notes[i].end);
-        let layers = &self.scratch.layers[i];
-        let checksum = frame.offload.checksum_at(layers.l4);
-        let bytes = frame.bytes_mut();
-        let ip_delta = match plan {
-            Plan::AsIs => return,
-            Plan::Translate(found) => {
-                self.nat.touch(found, layers.tcp_flags, &self.snapshot.timeouts, self.now);
-                let session = self.nat.sessions.get(found.session);
-                match found.direction {
-                    Direction::Out => self.counters.translated_out += 1,
-                    Direction::In => self.counters.translated_in += 1,
-                }
-                translate(bytes, layers, session, found.direction, checksum)
+        rewrite_as_is::<A>(&mut self.frames[i], adjacency, self.scratch.notes[i].end);
+    }
+
+    /// Writes address and port of the session into a packet and updates the checksums.
+    #[inline(always)]
+    fn translate(&mut self, i: usize, found: Found) {
+        let Found { session, direction } = found;
+        self.nat.touch(found, self.scratch.tcp_flags[i], &self.snapshot.timeouts, self.now);
+        let session = self.nat.sessions.get(session);
+        let (address_at, address, port, address_delta, flow_delta) = match direction {
+            Direction::Out => {
+                self.counters.translated_out += 1;
+                let (address_delta, flow_delta) = (session.address_delta, session.flow_delta);
+                (A::SOURCE_AT, session.outside.dst, session.outside.dst_port, address_delta, flow_delta)
             }
-            Plan::TranslateError(found) => {
-                let session = self.nat.sessions.get(found.session);
-                self.counters.translated_errors += 1;
-                icmp_error::translate(bytes, layers, session, found.direction, checksum)
+            Direction::In => {
+                self.counters.translated_in += 1;
+                let (address_delta, flow_delta) = (session.address_delta.inverse(), session.flow_delta.inverse());
+                (A::DESTINATION_AT, session.inside.src, session.inside.src_port, address_delta, flow_delta)
             }
         };
-        if A::BITS == 32 {
-            let ip = &mut bytes[L2..];
-            put16(ip, ipv4::CHECKSUM, ip_delta.apply(get16(ip, ipv4::CHECKSUM)));
+        let (kind, l4) = (self.scratch.kinds[i], usize::from(self.scratch.notes[i].l4));
+        let frame = &mut self.frames[i];
+        let checksum = frame.offload.checksum_at(l4 as u32);
+        let bytes = frame.bytes_mut();
+        replace_address(bytes, address_at, address, address_delta);
+        let l4 = &mut bytes[l4..];
+        assert!(l4.len() >= udp::HEADER_LEN, "what has ports has a header that holds them");
+        let port_at = if direction == Direction::Out { 0 } else { 2 };
+        let (checksum_at, port_at) = match kind {
+            L4Kind::Udp => (udp::CHECKSUM, port_at),
+            L4Kind::Tcp => (tcp::CHECKSUM, port_at),
+            _ => (icmp::CHECKSUM, icmp::IDENTIFIER),
+        };
+        put16(l4, port_at, port);
+        let field = get16(l4, checksum_at);
+        let updated = match checksum {
+            // A partial checksum holds the pseudo header alone: addresses, no ports.
+            ChecksumState::Partial { .. } if kind == L4Kind::Tcp || kind == L4Kind::Udp || A::ICMP_PSEUDO_HEADER => {
+                address_delta.apply_partial(field)
+            }
+            ChecksumState::Partial { .. } => field,
+            // No checksum stays no checksum (RFC 768); a computed 0 is sent as all ones.
+            ChecksumState::Complete if kind == L4Kind::Udp => match (field, flow_delta.apply(field)) {
+                (0, _) if A::ICMP == protocol::ICMP => 0,
+                (_, 0) => 0xffff,
+                (_, updated) => updated,
+            },
+            ChecksumState::Complete => flow_delta.apply(field),
+        };
+        put16(l4, checksum_at, updated);
+        if updated == 0 && checksum == ChecksumState::Complete {
+            icmp::settle_checksum(l4);
         }
     }
-}
 
-/// Writes address and port of the session into a packet and updates the L4
-/// checksum. Returns what the address adds to the sum of the IP header.
-#[inline(always)]
-fn translate<A: Address>(
-    bytes: &mut [u8],
-    layers: &crate::parse::Layers<A>,
-    session: &Session<A>,
-    direction: Direction,
-    checksum: ChecksumState,
-) -> Delta {
-    let l4 = layers.l4 as usize;
-    let (address_at, address, port_at, port, address_delta, flow_delta) = match direction {
-        Direction::Out => {
-            let (address_delta, flow_delta) = (session.address_delta, session.flow_delta);
-            (A::SOURCE_AT, session.outside.dst, 0, session.outside.dst_port, address_delta, flow_delta)
-        }
-        Direction::In => {
-            let (address_delta, flow_delta) = (session.address_delta.inverse(), session.flow_delta.inverse());
-            (A::DESTINATION_AT, session.inside.src, 2, session.inside.src_port, address_delta, flow_delta)
-        }
-    };
-    address.put(&mut bytes[L2..], address_at);
-    let (checksum_at, port_at) = match layers.kind {
-        L4Kind::Tcp => (tcp::CHECKSUM, port_at),
-        L4Kind::Udp => (udp::CHECKSUM, port_at),
-        _ => (icmp::CHECKSUM, icmp::IDENTIFIER),
-    };
-    let l4 = &mut bytes[l4..];
-    put16(l4, port_at, port);
-    let field = get16(l4, checksum_at);
-    let updated = match checksum {
-        // A partial checksum holds the pseudo header alone: addresses, no ports.
-        ChecksumState::Partial { .. }
-            if layers.kind == L4Kind::Tcp || layers.kind == L4Kind::Udp || A::ICMP_PSEUDO_HEADER =>
-        {
-            address_delta.apply_partial(field)
-        }
-        ChecksumState::Partial { .. } => field,
-        // No checksum stays no checksum (RFC 768); a computed 0 is sent as all ones.
-        ChecksumState::Complete if layers.kind == L4Kind::Udp => match (field, flow_delta.apply(field)) {
-            (0, _) if A::ICMP == protocol::ICMP => 0,
-            (_, 0) => 0xffff,
-            (_, updated) => updated,
-        },
-        ChecksumState::Complete => flow_delta.apply(field),
-    };
-    put16(l4, checksum_at, updated);
-    if updated == 0 && checksum == ChecksumState::Complete {
-        icmp::settle_checksum(l4);
+    #[inline(never)]
+    fn translate_error(&mut self, i: usize, found: Found) {
+        let layers = self.look_into(i);
+        let session = self.nat.sessions.get(found.session);
+        self.counters.translated_errors += 1;
+        let frame = &mut self.frames[i];
+        let checksum = frame.offload.checksum_at(layers.l4);
+        icmp_error::translate(frame.bytes_mut(), &layers, session, found.direction, checksum);
     }
-    address_delta
 }

@@ -23,42 +23,58 @@ pub(super) struct Routed {
 }
 
 impl<A: Address> Walk<'_, A> {
-    /// Looks up the destinations. What a neighbour takes as it is goes on its way at
-    /// once; the rest is sorted by what the answer is.
-    pub(super) fn route(&mut self, packets: Set) -> Routed {
+    /// Looks up the destinations, each in the routing domain that its packet is in.
+    pub(super) fn look_up(&mut self, packets: Set) {
         let Scratch { targets, domains, hops, .. } = &mut *self.scratch;
         look_up(self.tables, packets, domains, targets, hops);
+    }
+
+    /// Sorts the packets by what the look-up answered. What a neighbour takes as it is
+    /// goes on its way at once.
+    pub(super) fn route(&mut self, packets: Set) -> Routed {
         let mut routed = Routed::default();
         for i in packets {
             let hop = self.scratch.hops[i];
             let may_travel = self.scratch.notes[i].ttl > 1;
-            if may_travel
-                && let Some(id) = hop.adjacency()
+            if let Some(id) = hop.adjacency()
+                && may_travel
                 && self.forward_as_is(i, id)
             {
-                continue;
-            }
-            match hop.hop() {
-                Hop::Egress(_) if may_travel => routed.egress.insert(i),
-                Hop::Pool | Hop::LocalTranslated => routed.pool.insert(i),
-                Hop::Local => routed.local.insert(i),
-                Hop::Connected(_) | Hop::Adjacency(_) | Hop::Egress(_) if !may_travel => {
-                    self.refuse(i, Refusal::TimeExceeded);
-                }
-                hop => {
-                    if let Some(id) = self.reach(i, hop) {
-                        self.forward(i, id, Plan::AsIs);
-                    }
-                }
+            } else if hop.egress().is_some() && may_travel {
+                routed.egress.insert(i);
+            } else {
+                self.route_oddly(i, hop, &mut routed);
             }
         }
         routed
     }
 
+    /// Whatever is neither forwarded nor leaves an island.
+    #[inline(never)]
+    fn route_oddly(&mut self, i: usize, hop: NextHop, routed: &mut Routed) {
+        match hop.hop() {
+            Hop::Pool | Hop::LocalTranslated => routed.pool.insert(i),
+            Hop::Local => routed.local.insert(i),
+            Hop::Connected(_) | Hop::Adjacency(_) | Hop::Egress(_) if self.scratch.notes[i].ttl <= 1 => {
+                self.refuse(i, Refusal::TimeExceeded);
+            }
+            _ => {
+                if let Some(id) = self.reach(i, hop) {
+                    self.forward(i, id, Plan::AsIs);
+                }
+            }
+        }
+    }
+
     /// The neighbour for a next hop that leads to one. Otherwise the packet is
     /// refused.
-    #[inline]
-    pub(super) fn reach(&mut self, i: usize, hop: Hop) -> Option<AdjacencyId> {
+    #[inline(always)]
+    pub(super) fn reach(&mut self, i: usize, hop: NextHop) -> Option<AdjacencyId> {
+        hop.adjacency().or_else(|| self.reach_oddly(i, hop.hop()))
+    }
+
+    #[inline(never)]
+    fn reach_oddly(&mut self, i: usize, hop: Hop) -> Option<AdjacencyId> {
         match hop {
             Hop::Adjacency(id) => return Some(id),
             Hop::Connected(port) => return self.connect(i, port),
@@ -132,40 +148,19 @@ pub(super) fn look_up<A: Address>(
     };
     let (domain, end) = (domains[first], packets.end());
     let differ = domains[..end].iter().fold(0, |differ, other| differ | (other.0 ^ domain.0));
-    if differ == 0 && packets.len() * 2 >= end {
-        // Most often: one domain. To look up what lies in between costs less than to
-        // gather the rest.
+    if differ == 0 && packets.is_dense() {
         tables.fib(domain).lookup_burst(&targets[..end], &mut hops[..end]);
-    } else {
-        look_up_gathered(tables, packets, domains, targets, hops);
+        return;
     }
-}
-
-/// As [`look_up`], one routing domain after the other.
-fn look_up_gathered<A: Address>(
-    tables: &Tables<A>,
-    packets: Set,
-    domains: &[VrfId; Burst::MAX],
-    targets: &[A; Burst::MAX],
-    hops: &mut [NextHop; Burst::MAX],
-) {
     let mut rest = packets;
     while let Some(first) = rest.first() {
-        let mut members = [0u8; Burst::MAX];
-        let mut gathered = [A::default(); Burst::MAX];
-        let mut answers = [NextHop::NO_ROUTE; Burst::MAX];
-        let mut count = 0;
+        let mut together = Set::EMPTY;
         for i in rest {
             if domains[i] == domains[first] {
-                members[count] = i as u8;
-                gathered[count] = targets[i];
-                count += 1;
+                together.insert(i);
                 rest.remove(i);
             }
         }
-        tables.fib(domains[first]).lookup_burst(&gathered[..count], &mut answers[..count]);
-        for (member, answer) in members[..count].iter().zip(answers) {
-            hops[usize::from(*member)] = answer;
-        }
+        together.gathered(targets, hops, |targets, hops| tables.fib(domains[first]).lookup_burst(targets, hops));
     }
 }

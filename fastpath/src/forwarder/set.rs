@@ -2,6 +2,8 @@
 
 use core::ops::{BitOr, BitOrAssign};
 
+use crate::burst::Burst;
+
 /// Which packets of a burst.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Set(u64);
@@ -34,6 +36,30 @@ impl Set {
     #[inline(always)]
     pub(super) fn end(self) -> usize {
         64 - self.0.leading_zeros() as usize
+    }
+
+    /// Are half of the packets up to the last one in the set? Then to treat them all
+    /// costs less than to gather the set.
+    #[inline(always)]
+    pub(super) fn is_dense(self) -> bool {
+        self.len() * 2 >= self.end()
+    }
+
+    /// Lets `work` find the answers for the packets' questions, side by side.
+    pub(super) fn gathered<Q: Copy, T: Copy>(
+        self,
+        questions: &[Q; Burst::MAX],
+        answers: &mut [T; Burst::MAX],
+        work: impl FnOnce(&[Q], &mut [T]),
+    ) {
+        let (mut asked, mut answered) = (*questions, *answers);
+        for (at, i) in self.into_iter().enumerate() {
+            asked[at] = questions[i];
+        }
+        work(&asked[..self.len()], &mut answered[..self.len()]);
+        for (at, i) in self.into_iter().enumerate() {
+            answers[i] = answered[at];
+        }
     }
 
     /// The packet with the lowest number.

@@ -3,6 +3,7 @@
 use super::classify::Kinds;
 use super::refuse::Refusal;
 use super::set::Set;
+use super::stage::Stage;
 use crate::address::Address;
 use crate::burst::Burst;
 use crate::chance::Chance;
@@ -12,7 +13,7 @@ use crate::frame::Frame;
 use crate::ids::VrfId;
 use crate::limiter::TokenBucket;
 use crate::nat::Nat;
-use crate::parse::{self, IpHeader, Layers};
+use crate::parse::{self, IpHeader, L4Kind, Layers};
 use crate::session::{FlowKey, Found};
 use crate::snapshot::{Snapshot, Tables};
 use crate::time::Instant;
@@ -40,22 +41,24 @@ pub(super) struct Walk<'a, A> {
 pub(super) struct Scratch<A> {
     /// Where each packet is to go: its destination or, once translated, another.
     pub(super) targets: [A; Burst::MAX],
-    /// The routing domain in which to look that up.
+    /// The routing domain it came from.
     pub(super) domains: [VrfId; Burst::MAX],
+    /// The one it goes to, if it leaves an island or comes back to it.
+    pub(super) beyond: [VrfId; Burst::MAX],
     /// What a router must know of each packet.
     pub(super) notes: [Note; Burst::MAX],
     /// Where the packets were sent when they came in.
     pub(super) hops: [NextHop; Burst::MAX],
     /// Where they were sent once it was known to whom they really go.
     pub(super) onward: [NextHop; Burst::MAX],
-    /// The layers of those packets that were looked into.
-    pub(super) layers: [Layers<A>; Burst::MAX],
+    /// Of those packets that come from or go to an island: who talks to whom, what
+    /// they carry, and the session they belong to.
+    pub(super) keys: [FlowKey<A>; Burst::MAX],
+    pub(super) kinds: [L4Kind; Burst::MAX],
+    pub(super) tcp_flags: [u8; Burst::MAX],
+    pub(super) found: [Option<Found>; Burst::MAX],
     /// Why packets are refused.
     pub(super) refusals: [Refusal; Burst::MAX],
-    /// Keys of sessions to be found, and the packets they belong to.
-    pub(super) keys: [FlowKey<A>; Burst::MAX],
-    pub(super) members: [u8; Burst::MAX],
-    pub(super) found: [Option<Found>; Burst::MAX],
     /// Packets that were refused with an ICMP error due.
     pub(super) refused: Set,
 }
@@ -94,14 +97,15 @@ impl<A: Address> Scratch<A> {
         Scratch {
             targets: [A::default(); Burst::MAX],
             domains: [VrfId::MAIN; Burst::MAX],
+            beyond: [VrfId::MAIN; Burst::MAX],
             notes: [Note::default(); Burst::MAX],
             hops: [NextHop::NO_ROUTE; Burst::MAX],
             onward: [NextHop::NO_ROUTE; Burst::MAX],
-            layers: [Layers::default(); Burst::MAX],
-            refusals: [Refusal::NoRoute; Burst::MAX],
             keys: [FlowKey::default(); Burst::MAX],
-            members: [0; Burst::MAX],
+            kinds: [L4Kind::Other; Burst::MAX],
+            tcp_flags: [0; Burst::MAX],
             found: [None; Burst::MAX],
+            refusals: [Refusal::NoRoute; Burst::MAX],
             refused: Set::EMPTY,
         }
     }
@@ -116,21 +120,25 @@ impl<A: Address> Scratch<A> {
 }
 
 impl<A: Address> Walk<'_, A> {
-    /// The stages, in the order in which a packet meets them.
-    ///
-    pub(super) fn run(mut self, packets: &Kinds) {
+    /// The stages behind parse, in the order in which a packet meets them.
+    pub(super) fn run(mut self, packets: &Kinds, observe: &mut impl FnMut(Stage)) {
         self.scratch.refused = Set::EMPTY;
         self.discovery(packets.discovery);
+        self.look_up(packets.routable);
+        observe(Stage::LookUp);
         let mut routed = self.route(packets.routable);
         routed.local |= self.on_link(packets.on_link);
+        observe(Stage::Forward);
         self.inbound(routed.pool, &mut routed.local);
+        observe(Stage::Inbound);
         self.outbound(routed.egress);
+        observe(Stage::Outbound);
         self.local(routed.local);
         self.answer();
+        observe(Stage::Answer);
     }
 
-    /// The layers of a packet that nobody has written to yet, in the routing domain
-    /// that is noted.
+    /// The layers of a packet that nobody has written to yet.
     #[inline(always)]
     pub(super) fn look_into(&self, i: usize) -> Layers<A> {
         let bytes = self.frames[i].bytes();

@@ -4,12 +4,12 @@
 //! error must find in it the packet that he himself sent, so the quote is
 //! translated back along with the outer address, its checksums included.
 
+use super::translate::replace_address;
 use crate::address::Address;
 use crate::offload::{ChecksumState, Offload};
 use crate::parse::{self, Layers};
 use crate::session::{Direction, Found, Session, SessionTable};
 use crate::wire::checksum::{Delta, fold, pseudo, sum};
-use crate::wire::ethernet::HEADER_LEN as L2;
 use crate::wire::{get16, icmp, ipv4, protocol, put16, tcp, udp};
 
 /// The session that an ICMP error travelling in `direction` is about.
@@ -46,14 +46,14 @@ fn is_whole<A: Address>(message: &[u8], layers: &Layers<A>) -> bool {
 }
 
 /// Translates outer address and quote of an error that [`session`] found a session
-/// for. Returns what the outer address adds to the sum of the IP header.
+/// for, and updates the checksums.
 pub fn translate<A: Address>(
     frame: &mut [u8],
     layers: &Layers<A>,
     session: &Session<A>,
     direction: Direction,
     checksum: ChecksumState,
-) -> Delta {
+) {
     let (inside, outside) = (&session.inside, &session.outside);
     // Outer: where the error goes to, or where it comes from. An error from a
     // router inside takes the public address too (RFC 5508 REQ-5). Quoted: the
@@ -68,8 +68,8 @@ pub fn translate<A: Address>(
             (A::SOURCE_AT, layers.key.src, outside.dst, A::DESTINATION_AT, old, new)
         }
     };
-    outer_new.put(&mut frame[L2..], outer_at);
     let outer_delta = Delta::NONE.replace_sum(outer_old.sum(), outer_new.sum());
+    replace_address(frame, outer_at, outer_new, outer_delta);
 
     let message = &mut frame[layers.l4 as usize..layers.end as usize];
     let quote_delta = translate_quote::<A>(&mut message[icmp::HEADER_LEN..], direction, quoted_at, old, new);
@@ -80,7 +80,6 @@ pub fn translate<A: Address>(
         ChecksumState::Partial { .. } => pseudo_delta.apply_partial(field),
     };
     put16(message, icmp::CHECKSUM, updated);
-    outer_delta
 }
 
 /// Translates the quoted packet; returns what that adds to the sum over the message.

@@ -55,7 +55,7 @@ impl<A: Address> FlowKey<A> {
     /// are most often equal, or differ anywhere.
     #[inline(always)]
     pub fn is(&self, other: &FlowKey<A>) -> bool {
-        (self.src == other.src) & (self.dst == other.dst) & (self.rest() == other.rest())
+        A::are((self.src, self.dst), (other.src, other.dst)) & (self.rest() == other.rest())
     }
 
     /// A keyed hash: without the seed nobody can say which flows collide.

@@ -31,6 +31,13 @@ pub const fn fold(sum: u64) -> u16 {
     (sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16
 }
 
+/// One's-complement sum of two words: the carry is added back in.
+#[inline(always)]
+const fn add(a: u16, b: u16) -> u16 {
+    let (sum, carry) = a.overflowing_add(b);
+    sum + carry as u16
+}
+
 /// The checksum field for a packet whose sum, field taken as 0, is `sum`.
 #[inline(always)]
 pub const fn finish(sum: u64) -> u16 {
@@ -59,7 +66,7 @@ impl Delta {
     #[inline(always)]
     #[must_use]
     pub const fn replace(self, old: u16, new: u16) -> Delta {
-        Delta(fold(self.0 as u64 + !old as u64 + new as u64))
+        Delta(add(add(self.0, !old), new))
     }
 
     /// Something whose words sum to `old` becomes something whose words sum to `new`.
@@ -73,7 +80,7 @@ impl Delta {
     #[inline(always)]
     #[must_use]
     pub const fn and(self, other: Delta) -> Delta {
-        Delta(fold(self.0 as u64 + other.0 as u64))
+        Delta(add(self.0, other.0))
     }
 
     /// The change back.
@@ -87,14 +94,14 @@ impl Delta {
     #[inline(always)]
     #[must_use]
     pub const fn apply(self, field: u16) -> u16 {
-        !fold(!field as u64 + self.0 as u64)
+        !add(!field, self.0)
     }
 
     /// The field of a partial checksum (a sum, not complemented) after the change.
     #[inline(always)]
     #[must_use]
     pub const fn apply_partial(self, field: u16) -> u16 {
-        fold(field as u64 + self.0 as u64)
+        add(field, self.0)
     }
 }
 
