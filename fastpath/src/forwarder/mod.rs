@@ -2,6 +2,7 @@
 
 mod classify;
 mod forward;
+mod group;
 mod inbound;
 mod local;
 mod outbound;

@@ -55,7 +55,9 @@ impl<A: Address> Walk<'_, A> {
         match hop.hop() {
             Hop::Pool | Hop::LocalTranslated => routed.pool.insert(i),
             Hop::Local => routed.local.insert(i),
-            Hop::Connected(_) | Hop::Adjacency(_) | Hop::Egress(_) if self.scratch.notes[i].ttl <= 1 => {
+            Hop::Connected(_) | Hop::Adjacency(_) | Hop::Group(_) | Hop::Egress(_)
+                if self.scratch.notes[i].ttl <= 1 =>
+            {
                 self.refuse(i, Refusal::TimeExceeded);
             }
             _ => {
@@ -77,6 +79,7 @@ impl<A: Address> Walk<'_, A> {
     fn reach_oddly(&mut self, i: usize, hop: Hop) -> Option<AdjacencyId> {
         match hop {
             Hop::Adjacency(id) => return Some(id),
+            Hop::Group(group) => return Some(self.pick(i, group)),
             Hop::Connected(port) => return self.connect(i, port),
             Hop::Blackhole => self.drop(i, DropReason::Blackhole),
             Hop::Unreachable => self.refuse(i, Refusal::Unreachable),
