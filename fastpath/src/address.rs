@@ -41,6 +41,8 @@ pub trait Address: sealed::Sealed + Copy + Eq + Ord + Hash + Debug + Default + S
     fn offset(self, n: u64) -> Self;
     /// Folds the address into 64 bits under a seed.
     fn mix(self, seed: u64) -> u64;
+    /// Folds two addresses, in this order, into 64 bits under a seed.
+    fn fold_pair(a: Self, b: Self, seed: u64) -> u64;
     /// Are two pairs of addresses equal? Without a branch in between.
     fn are(these: (Self, Self), those: (Self, Self)) -> bool;
     /// The sum of its 16-bit words, for checksums.
@@ -103,10 +105,14 @@ impl Address for u32 {
     }
 
     #[inline(always)]
+    fn fold_pair(a: u32, b: u32, seed: u64) -> u64 {
+        (u64::from(a) | u64::from(b) << 32) ^ seed
+    }
+
+    #[inline(always)]
     fn are(these: (u32, u32), those: (u32, u32)) -> bool {
         // Side by side in a key, they are one load each.
-        let pair = |(a, b): (u32, u32)| u64::from(a) | u64::from(b) << 32;
-        pair(these) == pair(those)
+        u32::fold_pair(these.0, these.1, 0) == u32::fold_pair(those.0, those.1, 0)
     }
 
     #[inline(always)]
@@ -165,6 +171,11 @@ impl Address for u128 {
     fn mix(self, seed: u64) -> u64 {
         let (high, low) = ((self >> 64) as u64, self as u64);
         folded_multiply(high ^ seed, low ^ GOLDEN)
+    }
+
+    #[inline(always)]
+    fn fold_pair(a: u128, b: u128, seed: u64) -> u64 {
+        a.mix(seed) ^ b.mix(seed.rotate_left(32)).rotate_left(32)
     }
 
     #[inline(always)]

@@ -1,7 +1,6 @@
 //! Last questions before a packet goes out: is the neighbour there, does it fit?
 
 use super::refuse::Refusal;
-use super::rewrite::rewrite_as_is;
 use super::walk::{Note, Plan, Walk};
 use crate::address::Address;
 use crate::ids::AdjacencyId;
@@ -12,22 +11,7 @@ use crate::wire::ethernet::HEADER_LEN as L2;
 use crate::wire::{ipv4, protocol, tcp, udp};
 
 impl<A: Address> Walk<'_, A> {
-    /// Sends an untranslated packet to a neighbour, if there is nothing to ask. Says
-    /// whether it is done.
-    #[inline(always)]
-    pub(super) fn forward_as_is(&mut self, i: usize, to: AdjacencyId) -> bool {
-        let adjacency = &self.snapshot.adjacencies[to.index()];
-        let end = self.scratch.notes[i].end;
-        if !adjacency.takes(end) {
-            return false;
-        }
-        rewrite_as_is::<A>(&mut self.frames[i], adjacency, end);
-        self.verdicts[i] = Verdict::Forward(adjacency.port);
-        true
-    }
-
     /// Sends a packet to a neighbour, if it is there and the packet fits.
-    #[inline(always)]
     pub(super) fn forward(&mut self, i: usize, to: AdjacencyId, plan: Plan) {
         let adjacency = &self.snapshot.adjacencies[to.index()];
         if adjacency.takes(self.scratch.notes[i].end) || self.takes_oddly(i, to) {

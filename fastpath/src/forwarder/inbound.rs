@@ -1,15 +1,16 @@
 //! Packets to an address that stands for islands: to whom do they really go?
 
 use super::refuse::Refusal;
+use super::rewrite::{rewrite_as_is, translate};
 use super::route::look_up;
 use super::set::Set;
-use super::walk::{Plan, Scratch, Walk};
+use super::walk::{Note, Plan, Scratch, Walk};
 use crate::address::Address;
 use crate::fib::Hop;
 use crate::nat::icmp_error;
 use crate::parse::L4Kind;
 use crate::session::{Direction, Found};
-use crate::verdict::DropReason;
+use crate::verdict::{DropReason, Verdict};
 
 impl<A: Address> Walk<'_, A> {
     /// Finds the sessions of packets to pool addresses and routes the packets to
@@ -38,7 +39,8 @@ impl<A: Address> Walk<'_, A> {
         }
         let Scratch { targets, beyond, onward, .. } = &mut *self.scratch;
         look_up(self.tables, known, beyond, targets, onward);
-        for i in known {
+        let odd = self.send(known, Direction::In);
+        for i in odd {
             if let Some(id) = self.reach(i, self.scratch.onward[i])
                 && let Some(found) = self.scratch.found[i]
             {
@@ -46,6 +48,35 @@ impl<A: Address> Walk<'_, A> {
                 self.forward(i, id, if is_error { Plan::TranslateError(found) } else { Plan::Translate(found) });
             }
         }
+    }
+
+    /// Translates the packets that go through a session in this direction and sends them
+    /// to their neighbours. What is returned is not done: there is more to ask.
+    #[inline(always)]
+    pub(super) fn send(&mut self, packets: Set, direction: Direction) -> Set {
+        let mut odd = Set::EMPTY;
+        let Walk { frames, verdicts, snapshot, scratch, nat, counters, now, .. } = self;
+        let adjacencies = &*snapshot.adjacencies;
+        for i in packets {
+            let Note { end, l4, .. } = scratch.notes[i];
+            if let Some(id) = scratch.onward[i].adjacency()
+                && adjacencies[id.index()].takes(end)
+                && let Some(found) = scratch.found[i]
+                && found.direction == direction
+                && scratch.kinds[i].has_ports()
+            {
+                nat.touch(found, scratch.tcp_flags[i], &snapshot.timeouts, *now);
+                counters.count_translated(direction);
+                let session = nat.sessions.get(found.session);
+                translate(&mut frames[i], scratch.kinds[i], l4, session, direction);
+                let adjacency = &adjacencies[id.index()];
+                rewrite_as_is::<A>(&mut frames[i], adjacency, end);
+                verdicts[i] = Verdict::Forward(adjacency.port);
+            } else {
+                odd.insert(i);
+            }
+        }
+        odd
     }
 
     /// The session a packet from outside belongs to.
@@ -64,20 +95,23 @@ impl<A: Address> Walk<'_, A> {
         }
     }
 
-    /// Looks into the packets and finds the sessions of those that have ports.
-    pub(super) fn find_sessions(&mut self, packets: Set) {
+    /// Looks into the packets and finds the sessions of those that have ports. Says
+    /// whether each of them has one.
+    pub(super) fn find_sessions(&mut self, packets: Set) -> bool {
         for i in packets {
             let layers = self.look_into(i);
             self.scratch.keys[i] = layers.key;
+            self.scratch.hashes[i] = self.nat.sessions.announce(&layers.key);
             self.scratch.kinds[i] = layers.kind;
             self.scratch.tcp_flags[i] = layers.tcp_flags;
         }
-        let Scratch { keys, found, .. } = &mut *self.scratch;
+        let Scratch { keys, hashes, found, .. } = &mut *self.scratch;
         let sessions = &self.nat.sessions;
         if packets.is_dense() {
-            sessions.find_burst(&keys[..packets.end()], &mut found[..packets.end()]);
+            let end = packets.end();
+            sessions.find_announced(&keys[..end], &hashes[..end], &mut found[..end])
         } else {
-            packets.gathered(keys, found, |keys, found| sessions.find_burst(keys, found));
+            packets.gathered(keys, found, |keys, found| sessions.find_burst(keys, found))
         }
     }
 }

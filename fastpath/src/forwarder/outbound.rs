@@ -22,19 +22,18 @@ impl<A: Address> Walk<'_, A> {
         if packets.is_empty() {
             return;
         }
-        self.find_sessions(packets);
-        // Before a session begins it must be known that the packet can go on.
-        for i in packets {
-            if self.scratch.found[i].is_none() {
-                self.nat.prefetch(&self.scratch.keys[i]);
-            }
-            if let Some(outer) = self.scratch.hops[i].egress() {
-                self.scratch.beyond[i] = outer;
+        if !self.find_sessions(packets) {
+            for i in packets {
+                if self.scratch.found[i].is_none() {
+                    self.nat.prefetch(&self.scratch.keys[i]);
+                }
             }
         }
+        // Before a session begins it must be known that the packet can go on.
         let Scratch { targets, beyond, onward, .. } = &mut *self.scratch;
         look_up(self.tables, packets, beyond, targets, onward);
-        for i in packets {
+        let odd = self.send(packets, Direction::Out);
+        for i in odd {
             if let Some(id) = self.reach(i, self.scratch.onward[i])
                 && let Some(plan) = self.name(i, id)
             {

@@ -7,9 +7,9 @@ use crate::ids::AdjacencyId;
 use crate::nat::{icmp_error, replace_address};
 use crate::offload::ChecksumState;
 use crate::parse::L4Kind;
-use crate::session::{Direction, Found};
+use crate::session::{Direction, Found, Session};
 use crate::snapshot::Adjacency;
-use crate::wire::checksum;
+use crate::wire::checksum::{self, Delta};
 use crate::wire::ethernet::HEADER_LEN as L2;
 use crate::wire::{get16, icmp, ipv4, protocol, put16, tcp, udp};
 
@@ -27,70 +27,90 @@ pub(super) fn rewrite_as_is<A: Address>(frame: &mut Frame, adjacency: &Adjacency
     }
 }
 
+/// Writes address and port of a session into a packet that goes through it and updates
+/// the checksums. `l4` is where its L4 header starts.
+#[inline(always)]
+pub(super) fn translate<A: Address>(
+    frame: &mut Frame,
+    kind: L4Kind,
+    l4: u16,
+    session: &Session<A>,
+    direction: Direction,
+) {
+    let (address_at, address, port_at, port) = match direction {
+        Direction::Out => (A::SOURCE_AT, session.outside.dst, 0, session.outside.dst_port),
+        Direction::In => (A::DESTINATION_AT, session.inside.src, 2, session.inside.src_port),
+    };
+    let (address_delta, flow_delta) = session.deltas(direction);
+    let checksum = frame.offload.checksum_at(u32::from(l4));
+    let bytes = frame.bytes_mut();
+    replace_address(bytes, address_at, address, address_delta);
+    let header = &mut bytes[usize::from(l4)..];
+    assert!(header.len() >= udp::HEADER_LEN, "what has ports has a header that holds them");
+    if kind == L4Kind::Udp && checksum == ChecksumState::Complete {
+        put16(header, port_at, port);
+        // No checksum stays no checksum (RFC 768); a computed 0 is sent as all ones.
+        let field = get16(header, udp::CHECKSUM);
+        if field != 0 || A::ICMP != protocol::ICMP {
+            let updated = flow_delta.apply(field);
+            put16(header, udp::CHECKSUM, if updated == 0 { 0xffff } else { updated });
+        }
+    } else if kind == L4Kind::Tcp && checksum == ChecksumState::Complete {
+        put16(header, port_at, port);
+        put16(header, tcp::CHECKSUM, flow_delta.apply(get16(header, tcp::CHECKSUM)));
+    } else {
+        translate_oddly::<A>(header, kind, port_at, port, checksum, address_delta, flow_delta);
+    }
+}
+
+/// As [`translate`], above IP: echoes, and checksums that are not whole yet.
+#[inline(never)]
+fn translate_oddly<A: Address>(
+    header: &mut [u8],
+    kind: L4Kind,
+    port_at: usize,
+    port: u16,
+    checksum: ChecksumState,
+    address_delta: Delta,
+    flow_delta: Delta,
+) {
+    let (checksum_at, port_at) = match kind {
+        L4Kind::Udp => (udp::CHECKSUM, port_at),
+        L4Kind::Tcp => (tcp::CHECKSUM, port_at),
+        _ => (icmp::CHECKSUM, icmp::IDENTIFIER),
+    };
+    put16(header, port_at, port);
+    let field = get16(header, checksum_at);
+    let updated = match checksum {
+        ChecksumState::Complete => flow_delta.apply(field),
+        // A partial checksum holds the pseudo header alone: addresses, no ports.
+        ChecksumState::Partial { .. } if kind == L4Kind::Tcp || kind == L4Kind::Udp || A::ICMP_PSEUDO_HEADER => {
+            address_delta.apply_partial(field)
+        }
+        ChecksumState::Partial { .. } => field,
+    };
+    put16(header, checksum_at, updated);
+    if updated == 0 && checksum == ChecksumState::Complete {
+        icmp::settle_checksum(header);
+    }
+}
+
 impl<A: Address> Walk<'_, A> {
     /// Ethernet header, TTL, and the translation.
-    #[inline(always)]
     pub(super) fn rewrite(&mut self, i: usize, to: AdjacencyId, plan: Plan) {
         match plan {
             Plan::AsIs => {}
-            Plan::Translate(found) => self.translate(i, found),
+            Plan::Translate(found) => {
+                let Walk { frames, snapshot, scratch, nat, counters, now, .. } = self;
+                nat.touch(found, scratch.tcp_flags[i], &snapshot.timeouts, *now);
+                counters.count_translated(found.direction);
+                let session = nat.sessions.get(found.session);
+                translate(&mut frames[i], scratch.kinds[i], scratch.notes[i].l4, session, found.direction);
+            }
             Plan::TranslateError(found) => self.translate_error(i, found),
         }
         let adjacency = &self.snapshot.adjacencies[to.index()];
         rewrite_as_is::<A>(&mut self.frames[i], adjacency, self.scratch.notes[i].end);
-    }
-
-    /// Writes address and port of the session into a packet and updates the checksums.
-    #[inline(always)]
-    fn translate(&mut self, i: usize, found: Found) {
-        let Found { session, direction } = found;
-        self.nat.touch(found, self.scratch.tcp_flags[i], &self.snapshot.timeouts, self.now);
-        let session = self.nat.sessions.get(session);
-        let (address_at, address, port, address_delta, flow_delta) = match direction {
-            Direction::Out => {
-                self.counters.translated_out += 1;
-                let (address_delta, flow_delta) = (session.address_delta, session.flow_delta);
-                (A::SOURCE_AT, session.outside.dst, session.outside.dst_port, address_delta, flow_delta)
-            }
-            Direction::In => {
-                self.counters.translated_in += 1;
-                let (address_delta, flow_delta) = (session.address_delta.inverse(), session.flow_delta.inverse());
-                (A::DESTINATION_AT, session.inside.src, session.inside.src_port, address_delta, flow_delta)
-            }
-        };
-        let (kind, l4) = (self.scratch.kinds[i], usize::from(self.scratch.notes[i].l4));
-        let frame = &mut self.frames[i];
-        let checksum = frame.offload.checksum_at(l4 as u32);
-        let bytes = frame.bytes_mut();
-        replace_address(bytes, address_at, address, address_delta);
-        let l4 = &mut bytes[l4..];
-        assert!(l4.len() >= udp::HEADER_LEN, "what has ports has a header that holds them");
-        let port_at = if direction == Direction::Out { 0 } else { 2 };
-        let (checksum_at, port_at) = match kind {
-            L4Kind::Udp => (udp::CHECKSUM, port_at),
-            L4Kind::Tcp => (tcp::CHECKSUM, port_at),
-            _ => (icmp::CHECKSUM, icmp::IDENTIFIER),
-        };
-        put16(l4, port_at, port);
-        let field = get16(l4, checksum_at);
-        let updated = match checksum {
-            // A partial checksum holds the pseudo header alone: addresses, no ports.
-            ChecksumState::Partial { .. } if kind == L4Kind::Tcp || kind == L4Kind::Udp || A::ICMP_PSEUDO_HEADER => {
-                address_delta.apply_partial(field)
-            }
-            ChecksumState::Partial { .. } => field,
-            // No checksum stays no checksum (RFC 768); a computed 0 is sent as all ones.
-            ChecksumState::Complete if kind == L4Kind::Udp => match (field, flow_delta.apply(field)) {
-                (0, _) if A::ICMP == protocol::ICMP => 0,
-                (_, 0) => 0xffff,
-                (_, updated) => updated,
-            },
-            ChecksumState::Complete => flow_delta.apply(field),
-        };
-        put16(l4, checksum_at, updated);
-        if updated == 0 && checksum == ChecksumState::Complete {
-            icmp::settle_checksum(l4);
-        }
     }
 
     #[inline(never)]

@@ -2,8 +2,9 @@
 
 use super::classify::is_link_local;
 use super::refuse::Refusal;
+use super::rewrite::rewrite_as_is;
 use super::set::Set;
-use super::walk::{Plan, Scratch, Walk};
+use super::walk::{Note, Plan, Scratch, Walk};
 use crate::address::Address;
 use crate::burst::Burst;
 use crate::fib::{Hop, NextHop};
@@ -33,25 +34,36 @@ impl<A: Address> Walk<'_, A> {
     /// goes on its way at once.
     pub(super) fn route(&mut self, packets: Set) -> Routed {
         let mut routed = Routed::default();
+        let mut odd = Set::EMPTY;
+        let Walk { frames, verdicts, snapshot, scratch, .. } = self;
+        let adjacencies = &*snapshot.adjacencies;
         for i in packets {
-            let hop = self.scratch.hops[i];
-            let may_travel = self.scratch.notes[i].ttl > 1;
-            if let Some(id) = hop.adjacency()
-                && may_travel
-                && self.forward_as_is(i, id)
+            let (hop, Note { end, ttl, .. }) = (scratch.hops[i], scratch.notes[i]);
+            if ttl <= 1 {
+                odd.insert(i);
+            } else if let Some(id) = hop.adjacency()
+                && adjacencies[id.index()].takes(end)
             {
-            } else if hop.egress().is_some() && may_travel {
+                let adjacency = &adjacencies[id.index()];
+                rewrite_as_is::<A>(&mut frames[i], adjacency, end);
+                verdicts[i] = Verdict::Forward(adjacency.port);
+            } else if let Some(beyond) = hop.egress() {
+                scratch.beyond[i] = beyond;
                 routed.egress.insert(i);
             } else {
-                self.route_oddly(i, hop, &mut routed);
+                odd.insert(i);
             }
+        }
+        for i in odd {
+            self.route_oddly(i, &mut routed);
         }
         routed
     }
 
-    /// Whatever is neither forwarded nor leaves an island.
+    /// Whatever does not go on its way at once, nor leave an island.
     #[inline(never)]
-    fn route_oddly(&mut self, i: usize, hop: NextHop, routed: &mut Routed) {
+    fn route_oddly(&mut self, i: usize, routed: &mut Routed) {
+        let hop = self.scratch.hops[i];
         match hop.hop() {
             Hop::Pool | Hop::LocalTranslated => routed.pool.insert(i),
             Hop::Local => routed.local.insert(i),

@@ -46,20 +46,21 @@ impl Set {
     }
 
     /// Lets `work` find the answers for the packets' questions, side by side.
-    pub(super) fn gathered<Q: Copy, T: Copy>(
+    pub(super) fn gathered<Q: Copy, T: Copy, R>(
         self,
         questions: &[Q; Burst::MAX],
         answers: &mut [T; Burst::MAX],
-        work: impl FnOnce(&[Q], &mut [T]),
-    ) {
+        work: impl FnOnce(&[Q], &mut [T]) -> R,
+    ) -> R {
         let (mut asked, mut answered) = (*questions, *answers);
         for (at, i) in self.into_iter().enumerate() {
             asked[at] = questions[i];
         }
-        work(&asked[..self.len()], &mut answered[..self.len()]);
+        let result = work(&asked[..self.len()], &mut answered[..self.len()]);
         for (at, i) in self.into_iter().enumerate() {
             answers[i] = answered[at];
         }
+        result
     }
 
     /// The packet with the lowest number.

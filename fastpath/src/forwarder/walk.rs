@@ -54,6 +54,7 @@ pub(super) struct Scratch<A> {
     /// Of those packets that come from or go to an island: who talks to whom, what
     /// they carry, and the session they belong to.
     pub(super) keys: [FlowKey<A>; Burst::MAX],
+    pub(super) hashes: [u64; Burst::MAX],
     pub(super) kinds: [L4Kind; Burst::MAX],
     pub(super) tcp_flags: [u8; Burst::MAX],
     pub(super) found: [Option<Found>; Burst::MAX],
@@ -102,6 +103,7 @@ impl<A: Address> Scratch<A> {
             hops: [NextHop::NO_ROUTE; Burst::MAX],
             onward: [NextHop::NO_ROUTE; Burst::MAX],
             keys: [FlowKey::default(); Burst::MAX],
+            hashes: [0; Burst::MAX],
             kinds: [L4Kind::Other; Burst::MAX],
             tcp_flags: [0; Burst::MAX],
             found: [None; Burst::MAX],

@@ -47,6 +47,16 @@ impl<A: Address> Session<A> {
         Session { inside, outside, last_ms: now_ms, created_ms: now_ms, binding: NONE, ..Session::default() }
     }
 
+    /// What translating a packet adds to a sum over its addresses, and over addresses
+    /// and ports.
+    #[inline(always)]
+    pub fn deltas(&self, direction: Direction) -> (Delta, Delta) {
+        match direction {
+            Direction::Out => (self.address_delta, self.flow_delta),
+            Direction::In => (self.address_delta.inverse(), self.flow_delta.inverse()),
+        }
+    }
+
     /// Which way packets with this key go through the session, if they belong to it.
     #[inline(always)]
     fn direction(&self, key: &FlowKey<A>) -> Option<Direction> {
@@ -144,7 +154,8 @@ impl<A: Address> SessionTable<A> {
         &mut self.records[session as usize]
     }
 
-    /// Finds the sessions of a burst of keys: `out[i]` answers `keys[i]`.
+    /// Finds the sessions of a burst of keys: `out[i]` answers `keys[i]`. Says whether
+    /// each of them has one.
     ///
     /// Buckets, then records are prefetched for the whole burst, so that the cache
     /// misses of up to 64 look-ups overlap.
@@ -152,15 +163,37 @@ impl<A: Address> SessionTable<A> {
     /// # Panics
     /// The lengths differ or exceed a burst: a bug in the caller.
     #[inline]
-    pub fn find_burst(&self, keys: &[FlowKey<A>], out: &mut [Option<Found>]) {
+    pub fn find_burst(&self, keys: &[FlowKey<A>], out: &mut [Option<Found>]) -> bool {
         assert!(keys.len() == out.len() && keys.len() <= Burst::MAX, "one answer a key, a burst at most");
         let mut hashes = [0u64; Burst::MAX];
         for (hash, key) in hashes.iter_mut().zip(keys) {
-            *hash = key.hash(self.seed);
-            self.index.prefetch(*hash);
+            *hash = self.announce(key);
         }
+        self.find_announced(keys, &hashes[..keys.len()], out)
+    }
+
+    /// The hash of a key, whose bucket the CPU is asked for: the first half of
+    /// [`SessionTable::find_burst`], for one key.
+    #[inline(always)]
+    pub fn announce(&self, key: &FlowKey<A>) -> u64 {
+        let hash = key.hash(self.seed);
+        self.index.prefetch(hash);
+        hash
+    }
+
+    /// The second half of [`SessionTable::find_burst`]: `hashes[i]` is what
+    /// [`SessionTable::announce`] made of `keys[i]`.
+    ///
+    /// # Panics
+    /// The lengths differ or exceed a burst: a bug in the caller.
+    #[inline]
+    pub fn find_announced(&self, keys: &[FlowKey<A>], hashes: &[u64], out: &mut [Option<Found>]) -> bool {
+        assert!(
+            keys.len() == out.len() && keys.len() == hashes.len() && keys.len() <= Burst::MAX,
+            "one answer a key, a burst at most"
+        );
         let mut candidates = [NONE; Burst::MAX];
-        for (candidate, hash) in candidates.iter_mut().zip(&hashes[..keys.len()]) {
+        for (candidate, hash) in candidates.iter_mut().zip(hashes) {
             if let Some(number) = self.index.candidate(*hash) {
                 *candidate = number;
                 let record = self.records.as_ptr().wrapping_add(number as usize);
@@ -170,14 +203,16 @@ impl<A: Address> SessionTable<A> {
                 }
             }
         }
-        for (i, (key, out)) in keys.iter().zip(out).enumerate() {
-            let session = candidates[i];
+        let mut all = true;
+        for (((key, hash), out), session) in keys.iter().zip(hashes).zip(out).zip(candidates) {
             let direction = self.records.get(session as usize).and_then(|record| record.direction(key));
             *out = match direction {
                 Some(direction) => Some(Found { session, direction }),
-                None => self.find_hashed(key, hashes[i]),
+                None => self.find_hashed(key, *hash),
             };
+            all &= out.is_some();
         }
+        all
     }
 
     /// Asks the CPU for what a look-up of this key or the insertion of a session with

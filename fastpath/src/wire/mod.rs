@@ -37,7 +37,9 @@ pub mod protocol {
 /// The slice ends before: the caller checked, or it is a bug.
 #[inline(always)]
 pub fn get16(bytes: &[u8], at: usize) -> u16 {
-    u16::from_be_bytes([bytes[at], bytes[at + 1]])
+    let mut word = [0; 2];
+    word.copy_from_slice(&bytes[at..at + 2]);
+    u16::from_be_bytes(word)
 }
 
 /// The 32-bit number at `at`. Panics as [`get16`].
