@@ -243,21 +243,37 @@ fn reach<A: Address>(src: A, dst: A) -> Reach {
     }
 }
 
-/// May one of the addresses be one that does not travel? By its first byte, which
-/// is 1 to 223, but 127 and 169, in an IPv4 address that does, and 1 to 0xfd in an
-/// IPv6 address.
+/// May one of the addresses be one that does not travel? By its first byte.
 #[inline(always)]
 fn is_suspect<A: Address>(src: A, dst: A) -> bool {
-    let suspect = |address: A| {
-        let first = address.bits(0, 8);
-        if A::BITS == 32 {
-            (first.wrapping_sub(1) >= 223) | (first == 127) | (first == 169)
-        } else {
-            first.wrapping_sub(1) >= 0xfd
-        }
-    };
-    suspect(src) | suspect(dst)
+    let first = |address: A| address.bits(0, 8) as usize & 0xff;
+    let suspects = if A::BITS == 32 { &SUSPECTS_V4 } else { &SUSPECTS_V6 };
+    suspects[first(src)] | suspects[first(dst)]
 }
+
+/// First bytes of IPv4 addresses of which some or all do not travel: 0/8, 127/8,
+/// 169.254/16, multicast and what is reserved.
+static SUSPECTS_V4: [bool; 256] = {
+    let mut suspects = [false; 256];
+    suspects[0] = true;
+    suspects[127] = true;
+    suspects[169] = true;
+    let mut first = 224;
+    while first < 256 {
+        suspects[first] = true;
+        first += 1;
+    }
+    suspects
+};
+
+/// The same of IPv6 addresses: ::/8, link-local and multicast.
+static SUSPECTS_V6: [bool; 256] = {
+    let mut suspects = [false; 256];
+    suspects[0] = true;
+    suspects[0xfe] = true;
+    suspects[0xff] = true;
+    suspects
+};
 
 enum Scope {
     Global,

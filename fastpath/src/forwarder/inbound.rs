@@ -1,7 +1,7 @@
 //! Packets to an address that stands for islands: to whom do they really go?
 
 use super::refuse::Refusal;
-use super::rewrite::{rewrite_as_is, translate};
+use super::rewrite::{rewrite_address, translate};
 use super::route::look_up;
 use super::set::Set;
 use super::walk::{Note, Plan, Scratch, Walk};
@@ -68,9 +68,9 @@ impl<A: Address> Walk<'_, A> {
                 nat.touch(found, scratch.tcp_flags[i], &snapshot.timeouts, *now);
                 counters.count_translated(direction);
                 let session = nat.sessions.get(found.session);
-                translate(&mut frames[i], scratch.kinds[i], l4, session, direction);
+                let address = translate(&mut frames[i], scratch.kinds[i], l4, session, direction);
                 let adjacency = &adjacencies[id.index()];
-                rewrite_as_is::<A>(&mut frames[i], adjacency, end);
+                rewrite_address(&mut frames[i], adjacency, end, address);
                 verdicts[i] = Verdict::Forward(adjacency.port);
             } else {
                 odd.insert(i);

@@ -4,7 +4,7 @@ use super::walk::{Plan, Walk};
 use crate::address::Address;
 use crate::frame::Frame;
 use crate::ids::AdjacencyId;
-use crate::nat::{icmp_error, replace_address};
+use crate::nat::icmp_error;
 use crate::offload::ChecksumState;
 use crate::parse::L4Kind;
 use crate::session::{Direction, Found, Session};
@@ -16,19 +16,44 @@ use crate::wire::{get16, icmp, ipv4, protocol, put16, tcp, udp};
 /// Ethernet header and TTL of a packet that ends at `end` and is not translated.
 #[inline(always)]
 pub(super) fn rewrite_as_is<A: Address>(frame: &mut Frame, adjacency: &Adjacency, end: u32) {
-    frame.truncate(end as usize);
-    let bytes = frame.bytes_mut();
-    assert!(bytes.len() >= L2 + ipv4::HEADER_LEN, "an IP packet has a header");
-    bytes[..12].copy_from_slice(&adjacency.macs);
-    let ip = &mut bytes[L2..];
+    let ip = rewrite_ethernet(frame, adjacency, end);
     ip[A::TTL_AT] -= 1;
     if A::BITS == 32 {
         put16(ip, ipv4::CHECKSUM, checksum::after_hop(get16(ip, ipv4::CHECKSUM)));
     }
 }
 
-/// Writes address and port of a session into a packet that goes through it and updates
-/// the checksums. `l4` is where its L4 header starts.
+/// Ethernet header, TTL and one address of a packet that ends at `end`; `delta` is what
+/// the address adds to a sum.
+#[inline(always)]
+pub(super) fn rewrite_address<A: Address>(
+    frame: &mut Frame,
+    adjacency: &Adjacency,
+    end: u32,
+    (at, address, delta): (usize, A, Delta),
+) {
+    let ip = rewrite_ethernet(frame, adjacency, end);
+    assert!(ip.len() >= A::DESTINATION_AT + size_of::<A>(), "an IP packet has a header");
+    ip[A::TTL_AT] -= 1;
+    address.put(ip, at);
+    if A::BITS == 32 {
+        put16(ip, ipv4::CHECKSUM, checksum::after_hop(delta.apply(get16(ip, ipv4::CHECKSUM))));
+    }
+}
+
+/// Ethernet header, and the end of the frame. Returns the IP packet.
+#[inline(always)]
+fn rewrite_ethernet<'a>(frame: &'a mut Frame, adjacency: &Adjacency, end: u32) -> &'a mut [u8] {
+    frame.truncate(end as usize);
+    let bytes = frame.bytes_mut();
+    assert!(bytes.len() >= L2 + ipv4::HEADER_LEN, "an IP packet has a header");
+    bytes[..12].copy_from_slice(&adjacency.macs);
+    &mut bytes[L2..]
+}
+
+/// Writes the port of a session into a packet that goes through it and updates the L4
+/// checksum. `l4` is where its L4 header starts. Returns what is left to be done: where
+/// which address goes, and what that adds to a sum.
 #[inline(always)]
 pub(super) fn translate<A: Address>(
     frame: &mut Frame,
@@ -36,16 +61,14 @@ pub(super) fn translate<A: Address>(
     l4: u16,
     session: &Session<A>,
     direction: Direction,
-) {
+) -> (usize, A, Delta) {
     let (address_at, address, port_at, port) = match direction {
         Direction::Out => (A::SOURCE_AT, session.outside.dst, 0, session.outside.dst_port),
         Direction::In => (A::DESTINATION_AT, session.inside.src, 2, session.inside.src_port),
     };
     let (address_delta, flow_delta) = session.deltas(direction);
     let checksum = frame.offload.checksum_at(u32::from(l4));
-    let bytes = frame.bytes_mut();
-    replace_address(bytes, address_at, address, address_delta);
-    let header = &mut bytes[usize::from(l4)..];
+    let header = &mut frame.bytes_mut()[usize::from(l4)..];
     assert!(header.len() >= udp::HEADER_LEN, "what has ports has a header that holds them");
     if kind == L4Kind::Udp && checksum == ChecksumState::Complete {
         put16(header, port_at, port);
@@ -61,6 +84,7 @@ pub(super) fn translate<A: Address>(
     } else {
         translate_oddly::<A>(header, kind, port_at, port, checksum, address_delta, flow_delta);
     }
+    (address_at, address, address_delta)
 }
 
 /// As [`translate`], above IP: echoes, and checksums that are not whole yet.
@@ -98,28 +122,29 @@ fn translate_oddly<A: Address>(
 impl<A: Address> Walk<'_, A> {
     /// Ethernet header, TTL, and the translation.
     pub(super) fn rewrite(&mut self, i: usize, to: AdjacencyId, plan: Plan) {
-        match plan {
-            Plan::AsIs => {}
+        let adjacency = &self.snapshot.adjacencies[to.index()];
+        let end = self.scratch.notes[i].end;
+        let address = match plan {
+            Plan::AsIs => return rewrite_as_is::<A>(&mut self.frames[i], adjacency, end),
             Plan::Translate(found) => {
                 let Walk { frames, snapshot, scratch, nat, counters, now, .. } = self;
                 nat.touch(found, scratch.tcp_flags[i], &snapshot.timeouts, *now);
                 counters.count_translated(found.direction);
                 let session = nat.sessions.get(found.session);
-                translate(&mut frames[i], scratch.kinds[i], scratch.notes[i].l4, session, found.direction);
+                translate(&mut frames[i], scratch.kinds[i], scratch.notes[i].l4, session, found.direction)
             }
             Plan::TranslateError(found) => self.translate_error(i, found),
-        }
-        let adjacency = &self.snapshot.adjacencies[to.index()];
-        rewrite_as_is::<A>(&mut self.frames[i], adjacency, self.scratch.notes[i].end);
+        };
+        rewrite_address(&mut self.frames[i], adjacency, end, address);
     }
 
     #[inline(never)]
-    fn translate_error(&mut self, i: usize, found: Found) {
+    fn translate_error(&mut self, i: usize, found: Found) -> (usize, A, Delta) {
         let layers = self.look_into(i);
         let session = self.nat.sessions.get(found.session);
         self.counters.translated_errors += 1;
         let frame = &mut self.frames[i];
         let checksum = frame.offload.checksum_at(layers.l4);
-        icmp_error::translate(frame.bytes_mut(), &layers, session, found.direction, checksum);
+        icmp_error::translate(frame.bytes_mut(), &layers, session, found.direction, checksum)
     }
 }

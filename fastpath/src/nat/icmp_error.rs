@@ -4,7 +4,6 @@
 //! error must find in it the packet that he himself sent, so the quote is
 //! translated back along with the outer address, its checksums included.
 
-use super::translate::replace_address;
 use crate::address::Address;
 use crate::offload::{ChecksumState, Offload};
 use crate::parse::{self, Layers};
@@ -45,15 +44,16 @@ fn is_whole<A: Address>(message: &[u8], layers: &Layers<A>) -> bool {
     fold(total) == 0xffff
 }
 
-/// Translates outer address and quote of an error that [`session`] found a session
-/// for, and updates the checksums.
+/// Translates the quote of an error that [`session`] found a session for, and updates
+/// the ICMP checksum. Returns what is left to be done: where in the IP header which
+/// address goes, and what that adds to a sum.
 pub fn translate<A: Address>(
     frame: &mut [u8],
     layers: &Layers<A>,
     session: &Session<A>,
     direction: Direction,
     checksum: ChecksumState,
-) {
+) -> (usize, A, Delta) {
     let (inside, outside) = (&session.inside, &session.outside);
     // Outer: where the error goes to, or where it comes from. An error from a
     // router inside takes the public address too (RFC 5508 REQ-5). Quoted: the
@@ -69,7 +69,6 @@ pub fn translate<A: Address>(
         }
     };
     let outer_delta = Delta::NONE.replace_sum(outer_old.sum(), outer_new.sum());
-    replace_address(frame, outer_at, outer_new, outer_delta);
 
     let message = &mut frame[layers.l4 as usize..layers.end as usize];
     let quote_delta = translate_quote::<A>(&mut message[icmp::HEADER_LEN..], direction, quoted_at, old, new);
@@ -80,6 +79,7 @@ pub fn translate<A: Address>(
         ChecksumState::Partial { .. } => pseudo_delta.apply_partial(field),
     };
     put16(message, icmp::CHECKSUM, updated);
+    (outer_at, outer_new, outer_delta)
 }
 
 /// Translates the quoted packet; returns what that adds to the sum over the message.

@@ -7,5 +7,4 @@ mod ports;
 mod translate;
 
 pub use policy::{EgressAction, EgressRule};
-pub(crate) use translate::replace_address;
 pub use translate::{Nat, Translation, timeout_ms};

@@ -14,8 +14,7 @@ use crate::snapshot::{Pool, Timeouts};
 use crate::time::Instant;
 use crate::verdict::DropReason;
 use crate::wire::checksum::Delta;
-use crate::wire::ethernet::HEADER_LEN as L2;
-use crate::wire::{get16, ipv4, protocol, put16};
+use crate::wire::protocol;
 
 /// Addresses of a pool that are tried for one flow, its own first.
 const ADDRESSES_TRIED: usize = 8;
@@ -278,17 +277,6 @@ impl Space {
 /// How the answers to `key` arrive, if its sender is called `address`:`port` outside.
 fn outside_key<A: Address>(key: &FlowKey<A>, address: A, port: u16, outer: VrfId) -> FlowKey<A> {
     FlowKey { src: key.dst, dst: address, src_port: key.dst_port, dst_port: port, vrf: outer, ..*key }
-}
-
-/// Writes an address into the IP header of a frame; `delta` is what that adds to a sum.
-#[inline(always)]
-pub(crate) fn replace_address<A: Address>(frame: &mut [u8], at: usize, address: A, delta: Delta) {
-    let ip = &mut frame[L2..];
-    assert!(ip.len() >= A::DESTINATION_AT + size_of::<A>(), "an IP packet has a header");
-    address.put(ip, at);
-    if A::BITS == 32 {
-        put16(ip, ipv4::CHECKSUM, delta.apply(get16(ip, ipv4::CHECKSUM)));
-    }
 }
 
 /// How long this session may be silent, in milliseconds.
