@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use causeway_fastpath::address::Address;
+use causeway_fastpath::ecmp::{Group, Member};
 use causeway_fastpath::fib::{FibBuilder, Hop, NextHop, Prefix};
-use causeway_fastpath::ids::{AdjacencyId, Epoch, PoolId, PortId, VrfId};
+use causeway_fastpath::ids::{AdjacencyId, Epoch, GroupId, PoolId, PortId, VrfId};
 use causeway_fastpath::nat::{EgressAction, EgressRule};
 use causeway_fastpath::snapshot::{Adjacency, NeighborState, Pool, PortEntry, Snapshot, Tables, Timeouts};
 use causeway_testkit::packet::{Eth, Mac, ToIp, ToIpv6, eth};
@@ -55,6 +56,7 @@ pub(crate) fn link_local(port: PortId) -> std::net::Ipv6Addr {
 pub(crate) struct Plan {
     pub(crate) ports: Vec<PortEntry>,
     pub(crate) adjacencies: Vec<Adjacency>,
+    pub(crate) groups: Vec<Group>,
     pub(crate) v4: FamilyPlan<u32>,
     pub(crate) v6: FamilyPlan<u128>,
     pub(crate) timeouts: Timeouts,
@@ -122,6 +124,7 @@ impl Plan {
                 port(UPLINK, VrfId::MAIN, "203.0.113.2", "2001:db8:1::2"),
             ],
             adjacencies: vec![adjacency(NODE_A), adjacency(NODE_B), adjacency(ROUTER), adjacency(SERVER)],
+            groups: Vec::new(),
             v4,
             v6,
             timeouts: Timeouts::default(),
@@ -144,6 +147,20 @@ impl Plan {
         plan
     }
 
+    /// Router and server share what leaves, and what is for the pods of node A is
+    /// shared by both nodes.
+    pub(crate) fn groups() -> Plan {
+        let mut plan = Plan::island();
+        let member = |adjacency: AdjacencyId| Member { identity: adjacency.0.into(), weight: 1, adjacency };
+        plan.groups =
+            vec![Group::new(&[member(ROUTER), member(SERVER)]), Group::new(&[member(NODE_A), member(NODE_B)])];
+        plan.v4.route(VrfId::MAIN, "0.0.0.0/0", Hop::Group(GroupId(0)));
+        plan.v4.route(ISLAND, "10.1.1.0/24", Hop::Group(GroupId(1)));
+        plan.v6.route(VrfId::MAIN, "::/0", Hop::Group(GroupId(0)));
+        plan.v6.route(ISLAND, "fd00:10:0:1::/64", Hop::Group(GroupId(1)));
+        plan
+    }
+
     /// A second island with the same addresses, on port 2 and node C.
     pub(crate) fn two_islands() -> Plan {
         let mut plan = Plan::island();
@@ -159,8 +176,8 @@ impl Plan {
             epoch: Epoch(epoch),
             ports: self.ports.clone().into(),
             adjacencies: self.adjacencies.clone().into(),
-            groups: Arc::from([]),
-            flow_seed: 0,
+            groups: self.groups.clone().into(),
+            flow_seed: 0x5eed,
             v4: self.v4.compile(),
             v6: self.v6.compile(),
             timeouts: self.timeouts,
