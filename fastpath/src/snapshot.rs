@@ -217,6 +217,11 @@ impl Snapshot {
 }
 
 impl<A> Pool<A> {
+    /// How many ports an address has.
+    pub fn ports(&self) -> usize {
+        usize::from(self.last_port - self.first_port) + 1
+    }
+
     fn is_sound(&self) -> bool {
         self.first_port <= self.last_port && self.first_port > 0
     }

@@ -1,5 +1,9 @@
-//! Endpoint-independent mapping (RFC 4787 REQ-1): an inside endpoint keeps one
-//! outside name a pool, whomever it talks to, as long as one of its sessions lives.
+//! What sessions stand on.
+//!
+//! With endpoint-independent mapping (RFC 4787 REQ-1), an inside endpoint and its
+//! outside name: it keeps one a pool, whomever it talks to, as long as one of its
+//! sessions lives. With mapping by destination, an outside address and a destination:
+//! so many sessions share its ports.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -7,15 +11,14 @@ use alloc::vec::Vec;
 use crate::address::Address;
 use crate::session::{FlowKey, Index, Seed};
 
-/// An inside endpoint and its outside name.
+/// An endpoint and its outside name, or an outside address and a destination.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Binding<A> {
-    /// The inside endpoint: source, source port, protocol and routing domain;
-    /// destination and its port are 0.
-    pub(super) inside: FlowKey<A>,
-    /// Outside address.
+    /// [`endpoint`] or [`destination`].
+    pub(super) key: FlowKey<A>,
+    /// Outside address of an endpoint.
     pub(super) outside: A,
-    /// Outside port or identifier.
+    /// Outside port or identifier of an endpoint.
     pub(super) port: u16,
     /// Which pool the address is from.
     pub(super) pool: u16,
@@ -27,7 +30,18 @@ pub(super) struct Binding<A> {
 
 const NONE: u32 = u32::MAX;
 
-/// The bindings of one worker and one family, by inside endpoint.
+/// The key of the endpoint that sent `flow`: destination and its port are 0.
+pub(super) fn endpoint<A: Address>(flow: &FlowKey<A>) -> FlowKey<A> {
+    FlowKey { dst: A::default(), dst_port: 0, ..*flow }
+}
+
+/// The key of where `flow` goes, as seen from the outside address `from`: the source
+/// port is 0.
+pub(super) fn destination<A: Address>(flow: &FlowKey<A>, from: A) -> FlowKey<A> {
+    FlowKey { src: from, src_port: 0, ..*flow }
+}
+
+/// The bindings of one worker and one family.
 pub(super) struct BindingTable<A> {
     index: Index,
     records: Vec<Binding<A>>,
@@ -55,22 +69,17 @@ impl<A: Address> BindingTable<A> {
         self.index.bytes() + size_of_val(self.records.as_slice())
     }
 
-    /// The key under which the sender of `flow` is bound.
-    pub(super) fn endpoint(flow: &FlowKey<A>) -> FlowKey<A> {
-        FlowKey { dst: A::default(), dst_port: 0, ..*flow }
-    }
-
     /// Asks the CPU for what [`BindingTable::find`] will look at first.
-    pub(super) fn prefetch(&self, endpoint: &FlowKey<A>) {
-        self.index.prefetch(endpoint.hash(self.seed));
+    pub(super) fn prefetch(&self, key: &FlowKey<A>) {
+        self.index.prefetch(key.hash(self.seed));
     }
 
-    /// The binding of an endpoint in this pool. One that leaves by several
-    /// masquerading ports has a name on each.
-    pub(super) fn find(&self, endpoint: &FlowKey<A>, pool: u16) -> Option<u32> {
-        self.index.find(endpoint.hash(self.seed), |number| {
+    /// The binding of an endpoint or a destination in this pool. An endpoint that
+    /// leaves by several masquerading ports has a name on each.
+    pub(super) fn find(&self, key: &FlowKey<A>, pool: u16) -> Option<u32> {
+        self.index.find(key.hash(self.seed), |number| {
             let binding = &self.records[number as usize];
-            binding.inside.is(endpoint) && binding.pool == pool
+            binding.key.is(key) && binding.pool == pool
         })
     }
 
@@ -82,7 +91,7 @@ impl<A: Address> BindingTable<A> {
     /// Adds a binding that no session stands on yet; `None` when the table is full.
     pub(super) fn insert(&mut self, binding: Binding<A>) -> Option<u32> {
         let number = self.free;
-        if number == NONE || !self.index.insert(binding.inside.hash(self.seed), number) {
+        if number == NONE || !self.index.insert(binding.key.hash(self.seed), number) {
             return None;
         }
         self.free = self.records[number as usize].sessions;
@@ -92,27 +101,30 @@ impl<A: Address> BindingTable<A> {
         Some(number)
     }
 
-    /// Another session stands on it.
-    pub(super) fn hold(&mut self, number: u32) {
-        self.records[number as usize].sessions += 1;
+    /// Another session stands on it. Says how many do.
+    pub(super) fn hold(&mut self, number: u32) -> u32 {
+        let record = &mut self.records[number as usize];
+        record.sessions += 1;
+        record.sessions
     }
 
-    /// A session that stood on it ended; the binding, if it was the last.
-    pub(super) fn release(&mut self, number: u32) -> Option<Binding<A>> {
+    /// A session that stood on it ended. The binding, with how many still do; without
+    /// any it is gone.
+    pub(super) fn release(&mut self, number: u32) -> Binding<A> {
         let record = &mut self.records[number as usize];
         record.sessions -= 1;
-        if record.sessions > 0 {
-            return None;
+        let binding = *record;
+        if binding.sessions == 0 {
+            self.discard(number);
         }
-        self.discard(number)
+        binding
     }
 
     /// Takes away a binding that no session stands on.
-    pub(super) fn discard(&mut self, number: u32) -> Option<Binding<A>> {
-        let binding = self.records[number as usize];
-        self.index.remove(binding.inside.hash(self.seed), number);
-        self.records[number as usize].sessions = self.free;
+    pub(super) fn discard(&mut self, number: u32) {
+        let record = &mut self.records[number as usize];
+        self.index.remove(record.key.hash(self.seed), number);
+        record.sessions = self.free;
         self.free = number;
-        Some(binding)
     }
 }

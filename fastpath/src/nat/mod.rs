@@ -1,9 +1,12 @@
 //! Source NAT: which name a flow gets outside, and what becomes of its packets.
 
 mod binding;
+mod crowd;
 pub mod icmp_error;
+mod name;
+mod numbers;
 mod policy;
-mod ports;
+mod space;
 mod translate;
 
 pub use policy::{EgressAction, EgressRule};

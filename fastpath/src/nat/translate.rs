@@ -3,8 +3,8 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::binding::{Binding, BindingTable};
-use super::ports::PortSet;
+use super::binding::{BindingTable, endpoint};
+use super::space::Space;
 use crate::address::Address;
 use crate::chance::Chance;
 use crate::ids::{PoolId, VrfId};
@@ -16,29 +16,15 @@ use crate::verdict::DropReason;
 use crate::wire::checksum::Delta;
 use crate::wire::protocol;
 
-/// Addresses of a pool that are tried for one flow, its own first.
-const ADDRESSES_TRIED: usize = 8;
-/// Ports that are tried on an address for a TCP flow. With 64 tries an address
-/// whose ports are 90 % in use toward one destination refuses 1 in 800 flows.
-const TCP_PORTS_TRIED: usize = 64;
-
 /// What NAT knows of one family: sessions, bindings, free ports.
 pub struct Nat<A> {
     /// The sessions.
     pub sessions: SessionTable<A>,
-    bindings: BindingTable<A>,
-    pools: Arc<[Pool<A>]>,
-    /// Free ports by pool and address.
-    spaces: Vec<Vec<Space>>,
-    seed: Seed,
-}
-
-/// Free ports of one outside address, for the protocols with endpoint-independent
-/// mapping. TCP ports serve many destinations and are free unless a session says
-/// otherwise.
-struct Space {
-    udp: PortSet,
-    icmp: PortSet,
+    pub(super) bindings: BindingTable<A>,
+    pub(super) pools: Arc<[Pool<A>]>,
+    /// Free ports by pool.
+    pub(super) spaces: Vec<Space>,
+    pub(super) seed: Seed,
 }
 
 /// How a flow is to be translated.
@@ -85,17 +71,14 @@ impl<A: Address> Nat<A> {
             }
         }
         self.pools = Arc::clone(pools);
-        self.spaces = pools
-            .iter()
-            .map(|pool| pool.addresses.iter().map(|_| Space::new(pool.first_port, pool.last_port)).collect())
-            .collect();
+        self.spaces = pools.iter().map(|pool| Space::new(pool, self.sessions.capacity())).collect();
         ended
     }
 
     /// Asks the CPU for what [`Nat::begin`] with this key will look at first.
     pub fn prefetch(&self, key: &FlowKey<A>) {
         if key.protocol != protocol::TCP {
-            self.bindings.prefetch(&BindingTable::endpoint(key));
+            self.bindings.prefetch(&endpoint(key));
         }
     }
 
@@ -119,11 +102,7 @@ impl<A: Address> Nat<A> {
         if self.sessions.len() == self.sessions.capacity() {
             return Err(DropReason::NatTableFull);
         }
-        let (outside, binding) = if key.protocol == protocol::TCP {
-            (self.name_by_destination(key, translation, chance)?, u32::MAX)
-        } else {
-            self.name_by_endpoint(key, translation, chance)?
-        };
+        let (outside, binding) = self.name(key, translation, chance)?;
         let mut session = Session::new(*key, outside, now);
         session.binding = binding;
         session.address_delta = Delta::NONE.replace_sum(key.src.sum(), outside.dst.sum());
@@ -131,21 +110,14 @@ impl<A: Address> Nat<A> {
         let icmp_without_addresses = key.protocol == A::ICMP && !A::ICMP_PSEUDO_HEADER;
         session.flow_delta = if icmp_without_addresses { port_delta } else { session.address_delta.and(port_delta) };
         let timeout = timeout_ms(&session, timeouts);
-        match self.sessions.insert(session, timeout, now) {
-            Ok(number) => {
-                if binding != u32::MAX {
-                    self.bindings.hold(binding);
-                }
-                Ok(number)
-            }
-            Err(_) => {
-                if binding != u32::MAX {
-                    self.bindings.hold(binding);
-                    self.let_go(binding);
-                }
-                Err(DropReason::NatTableFull)
-            }
+        let standing = self.bindings.hold(binding);
+        if key.protocol == protocol::TCP {
+            self.spaces[pool].crowds.began(binding, outside.dst_port, standing);
         }
+        self.sessions.insert(session, timeout, now).map_err(|_| {
+            self.let_go(binding, outside.dst_port);
+            DropReason::NatTableFull
+        })
     }
 
     /// A packet of the session passed.
@@ -173,110 +145,26 @@ impl<A: Address> Nat<A> {
         let Some(session) = self.sessions.expire(now, budget, |session| timeout_ms(session, timeouts)) else {
             return false;
         };
-        if session.binding != u32::MAX {
-            self.let_go(session.binding);
-        }
+        self.let_go(session.binding, session.outside.dst_port);
         true
     }
 
     /// Ends a session.
     pub fn end(&mut self, number: u32) {
         let session = self.sessions.remove(number);
-        if session.binding != u32::MAX {
-            self.let_go(session.binding);
+        self.let_go(session.binding, session.outside.dst_port);
+    }
+
+    /// A session that stood on the binding ended; it had this port.
+    fn let_go(&mut self, number: u32, port: u16) {
+        let binding = self.bindings.release(number);
+        let space = &mut self.spaces[usize::from(binding.pool)];
+        if binding.key.protocol == protocol::TCP {
+            space.crowds.ended(number, port, binding.sessions);
+        } else if binding.sessions == 0 {
+            space.give_back(binding.key.protocol, binding.address, binding.port);
         }
     }
-
-    /// Endpoint-dependent mapping: a port that is free toward this destination.
-    fn name_by_destination(
-        &self,
-        key: &FlowKey<A>,
-        translation: Translation,
-        chance: &mut Chance,
-    ) -> Result<FlowKey<A>, DropReason> {
-        let pool = &self.pools[translation.pool.index()];
-        for address in self.paired(pool, key) {
-            for _ in 0..TCP_PORTS_TRIED {
-                let port = chance.port(pool.first_port, pool.last_port);
-                let outside = outside_key(key, pool.addresses[address], port, translation.outer);
-                if self.sessions.find(&outside).is_none() {
-                    return Ok(outside);
-                }
-            }
-        }
-        Err(DropReason::NatPortsExhausted)
-    }
-
-    /// Endpoint-independent mapping: the name the endpoint has, or a new one.
-    fn name_by_endpoint(
-        &mut self,
-        key: &FlowKey<A>,
-        translation: Translation,
-        chance: &mut Chance,
-    ) -> Result<(FlowKey<A>, u32), DropReason> {
-        let endpoint = BindingTable::endpoint(key);
-        if let Some(number) = self.bindings.find(&endpoint, translation.pool.0) {
-            let binding = self.bindings.get(number);
-            return Ok((outside_key(key, binding.outside, binding.port, translation.outer), number));
-        }
-        let pool_at = translation.pool.index();
-        let pool = &self.pools[pool_at];
-        for address in self.paired(pool, key) {
-            let from = chance.port(pool.first_port, pool.last_port);
-            let Some(port) = self.spaces[pool_at][address].of(key.protocol).take(from) else {
-                continue;
-            };
-            let outside = outside_key(key, pool.addresses[address], port, translation.outer);
-            // While the binding is noted, the place of the session arrives in the cache.
-            self.sessions.prefetch(&outside);
-            let binding = Binding {
-                inside: endpoint,
-                outside: outside.dst,
-                port,
-                pool: translation.pool.0,
-                address: address as u32,
-                ..Binding::default()
-            };
-            let Some(number) = self.bindings.insert(binding) else {
-                self.spaces[pool_at][address].of(key.protocol).give_back(port);
-                return Err(DropReason::NatTableFull);
-            };
-            return Ok((outside, number));
-        }
-        Err(DropReason::NatPortsExhausted)
-    }
-
-    /// The addresses to try, the host's own first: paired pooling (RFC 4787
-    /// REQ-2), by a keyed hash of the inside address.
-    fn paired(&self, pool: &Pool<A>, key: &FlowKey<A>) -> impl Iterator<Item = usize> + use<A> {
-        let len = pool.addresses.len();
-        let first = (key.src.mix(self.seed.0[1] ^ u64::from(key.vrf.0)) % len as u64) as usize;
-        (0..len.min(ADDRESSES_TRIED)).map(move |step| (first + step) % len)
-    }
-
-    /// A session that stood on the binding ended.
-    fn let_go(&mut self, binding: u32) {
-        if let Some(binding) = self.bindings.release(binding) {
-            self.spaces[usize::from(binding.pool)][binding.address as usize]
-                .of(binding.inside.protocol)
-                .give_back(binding.port);
-        }
-    }
-}
-
-impl Space {
-    fn new(first: u16, last: u16) -> Space {
-        Space { udp: PortSet::new(first, last), icmp: PortSet::new(first, last) }
-    }
-
-    fn of(&mut self, protocol: u8) -> &mut PortSet {
-        if protocol == protocol::UDP { &mut self.udp } else { &mut self.icmp }
-    }
-}
-
-/// How the answers to `key` arrive, if its sender is called `address`:`port` outside.
-fn outside_key<A: Address>(key: &FlowKey<A>, address: A, port: u16, outer: VrfId) -> FlowKey<A> {
-    FlowKey { src: key.dst, dst: address, src_port: key.dst_port, dst_port: port, vrf: outer, ..*key }
 }
 
 /// How long this session may be silent, in milliseconds.

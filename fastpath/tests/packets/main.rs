@@ -6,6 +6,7 @@ mod world;
 
 mod errors_from_inside;
 mod errors_from_outside;
+mod exhaustion;
 mod groups;
 mod hostile;
 mod islands;

@@ -1,0 +1,125 @@
+//! Destinations to which nearly every TCP port of an address is in use.
+//!
+//! A TCP port serves many destinations, so a port is free *toward a destination*, and
+//! to know all that are would take a set for each. Drawing ports until one is free
+//! needs no set, and hardly ever more than a draw or two, as long as few are taken.
+//! Where a quarter is, a destination becomes a *crowd*: it gets a set, which is filled
+//! in steps while draws still succeed, and from then on the last free port is found
+//! as fast as the first.
+
+use alloc::vec::Vec;
+
+use hashbrown::HashMap;
+
+use super::numbers::NumberSet;
+
+/// Pools with fewer ports have no crowds: to look at every port is short enough.
+pub(super) const FEW_PORTS: usize = 1024;
+/// Ports that are looked at each time a session begins while a set is being filled.
+const STEP: u32 = 256;
+
+/// The crowds of a pool. Allocates once, when made: half a byte a session.
+pub(super) struct Crowds {
+    first_port: u16,
+    ports: u32,
+    /// Sessions that make a crowd. Half as many end it.
+    threshold: u32,
+    sets: Vec<Crowd>,
+    idle: Vec<u32>,
+    /// By the number of the binding that counts the destination's sessions.
+    by_binding: HashMap<u32, u32>,
+}
+
+struct Crowd {
+    free: NumberSet,
+    /// Ports before this one are in the set.
+    known: u32,
+}
+
+impl Crowds {
+    /// No crowd, for a pool of `ports` ports from `first_port` on and at most
+    /// `capacity` sessions.
+    pub(super) fn new(first_port: u16, ports: usize, capacity: usize) -> Crowds {
+        let threshold = ports / 4;
+        // Each holds half of the threshold at least.
+        let most = if ports < FEW_PORTS { 0 } else { capacity.div_ceil(threshold / 2) };
+        Crowds {
+            first_port,
+            ports: ports as u32,
+            threshold: threshold as u32,
+            sets: (0..most).map(|_| Crowd { free: NumberSet::none(ports), known: 0 }).collect(),
+            idle: (0..most as u32).rev().collect(),
+            // With room to spare it never grows, however entries come and go.
+            by_binding: HashMap::with_capacity(2 * most),
+        }
+    }
+
+    /// Looks at more ports toward a destination that is a crowd: `is_free` says whether
+    /// one is. Says a free port, at or after `from`, once all are known; `Err` means
+    /// that there is none, `Ok(None)` that the caller has to draw.
+    pub(super) fn pick(
+        &mut self,
+        binding: u32,
+        from: u16,
+        mut is_free: impl FnMut(u16) -> bool,
+    ) -> Result<Option<u16>, Exhausted> {
+        let Some(number) = self.by_binding.get(&binding) else {
+            return Ok(None);
+        };
+        let crowd = &mut self.sets[*number as usize];
+        let end = self.ports.min(crowd.known + STEP);
+        for number in crowd.known..end {
+            if is_free(self.first_port + number as u16) {
+                crowd.free.insert(number);
+            }
+        }
+        crowd.known = end;
+        if end < self.ports {
+            return Ok(None);
+        }
+        let number = crowd.free.first_from(u32::from(from - self.first_port)).ok_or(Exhausted)?;
+        Ok(Some(self.first_port + number as u16))
+    }
+
+    /// A session to the destination began on this port: its `sessions`th.
+    pub(super) fn began(&mut self, binding: u32, port: u16, sessions: u32) {
+        if let Some(number) = self.by_binding.get(&binding) {
+            let crowd = &mut self.sets[*number as usize];
+            let port = u32::from(port - self.first_port);
+            if port < crowd.known {
+                crowd.free.remove(port);
+            }
+        } else if sessions >= self.threshold
+            && let Some(number) = self.idle.pop()
+        {
+            let crowd = &mut self.sets[number as usize];
+            crowd.free.clear();
+            crowd.known = 0;
+            self.by_binding.insert(binding, number);
+        }
+    }
+
+    /// The session on this port ended; so many are left.
+    pub(super) fn ended(&mut self, binding: u32, port: u16, sessions: u32) {
+        if self.sets.is_empty() {
+            return;
+        }
+        let Some(number) = self.by_binding.get(&binding).copied() else {
+            return;
+        };
+        if sessions < self.threshold / 2 {
+            self.by_binding.remove(&binding);
+            self.idle.push(number);
+            return;
+        }
+        let crowd = &mut self.sets[number as usize];
+        let port = u32::from(port - self.first_port);
+        if port < crowd.known {
+            crowd.free.insert(port);
+        }
+    }
+}
+
+/// Every port is in use toward the destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Exhausted;

@@ -1,0 +1,140 @@
+//! The choice of the name that a flow gets outside: address and port.
+
+use super::binding::{Binding, destination, endpoint};
+use super::crowd::FEW_PORTS;
+use super::{Nat, Translation};
+use crate::address::Address;
+use crate::chance::Chance;
+use crate::ids::VrfId;
+use crate::session::FlowKey;
+use crate::snapshot::Pool;
+use crate::verdict::DropReason;
+use crate::wire::protocol;
+
+/// Ports that are drawn for a TCP flow. A quarter of them in use makes a crowd, which
+/// knows its free ports; so many draws fail together less than once in 10^38 flows.
+const DRAWS: usize = 64;
+
+impl<A: Address> Nat<A> {
+    /// The key of the answers to the flow, and the binding that the session will stand
+    /// on.
+    pub(super) fn name(
+        &mut self,
+        key: &FlowKey<A>,
+        translation: Translation,
+        chance: &mut Chance,
+    ) -> Result<(FlowKey<A>, u32), DropReason> {
+        if key.protocol == protocol::TCP {
+            self.name_by_destination(key, translation, chance)
+        } else {
+            self.name_by_endpoint(key, translation, chance)
+        }
+    }
+
+    /// Endpoint-independent mapping: the name the endpoint has, or a new one.
+    fn name_by_endpoint(
+        &mut self,
+        key: &FlowKey<A>,
+        translation: Translation,
+        chance: &mut Chance,
+    ) -> Result<(FlowKey<A>, u32), DropReason> {
+        let endpoint = endpoint(key);
+        if let Some(number) = self.bindings.find(&endpoint, translation.pool.0) {
+            let binding = self.bindings.get(number);
+            return Ok((outside_key(key, binding.outside, binding.port, translation.outer), number));
+        }
+        let pool = &self.pools[translation.pool.index()];
+        let (first, from) = (self.paired(pool, key), chance.port(pool.first_port, pool.last_port));
+        let (address, port) = self.spaces[translation.pool.index()]
+            .take(key.protocol, first, from)
+            .ok_or(DropReason::NatPortsExhausted)?;
+        let outside = outside_key(key, pool.addresses[address as usize], port, translation.outer);
+        // While the binding is noted, the place of the session arrives in the cache.
+        self.sessions.prefetch(&outside);
+        let binding = Binding {
+            key: endpoint,
+            outside: outside.dst,
+            port,
+            pool: translation.pool.0,
+            address,
+            ..Binding::default()
+        };
+        let Some(number) = self.bindings.insert(binding) else {
+            self.spaces[translation.pool.index()].give_back(key.protocol, address, port);
+            return Err(DropReason::NatTableFull);
+        };
+        Ok((outside, number))
+    }
+
+    /// Mapping by destination: a port that is free toward this one. On the host's own
+    /// address, or where every port of that is in use, on the next that has one.
+    fn name_by_destination(
+        &mut self,
+        key: &FlowKey<A>,
+        translation: Translation,
+        chance: &mut Chance,
+    ) -> Result<(FlowKey<A>, u32), DropReason> {
+        let pool = &self.pools[translation.pool.index()];
+        let (first, addresses) = (self.paired(pool, key) as usize, pool.addresses.len());
+        for step in 0..addresses {
+            let at = (first + step) % addresses;
+            let address = self.pools[translation.pool.index()].addresses[at];
+            let toward = destination(&FlowKey { vrf: translation.outer, ..*key }, address);
+            let Some(number) = self.bindings.find(&toward, translation.pool.0) else {
+                let pool = &self.pools[translation.pool.index()];
+                let port = chance.port(pool.first_port, pool.last_port);
+                let binding =
+                    Binding { key: toward, pool: translation.pool.0, address: at as u32, ..Binding::default() };
+                let number = self.bindings.insert(binding).ok_or(DropReason::NatTableFull)?;
+                return Ok((outside_key(key, address, port, translation.outer), number));
+            };
+            let outside = |port| outside_key(key, address, port, translation.outer);
+            if let Some(port) = self.port_toward(number, translation, outside, chance) {
+                return Ok((outside(port), number));
+            }
+        }
+        Err(DropReason::NatPortsExhausted)
+    }
+
+    /// A port that is free toward the destination of this binding.
+    fn port_toward(
+        &mut self,
+        binding: u32,
+        translation: Translation,
+        outside: impl Fn(u16) -> FlowKey<A>,
+        chance: &mut Chance,
+    ) -> Option<u16> {
+        let Nat { sessions, bindings, pools, spaces, .. } = self;
+        let pool = &pools[translation.pool.index()];
+        if bindings.get(binding).sessions as usize == pool.ports() {
+            return None;
+        }
+        let is_free = |port| sessions.find(&outside(port)).is_none();
+        let mut draw = || chance.port(pool.first_port, pool.last_port);
+        match spaces[translation.pool.index()].crowds.pick(binding, draw(), is_free) {
+            Ok(Some(port)) => return Some(port),
+            Ok(None) => {}
+            Err(_) => return None,
+        }
+        for _ in 0..DRAWS {
+            let port = draw();
+            if is_free(port) {
+                return Some(port);
+            }
+        }
+        let (from, ports) = (draw() - pool.first_port, pool.ports());
+        let each = (0..ports.min(FEW_PORTS)).map(|step| pool.first_port + ((usize::from(from) + step) % ports) as u16);
+        each.into_iter().find(|port| is_free(*port))
+    }
+
+    /// The address of the pool that the host's flows are under: paired pooling (RFC
+    /// 4787 REQ-2), by a keyed hash of the inside address.
+    fn paired(&self, pool: &Pool<A>, key: &FlowKey<A>) -> u32 {
+        (key.src.mix(self.seed.0[1] ^ u64::from(key.vrf.0)) % pool.addresses.len() as u64) as u32
+    }
+}
+
+/// How the answers to `key` arrive, if its sender is called `address`:`port` outside.
+fn outside_key<A: Address>(key: &FlowKey<A>, address: A, port: u16, outer: VrfId) -> FlowKey<A> {
+    FlowKey { src: key.dst, dst: address, src_port: key.dst_port, dst_port: port, vrf: outer, ..*key }
+}

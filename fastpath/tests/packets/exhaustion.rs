@@ -1,0 +1,118 @@
+//! To the last port: nobody is refused while one is free, and then everybody is.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use causeway_fastpath::ids::AdjacencyId;
+use causeway_fastpath::verdict::{DropReason, Verdict};
+use causeway_testkit::packet::*;
+
+use crate::world::{FIRST_PORT, Family, NODE_A, NODES, Plan, ROUTER, UPLINK, V4, World, from};
+
+/// Ports of an address.
+const PORTS: usize = u16::MAX as usize - FIRST_PORT as usize + 1;
+
+/// An island with so many pool addresses, and room for more sessions than they have
+/// ports.
+fn world(addresses: usize) -> World {
+    let mut plan = Plan::island();
+    plan.v4.pools[0].addresses.truncate(addresses);
+    plan.icmp_errors_per_second = 0;
+    World::sized(&plan, addresses * PORTS + 10)
+}
+
+/// The `number`th flow of many, from pods of node A to one service.
+fn flow(number: usize, protocol: u8) -> Vec<u8> {
+    let pod = format!("10.1.1.{}", 10 + number / 60_000);
+    let ip = from(NODE_A).ipv4(pod.as_str(), V4.outside);
+    let port = 1_024 + (number % 60_000) as u16;
+    match protocol {
+        6 => ip.tcp(port, 443).flags(SYN).build().to_vec(),
+        17 => ip.udp(port, 443).build().to_vec(),
+        _ => ip.icmp_echo_request(port, 1).build().to_vec(),
+    }
+}
+
+/// The name under which a packet left: address and port, or identifier.
+fn name(frame: &[u8]) -> (Vec<u8>, u16) {
+    let at = if frame[23] == 1 { 38 } else { 34 };
+    (frame[26..30].to_vec(), u16::from_be_bytes([frame[at], frame[at + 1]]))
+}
+
+#[test]
+fn every_port_of_every_address_is_given_out_before_anyone_is_refused() {
+    for (protocol, addresses) in [(6, 1), (6, 2), (17, 1), (17, 2), (1, 1)] {
+        let mut world = world(addresses);
+        let mut names = BTreeSet::new();
+        for number in 0..addresses * PORTS {
+            let sent = world.send(NODES, flow(number, protocol));
+            assert_eq!(sent.verdict, Verdict::Forward(UPLINK), "flow {number} of protocol {protocol}");
+            assert!(names.insert(name(&sent.bytes)), "a name is given to one flow");
+        }
+        for number in 0..3 {
+            let refused = flow(addresses * PORTS + number, protocol);
+            world.send(NODES, refused).dropped(DropReason::IcmpRateLimited);
+        }
+        // Those who have a name keep it.
+        world.send(NODES, flow(7, protocol)).forwarded(UPLINK);
+        assert_eq!(world.forwarder.sessions().0, addresses * PORTS);
+    }
+}
+
+#[test]
+fn a_port_that_comes_back_is_given_out_again() {
+    let family: Family = V4;
+    let mut world = world(1);
+    let mut names = Vec::new();
+    for number in 0..PORTS {
+        names.push(name(world.send(NODES, flow(number, 6)).forwarded(UPLINK)));
+    }
+    // Every hundredth flow is reset, and its session ends.
+    let reset = |world: &mut World, router: AdjacencyId, port: u16| {
+        let frame = from(router).ipv4(family.outside, family.pool).tcp(443, port).flags(RST).build();
+        world.send(UPLINK, frame).forwarded(NODES);
+    };
+    for (_, port) in names.iter().step_by(100) {
+        reset(&mut world, ROUTER, *port);
+    }
+    let ended = names.len().div_ceil(100);
+    // The others are kept alive on the way to the reset ones' end.
+    for _ in 0..3 {
+        world.wait(Duration::from_secs(100));
+        for number in (0..PORTS).filter(|number| number % 100 != 0) {
+            world.send(NODES, flow(number, 6)).forwarded(UPLINK);
+        }
+    }
+    assert_eq!(world.forwarder.sessions().0, PORTS - ended);
+    let free: BTreeSet<u16> = names.iter().step_by(100).map(|(_, port)| *port).collect();
+    let mut again = BTreeSet::new();
+    for number in 0..ended {
+        let sent = world.send(NODES, flow(PORTS + number, 6));
+        again.insert(name(sent.forwarded(UPLINK)).1);
+    }
+    assert_eq!(again, free);
+    world.send(NODES, flow(2 * PORTS, 6)).dropped(DropReason::IcmpRateLimited);
+}
+
+#[test]
+fn a_port_in_use_toward_one_destination_is_free_toward_another() {
+    let mut world = World::sized(
+        &{
+            let mut plan = Plan::island();
+            plan.v4.pools[0].addresses.truncate(1);
+            plan.v4.pools[0].last_port = FIRST_PORT + 99;
+            plan.icmp_errors_per_second = 0;
+            plan
+        },
+        1_000,
+    );
+    let syn = |port: u16, to: &str| from(NODE_A).ipv4(V4.pod_a, to).tcp(port, 443).flags(SYN).build();
+    for destination in [V4.outside, V4.outside2] {
+        let mut ports = BTreeSet::new();
+        for port in 0..100 {
+            ports.insert(name(world.send(NODES, syn(2_000 + port, destination)).forwarded(UPLINK)).1);
+        }
+        assert_eq!(ports.len(), 100, "a small pool has its last port found too");
+        world.send(NODES, syn(3_000, destination)).dropped(DropReason::IcmpRateLimited);
+    }
+}
