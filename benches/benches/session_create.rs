@@ -7,7 +7,7 @@ use causeway_benches::flows::{Flow, flows, session};
 use causeway_benches::scale::Scale;
 use causeway_fastpath::chance::Chance;
 use causeway_fastpath::ids::{PoolId, VrfId};
-use causeway_fastpath::nat::{Nat, Translation};
+use causeway_fastpath::nat::{Forwards, Nat, Translation};
 use causeway_fastpath::session::{Seed, SessionTable};
 use causeway_fastpath::snapshot::{Pool, Timeouts};
 use causeway_fastpath::time::Instant;
@@ -51,20 +51,20 @@ fn create(criterion: &mut Criterion) {
     let mut map = HashMap::with_capacity(2 * udp.len());
     for (number, flow) in standing.iter().enumerate() {
         let session = session(flow, number);
-        map.insert(session.inside, session);
-        map.insert(session.outside, session);
+        map.insert(session.forth, session);
+        map.insert(session.back, session);
     }
     let mut turns = passing.chunks_exact(TURN).cycle();
     group.bench_function("hashbrown", |bencher| {
         bencher.iter(|| {
             let begun = each(turns.next(), |number, flow| {
                 let session = session(flow, live + number);
-                map.insert(session.inside, session);
-                map.insert(session.outside, session);
+                map.insert(session.forth, session);
+                map.insert(session.back, session);
                 session
             });
             for session in begun {
-                black_box((map.remove(&session.inside), map.remove(&session.outside)));
+                black_box((map.remove(&session.forth), map.remove(&session.back)));
             }
         });
     });
@@ -72,10 +72,15 @@ fn create(criterion: &mut Criterion) {
     for (name, protocol) in [("nat, udp", protocol::UDP), ("nat, tcp", protocol::TCP)] {
         let flows: Vec<Flow> = udp.iter().map(|flow| Flow { protocol, ..*flow }).collect();
         let (standing, passing) = flows.split_at(live);
-        let pool = Pool { addresses: (0xcb00_7100..0xcb00_7108).collect(), first_port: 1024, last_port: u16::MAX };
+        let pool = Pool {
+            addresses: (0xcb00_7100..0xcb00_7108).collect(),
+            first_port: 1024,
+            last_port: u16::MAX,
+            keep_ports: false,
+        };
         let translation = Translation { pool: PoolId(0), outer: VrfId::MAIN };
         let mut nat = Nat::<u32>::new(flows.len(), Seed([1, 2]), Instant::ZERO);
-        nat.set_pools(&Arc::from([pool]));
+        nat.set_names(&Arc::from([pool]), &Arc::new(Forwards::new()));
         let (timeouts, mut chance) = (Timeouts::default(), Chance::new([7; 32]));
         let mut begin = |nat: &mut Nat<u32>, flow: &Flow| {
             nat.begin(&flow.key(), translation, &timeouts, Instant::ZERO, &mut chance).expect("NAT has room")

@@ -25,7 +25,7 @@ fn hit(criterion: &mut Criterion) {
         for (number, flow) in flows.iter().enumerate() {
             let session = session(flow, number);
             let found = table.insert(session, 300_000, Instant::ZERO).expect("the table has room");
-            for key in [session.inside, session.outside] {
+            for key in [session.forth, session.back] {
                 map.insert(key, found);
                 keys.push(key);
             }

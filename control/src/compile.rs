@@ -10,7 +10,7 @@ use std::sync::Arc;
 use causeway_fastpath::address::Address;
 use causeway_fastpath::fib::{Fib, FibBuilder, Hop, NextHop, Prefix};
 use causeway_fastpath::ids::{AdjacencyId, Epoch, PoolId, PortId, VrfId};
-use causeway_fastpath::nat::{EgressAction, EgressRule};
+use causeway_fastpath::nat::{EgressAction, EgressRule, Forwards};
 use causeway_fastpath::snapshot::{Adjacency, NeighborState, Pool, PortEntry, Snapshot, Tables, Timeouts};
 use causeway_fastpath::verdict::DropReason;
 use hashbrown::HashMap;
@@ -207,6 +207,7 @@ impl<A: Address> Family<A> {
                 addresses: primary(port).into_iter().collect(),
                 first_port: MASQUERADE_PORTS.0,
                 last_port: MASQUERADE_PORTS.1,
+                keep_ports: false,
             }));
         }
         Family { fibs, egress, pools: pools.into() }
@@ -218,6 +219,7 @@ impl<A: Address> Family<A> {
             egress: Arc::clone(&self.egress),
             neighbors: Arc::new(neighbors),
             pools: Arc::clone(&self.pools),
+            forwards: Arc::new(Forwards::new()),
         }
     }
 }
@@ -291,7 +293,12 @@ fn pool<A: Address>(pool: &crate::config::Pool) -> Pool<A> {
         let count = 1u64 << (A::BITS - u32::from(prefix.len()));
         (0..count).map(move |n| prefix.address().offset(n))
     });
-    Pool { addresses: addresses.collect(), first_port: *pool.ports.start(), last_port: *pool.ports.end() }
+    Pool {
+        addresses: addresses.collect(),
+        first_port: *pool.ports.start(),
+        last_port: *pool.ports.end(),
+        keep_ports: false,
+    }
 }
 
 /// The port's first address of the family.

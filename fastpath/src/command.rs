@@ -70,16 +70,18 @@ pub struct SessionCursor {
 /// A session, for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionRow {
-    /// Routing domain of the initiator.
+    /// Routing domain of who is inside.
     pub vrf: VrfId,
     /// IP protocol.
     pub protocol: u8,
-    /// The initiator, before translation: address, and port or echo identifier.
+    /// Who is inside: address, and port or echo identifier.
     pub inside: (IpAddr, u16),
-    /// The initiator, as the outside sees it.
+    /// Who is inside, as the outside sees it.
     pub outside: (IpAddr, u16),
     /// The peer; 0 as port of an echo.
     pub peer: (IpAddr, u16),
+    /// Was it begun by the peer, and forwarded to who is inside?
+    pub forwarded: bool,
     /// Where the conversation stands: a TCP state, or empty.
     pub state: &'static str,
     /// Packets from inside.

@@ -1,6 +1,5 @@
 //! What a worker has counted. Plain numbers, owned by the worker.
 
-use crate::session::Direction;
 use crate::verdict::{DropReason, PuntReason, Verdict};
 
 /// Everything a forwarder counts. Packets unless said otherwise; a super-frame counts once.
@@ -64,15 +63,6 @@ impl Counters {
             Verdict::Punt(reason) => self.punted[reason.index()] += 1,
             Verdict::HandOff(_) => self.handed_off += 1,
             Verdict::Drop(reason) => self.dropped[reason.index()] += 1,
-        }
-    }
-
-    /// Counts a packet that was translated on its way.
-    #[inline(always)]
-    pub fn count_translated(&mut self, direction: Direction) {
-        match direction {
-            Direction::Out => self.translated_out += 1,
-            Direction::In => self.translated_in += 1,
         }
     }
 

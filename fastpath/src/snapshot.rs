@@ -13,7 +13,8 @@ use crate::address::Address;
 use crate::ecmp::Group;
 use crate::fib::Fib;
 use crate::ids::{AdjacencyId, Epoch, PoolId, PortId, VrfId};
-use crate::nat::EgressRule;
+use crate::nat::{EgressRule, Forward, Forwards};
+use crate::session::FlowKey;
 use crate::wire::ethernet::{HEADER_LEN, Mac};
 
 /// What a worker forwards by.
@@ -50,6 +51,8 @@ pub struct Tables<A> {
     pub neighbors: Arc<HashMap<(PortId, A), AdjacencyId>>,
     /// Outside addresses by [`PoolId`].
     pub pools: Arc<[Pool<A>]>,
+    /// What from outside may begin, and to whom it goes.
+    pub forwards: Arc<Forwards<A>>,
 }
 
 /// A port, as far as forwarding needs to know it.
@@ -111,6 +114,9 @@ pub struct Pool<A> {
     pub first_port: u16,
     /// The highest.
     pub last_port: u16,
+    /// Does a flow keep its own port where that is free? Otherwise ports are drawn, so
+    /// that nobody can foresee them (RFC 6056).
+    pub keep_ports: bool,
 }
 
 /// How long a session may be silent, in milliseconds.
@@ -140,6 +146,7 @@ impl<A: Address> Tables<A> {
             egress: Arc::from([Vec::new()]),
             neighbors: Arc::new(HashMap::new()),
             pools: Arc::from([]),
+            forwards: Arc::new(Forwards::new()),
         }
     }
 
@@ -147,6 +154,11 @@ impl<A: Address> Tables<A> {
     #[inline(always)]
     pub fn fib(&self, vrf: VrfId) -> &Fib<A> {
         &self.fibs[vrf.index()]
+    }
+
+    /// The forward for a flow from outside.
+    pub fn forward(&self, flow: &FlowKey<A>) -> Option<Forward<A>> {
+        self.forwards.find(flow).copied()
     }
 
     /// What may leave `vrf`, and under which name; the first rule that matches.
@@ -203,6 +215,11 @@ impl Snapshot {
                     .chain(self.v6.neighbors.values())
                     .all(|id| id.index() < self.adjacencies.len()),
                 "a neighbour is an adjacency",
+            ),
+            (
+                self.v4.forwards.iter().all(|forward| forward.vrf.index() < vrfs)
+                    && self.v6.forwards.iter().all(|forward| forward.vrf.index() < vrfs),
+                "a forward leads into a routing domain",
             ),
             (
                 self.v4.pools.iter().all(Pool::is_sound) && self.v6.pools.iter().all(Pool::is_sound),

@@ -11,13 +11,16 @@ use crate::wire::ethernet::HEADER_LEN as L2;
 use crate::wire::{ipv4, protocol, tcp, udp};
 
 impl<A: Address> Walk<'_, A> {
-    /// Sends a packet to a neighbour, if it is there and the packet fits.
-    pub(super) fn forward(&mut self, i: usize, to: AdjacencyId, plan: Plan) {
+    /// Sends a packet to a neighbour, if it is there and the packet fits. Says whether
+    /// it was sent.
+    pub(super) fn forward(&mut self, i: usize, to: AdjacencyId, plan: Plan) -> bool {
         let adjacency = &self.snapshot.adjacencies[to.index()];
-        if adjacency.takes(self.scratch.notes[i].end) || self.takes_oddly(i, to) {
+        let taken = adjacency.takes(self.scratch.notes[i].end) || self.takes_oddly(i, to);
+        if taken {
             self.verdicts[i] = Verdict::Forward(adjacency.port);
             self.rewrite(i, to, plan);
         }
+        taken
     }
 
     /// The neighbour is not there, or the packet is large.

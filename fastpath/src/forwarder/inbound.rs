@@ -1,7 +1,7 @@
 //! Packets to an address that stands for islands: to whom do they really go?
 
 use super::refuse::Refusal;
-use super::rewrite::{rewrite_address, translate};
+use super::rewrite::{rewrite_renamed, translate};
 use super::route::look_up;
 use super::set::Set;
 use super::walk::{Note, Plan, Scratch, Walk};
@@ -9,13 +9,14 @@ use crate::address::Address;
 use crate::fib::Hop;
 use crate::nat::icmp_error;
 use crate::parse::L4Kind;
-use crate::session::{Direction, Found};
+use crate::session::Found;
 use crate::verdict::{DropReason, Verdict};
 
 impl<A: Address> Walk<'_, A> {
-    /// Finds the sessions of packets to pool addresses and routes the packets to
-    /// the initiators. Strangers make no state. What is addressed to an own
-    /// address and belongs to no session joins `local`.
+    /// Finds the sessions of packets to addresses that stand for islands, or begins
+    /// them where a forward wants one, and routes the packets to whom they are for.
+    /// Strangers make no state. What is addressed to an own address and belongs to no
+    /// session joins `local`.
     pub(super) fn inbound(&mut self, packets: Set, local: &mut Set) {
         if packets.is_empty() {
             return;
@@ -27,68 +28,75 @@ impl<A: Address> Walk<'_, A> {
             match self.inbound_session(i) {
                 Ok(_) if self.scratch.notes[i].ttl <= 1 => self.refuse(i, Refusal::TimeExceeded),
                 Ok(found) => {
-                    let inside = self.nat.sessions.get(found.session).inside;
+                    let answer = self.nat.sessions.get(found.session).answer(found.direction);
                     self.scratch.found[i] = Some(found);
-                    self.scratch.beyond[i] = inside.vrf;
-                    self.scratch.targets[i] = inside.src;
+                    self.scratch.beyond[i] = answer.vrf;
+                    self.scratch.targets[i] = answer.src;
                     known.insert(i);
                 }
                 Err(_) if own => local.insert(i),
-                Err(reason) => self.drop(i, reason),
+                Err(reason) => self.refuse_name(i, reason),
             }
         }
         let Scratch { targets, beyond, onward, .. } = &mut *self.scratch;
         look_up(self.tables, known, beyond, targets, onward);
-        let odd = self.send(known, Direction::In);
+        let (odd, sent) = self.send(known);
+        self.counters.translated_in += sent;
         for i in odd {
             if let Some(id) = self.reach(i, self.scratch.onward[i])
                 && let Some(found) = self.scratch.found[i]
+                && self.forward(i, id, Plan::Translate(found))
             {
-                let is_error = self.scratch.kinds[i] == L4Kind::IcmpError;
-                self.forward(i, id, if is_error { Plan::TranslateError(found) } else { Plan::Translate(found) });
+                match self.scratch.kinds[i] {
+                    L4Kind::IcmpError => self.counters.translated_errors += 1,
+                    _ => self.counters.translated_in += 1,
+                }
             }
         }
     }
 
-    /// Translates the packets that go through a session in this direction and sends them
-    /// to their neighbours. What is returned is not done: there is more to ask.
+    /// Translates the packets that go through a session and sends them to their
+    /// neighbours. Returns the packets about which there is more to ask, and how many
+    /// were sent.
     #[inline(always)]
-    pub(super) fn send(&mut self, packets: Set, direction: Direction) -> Set {
-        let mut odd = Set::EMPTY;
-        let Walk { frames, verdicts, snapshot, scratch, nat, counters, now, .. } = self;
+    pub(super) fn send(&mut self, packets: Set) -> (Set, u64) {
+        let (mut odd, mut sent) = (Set::EMPTY, 0);
+        let Walk { frames, verdicts, snapshot, scratch, nat, now, .. } = self;
         let adjacencies = &*snapshot.adjacencies;
         for i in packets {
             let Note { end, l4, .. } = scratch.notes[i];
             if let Some(id) = scratch.onward[i].adjacency()
                 && adjacencies[id.index()].takes(end)
                 && let Some(found) = scratch.found[i]
-                && found.direction == direction
                 && scratch.kinds[i].has_ports()
             {
                 nat.touch(found, scratch.tcp_flags[i], &snapshot.timeouts, *now);
-                counters.count_translated(direction);
                 let session = nat.sessions.get(found.session);
-                let address = translate(&mut frames[i], scratch.kinds[i], l4, session, direction);
+                let names = translate(&mut frames[i], scratch.kinds[i], l4, session, found.direction);
                 let adjacency = &adjacencies[id.index()];
-                rewrite_address(&mut frames[i], adjacency, end, address);
+                rewrite_renamed(&mut frames[i], adjacency, end, names);
                 verdicts[i] = Verdict::Forward(adjacency.port);
+                sent += 1;
             } else {
                 odd.insert(i);
             }
         }
-        odd
+        (odd, sent)
     }
 
-    /// The session a packet from outside belongs to.
-    fn inbound_session(&self, i: usize) -> Result<Found, DropReason> {
+    /// The session a packet from outside belongs to, or begins.
+    fn inbound_session(&mut self, i: usize) -> Result<Found, DropReason> {
         match self.scratch.kinds[i] {
-            kind if kind.has_ports() => {
-                let found = self.scratch.found[i].filter(|found| found.direction == Direction::In);
-                found.ok_or(DropReason::NatUnsolicited)
-            }
+            kind if kind.has_ports() => match self.scratch.found[i] {
+                Some(found) => Ok(found),
+                None => {
+                    let key = self.scratch.keys[i];
+                    self.begin_forwarded(i, &key)
+                }
+            },
             L4Kind::IcmpError => {
                 let (frame, layers) = (&self.frames[i], self.look_into(i));
-                icmp_error::session(frame.bytes(), &layers, &frame.offload, &self.nat.sessions, Direction::In)
+                icmp_error::session(frame.bytes(), &layers, &frame.offload, &self.nat.sessions)
                     .ok_or(DropReason::NatIcmpErrorUnmatched)
             }
             kind => Err(untranslatable(kind)),

@@ -3,6 +3,7 @@
 mod classify;
 mod forward;
 mod group;
+mod hairpin;
 mod inbound;
 mod local;
 mod outbound;
@@ -151,7 +152,8 @@ impl Forwarder {
     /// Forwards by these tables from now on; the event hands the old ones back.
     pub fn install(&mut self, snapshot: Arc<Snapshot>) -> Event {
         debug_assert_eq!(snapshot.check(), Ok(()), "control sends sound tables");
-        let ended = self.v4.set_pools(&snapshot.v4.pools) + self.v6.set_pools(&snapshot.v6.pools);
+        let (v4, v6) = (&snapshot.v4, &snapshot.v6);
+        let ended = self.v4.set_names(&v4.pools, &v4.forwards) + self.v6.set_names(&v6.pools, &v6.forwards);
         self.counters.sessions_ended += ended;
         if snapshot.icmp_errors_per_second != self.snapshot.icmp_errors_per_second {
             self.limits.errors = TokenBucket::new(snapshot.icmp_errors_per_second);
@@ -217,15 +219,29 @@ impl Forwarder {
 fn row<A: Address>(session: &Session<A>, now: Instant, timeouts: &Timeouts) -> SessionRow {
     let now_ms = now.as_millis() as u32;
     let idle_ms = now_ms.wrapping_sub(session.last_ms);
+    let Session { forth, back, .. } = session;
+    // Whose name is another outside: the initiator, or to whom it was forwarded.
+    let forwarded = (forth.dst, forth.dst_port) != (back.src, back.src_port);
+    let (vrf, inside, outside, peer) = if forwarded {
+        (back.vrf, (back.src, back.src_port), (forth.dst, forth.dst_port), (forth.src, forth.src_port))
+    } else {
+        (forth.vrf, (forth.src, forth.src_port), (back.dst, back.dst_port), (forth.dst, forth.dst_port))
+    };
+    let end = |(address, port): (A, u16)| (address.to_ip(), port);
+    let (packets_out, packets_in) = match forwarded {
+        true => (session.packets_back, session.packets_forth),
+        false => (session.packets_forth, session.packets_back),
+    };
     SessionRow {
-        vrf: session.inside.vrf,
-        protocol: session.inside.protocol,
-        inside: (session.inside.src.to_ip(), session.inside.src_port),
-        outside: (session.outside.dst.to_ip(), session.outside.dst_port),
-        peer: (session.inside.dst.to_ip(), session.inside.dst_port),
-        state: if session.inside.protocol == protocol::TCP { session.tcp.name() } else { "" },
-        packets_out: session.packets_out,
-        packets_in: session.packets_in,
+        vrf,
+        protocol: forth.protocol,
+        inside: end(inside),
+        outside: end(outside),
+        peer: end(peer),
+        forwarded,
+        state: if forth.protocol == protocol::TCP { session.tcp.name() } else { "" },
+        packets_out,
+        packets_in,
         age_ms: now_ms.wrapping_sub(session.created_ms),
         idle_ms,
         expires_ms: timeout_ms(session, timeouts).saturating_sub(idle_ms),

@@ -6,7 +6,8 @@ use super::route::look_up;
 use super::set::Set;
 use super::walk::{Plan, Scratch, Walk};
 use crate::address::Address;
-use crate::ids::AdjacencyId;
+use crate::fib::Hop;
+use crate::ids::{AdjacencyId, PortId};
 use crate::nat::{EgressAction, Translation, icmp_error};
 use crate::parse::{self, L4Kind};
 use crate::session::{Direction, Found};
@@ -15,10 +16,19 @@ use crate::verdict::DropReason;
 use crate::wire::icmp;
 use crate::wire::tcp::{ACK, FIN, RST, SYN};
 
+/// Which way a packet goes that gets a name.
+#[derive(Clone, Copy)]
+pub(super) enum Way {
+    /// Out, to this neighbour.
+    Neighbor(AdjacencyId),
+    /// In again, as if it had come in by this port.
+    Inward(PortId),
+}
+
 impl<A: Address> Walk<'_, A> {
     /// Finds or begins the sessions of packets that leave their routing domain, and
-    /// routes them in the one they go to.
-    pub(super) fn outbound(&mut self, packets: Set) {
+    /// routes them in the one they go to. What is for the gateway itself joins `local`.
+    pub(super) fn outbound(&mut self, packets: Set, local: &mut Set) {
         if packets.is_empty() {
             return;
         }
@@ -29,59 +39,82 @@ impl<A: Address> Walk<'_, A> {
                 }
             }
         }
+        // What answers a forwarded flow goes to whom the session says.
+        for i in packets {
+            if let Some(found) = self.scratch.found[i]
+                && found.direction == Direction::Back
+            {
+                let answer = self.nat.sessions.get(found.session).answer(found.direction);
+                self.scratch.beyond[i] = answer.vrf;
+                self.scratch.targets[i] = answer.src;
+            }
+        }
         // Before a session begins it must be known that the packet can go on.
         let Scratch { targets, beyond, onward, .. } = &mut *self.scratch;
         look_up(self.tables, packets, beyond, targets, onward);
-        let odd = self.send(packets, Direction::Out);
+        let (odd, sent) = self.send(packets);
+        self.counters.translated_out += sent;
         for i in odd {
-            if let Some(id) = self.reach(i, self.scratch.onward[i])
-                && let Some(plan) = self.name(i, id)
-            {
-                self.forward(i, id, plan);
+            match self.scratch.onward[i].hop() {
+                Hop::Pool | Hop::LocalTranslated => self.hairpin(i, local),
+                _ => self.leave(i),
             }
         }
     }
 
-    /// Settles under which name a packet leaves, to this neighbour; `None` where it
-    /// may not.
-    #[inline(always)]
-    fn name(&mut self, i: usize, to: AdjacencyId) -> Option<Plan> {
-        if let Some(found) = self.scratch.found[i]
-            && found.direction == Direction::Out
-            && self.scratch.kinds[i].has_ports()
-        {
-            return Some(Plan::Translate(found));
-        }
-        match self.name_anew(i, to) {
-            Ok(plan) => return Some(plan),
-            // Tell the sender (RFC 5508 REQ-8).
-            Err(reason @ (DropReason::NatPortsExhausted | DropReason::NatTableFull | DropReason::NatNoPool)) => {
-                self.refuse(i, Refusal::NatResources(reason))
+    /// Settles under which name a packet leaves, and sends it.
+    fn leave(&mut self, i: usize) {
+        let Some(id) = self.reach(i, self.scratch.onward[i]) else {
+            return;
+        };
+        match self.name(i, Way::Neighbor(id)) {
+            Ok(plan) => {
+                if self.forward(i, id, plan) {
+                    match (plan, self.scratch.kinds[i]) {
+                        (Plan::AsIs, _) => {}
+                        (_, L4Kind::IcmpError) => self.counters.translated_errors += 1,
+                        _ => self.counters.translated_out += 1,
+                    }
+                }
             }
-            Err(reason) => self.drop(i, reason),
+            Err(reason) => self.refuse_name(i, reason),
         }
-        None
     }
 
-    /// As [`Walk::name`], for what belongs to no session, or not to one yet.
-    #[inline(never)]
-    fn name_anew(&mut self, i: usize, to: AdjacencyId) -> Result<Plan, DropReason> {
+    /// A packet gets no name: who waits for one is told (RFC 5508 REQ-8).
+    pub(super) fn refuse_name(&mut self, i: usize, reason: DropReason) {
+        match reason {
+            DropReason::NatPortsExhausted | DropReason::NatTableFull | DropReason::NatNoPool => {
+                self.refuse(i, Refusal::NatResources(reason));
+            }
+            reason => self.drop(i, reason),
+        }
+    }
+
+    /// Under which name a packet leaves.
+    pub(super) fn name(&mut self, i: usize, way: Way) -> Result<Plan, DropReason> {
         match self.scratch.kinds[i] {
-            kind if kind.has_ports() => self.begin(i, to),
+            kind if kind.has_ports() => match self.scratch.found[i] {
+                Some(found) => Ok(Plan::Translate(found)),
+                None => self.begin(i, way),
+            },
             L4Kind::IcmpError => self.error_from_inside(i),
             kind => self.untranslated(i).ok_or(untranslatable(kind)),
         }
     }
 
     /// Begins a session, where policy wants one.
-    fn begin(&mut self, i: usize, to: AdjacencyId) -> Result<Plan, DropReason> {
+    fn begin(&mut self, i: usize, way: Way) -> Result<Plan, DropReason> {
         let key = self.scratch.keys[i];
         let pool = match self.action(i)? {
             EgressAction::Forward => return Ok(Plan::AsIs),
             EgressAction::Drop(reason) => return Err(reason),
             EgressAction::Translate(pool) => pool,
             EgressAction::Masquerade => {
-                let port = self.snapshot.adjacencies[to.index()].port;
+                let port = match way {
+                    Way::Neighbor(to) => self.snapshot.adjacencies[to.index()].port,
+                    Way::Inward(port) => port,
+                };
                 self.snapshot.ports[port.index()].masquerade.ok_or(DropReason::NatNoPool)?
             }
         };
@@ -89,22 +122,27 @@ impl<A: Address> Walk<'_, A> {
         if let Some(found) = self.nat.sessions.find(&key) {
             return Ok(Plan::Translate(found));
         }
-        match self.scratch.kinds[i] {
-            L4Kind::Tcp if self.scratch.tcp_flags[i] & (SYN | ACK | RST | FIN) != SYN => {
-                return Err(DropReason::NatTcpNotSyn);
-            }
-            L4Kind::EchoReply => return Err(DropReason::NatUnsolicited),
-            _ => {}
-        }
+        self.opens(i)?;
         // With nobody to hand it to, `forward` punts or refuses the packet, and no
         // name is spent on it.
-        if self.snapshot.adjacencies[to.index()].state != NeighborState::Reachable {
+        if let Way::Neighbor(to) = way
+            && self.snapshot.adjacencies[to.index()].state != NeighborState::Reachable
+        {
             return Ok(Plan::AsIs);
         }
         let translation = Translation { pool, outer: self.scratch.beyond[i] };
         let session = self.nat.begin(&key, translation, &self.snapshot.timeouts, self.now, self.chance)?;
         self.counters.sessions_created += 1;
-        Ok(Plan::Translate(Found { session, direction: Direction::Out }))
+        Ok(Plan::Translate(Found { session, direction: Direction::Forth }))
+    }
+
+    /// May a packet open a session?
+    pub(super) fn opens(&self, i: usize) -> Result<(), DropReason> {
+        match self.scratch.kinds[i] {
+            L4Kind::Tcp if self.scratch.tcp_flags[i] & (SYN | ACK | RST | FIN) != SYN => Err(DropReason::NatTcpNotSyn),
+            L4Kind::EchoReply => Err(DropReason::NatUnsolicited),
+            _ => Ok(()),
+        }
     }
 
     /// An ICMP error from inside: about a translated flow, or about one that
@@ -112,9 +150,8 @@ impl<A: Address> Walk<'_, A> {
     fn error_from_inside(&mut self, i: usize) -> Result<Plan, DropReason> {
         let layers = self.look_into(i);
         let frame = &self.frames[i];
-        let found = icmp_error::session(frame.bytes(), &layers, &frame.offload, &self.nat.sessions, Direction::Out);
-        if let Some(found) = found {
-            return Ok(Plan::TranslateError(found));
+        if let Some(found) = icmp_error::session(frame.bytes(), &layers, &frame.offload, &self.nat.sessions) {
+            return Ok(Plan::Translate(found));
         }
         // The quote must not show a private address either.
         let quoted = parse::quote::<A>(&frame.bytes()[layers.l4 as usize + icmp::HEADER_LEN..layers.end as usize]);

@@ -4,14 +4,14 @@ use super::walk::{Plan, Walk};
 use crate::address::Address;
 use crate::frame::Frame;
 use crate::ids::AdjacencyId;
-use crate::nat::icmp_error;
+use crate::nat::{Names, icmp_error};
 use crate::offload::ChecksumState;
 use crate::parse::L4Kind;
-use crate::session::{Direction, Found, Session};
+use crate::session::{Direction, FlowKey, Found, Session};
 use crate::snapshot::Adjacency;
 use crate::wire::checksum::{self, Delta};
 use crate::wire::ethernet::HEADER_LEN as L2;
-use crate::wire::{get16, icmp, ipv4, protocol, put16, tcp, udp};
+use crate::wire::{get16, icmp, ipv4, protocol, put16, put32, tcp, udp};
 
 /// Ethernet header and TTL of a packet that ends at `end` and is not translated.
 #[inline(always)]
@@ -23,21 +23,22 @@ pub(super) fn rewrite_as_is<A: Address>(frame: &mut Frame, adjacency: &Adjacency
     }
 }
 
-/// Ethernet header, TTL and one address of a packet that ends at `end`; `delta` is what
-/// the address adds to a sum.
+/// Ethernet header, TTL and addresses of a packet that ends at `end`.
 #[inline(always)]
-pub(super) fn rewrite_address<A: Address>(
-    frame: &mut Frame,
-    adjacency: &Adjacency,
-    end: u32,
-    (at, address, delta): (usize, A, Delta),
-) {
+pub(super) fn rewrite_renamed<A: Address>(frame: &mut Frame, adjacency: &Adjacency, end: u32, names: Names<A>) {
     let ip = rewrite_ethernet(frame, adjacency, end);
-    assert!(ip.len() >= A::DESTINATION_AT + size_of::<A>(), "an IP packet has a header");
     ip[A::TTL_AT] -= 1;
-    address.put(ip, at);
+    put_names(ip, names, checksum::after_hop);
+}
+
+/// Writes addresses into an IP header; `also` is what else becomes of its checksum.
+#[inline(always)]
+fn put_names<A: Address>(ip: &mut [u8], names: Names<A>, also: impl FnOnce(u16) -> u16) {
+    assert!(ip.len() >= A::DESTINATION_AT + size_of::<A>(), "an IP packet has a header");
+    names.src.put(ip, A::SOURCE_AT);
+    names.dst.put(ip, A::DESTINATION_AT);
     if A::BITS == 32 {
-        put16(ip, ipv4::CHECKSUM, checksum::after_hop(delta.apply(get16(ip, ipv4::CHECKSUM))));
+        put16(ip, ipv4::CHECKSUM, also(names.delta.apply(get16(ip, ipv4::CHECKSUM))));
     }
 }
 
@@ -51,9 +52,9 @@ fn rewrite_ethernet<'a>(frame: &'a mut Frame, adjacency: &Adjacency, end: u32) -
     &mut bytes[L2..]
 }
 
-/// Writes the port of a session into a packet that goes through it and updates the L4
-/// checksum. `l4` is where its L4 header starts. Returns what is left to be done: where
-/// which address goes, and what that adds to a sum.
+/// Writes the ports of a session into a packet that goes through it and updates the L4
+/// checksum. `l4` is where its L4 header starts. Returns the addresses that are left to
+/// be written.
 #[inline(always)]
 pub(super) fn translate<A: Address>(
     frame: &mut Frame,
@@ -61,17 +62,14 @@ pub(super) fn translate<A: Address>(
     l4: u16,
     session: &Session<A>,
     direction: Direction,
-) -> (usize, A, Delta) {
-    let (address_at, address, port_at, port) = match direction {
-        Direction::Out => (A::SOURCE_AT, session.outside.dst, 0, session.outside.dst_port),
-        Direction::In => (A::DESTINATION_AT, session.inside.src, 2, session.inside.src_port),
-    };
+) -> Names<A> {
+    let answer = session.answer(direction);
     let (address_delta, flow_delta) = session.deltas(direction);
     let checksum = frame.offload.checksum_at(u32::from(l4));
     let header = &mut frame.bytes_mut()[usize::from(l4)..];
-    assert!(header.len() >= udp::HEADER_LEN, "what has ports has a header that holds them");
     if kind == L4Kind::Udp && checksum == ChecksumState::Complete {
-        put16(header, port_at, port);
+        let header = header.first_chunk_mut::<{ udp::HEADER_LEN }>().expect("a UDP header is whole");
+        put_ports(header, answer);
         // No checksum stays no checksum (RFC 768); a computed 0 is sent as all ones.
         let field = get16(header, udp::CHECKSUM);
         if field != 0 || A::ICMP != protocol::ICMP {
@@ -79,12 +77,20 @@ pub(super) fn translate<A: Address>(
             put16(header, udp::CHECKSUM, if updated == 0 { 0xffff } else { updated });
         }
     } else if kind == L4Kind::Tcp && checksum == ChecksumState::Complete {
-        put16(header, port_at, port);
-        put16(header, tcp::CHECKSUM, flow_delta.apply(get16(header, tcp::CHECKSUM)));
+        let header = header.first_chunk_mut::<{ tcp::HEADER_LEN }>().expect("a TCP header is whole");
+        put_ports(header, answer);
+        let updated = flow_delta.apply(get16(header, tcp::CHECKSUM));
+        put16(header, tcp::CHECKSUM, updated);
     } else {
-        translate_oddly::<A>(header, kind, port_at, port, checksum, address_delta, flow_delta);
+        translate_oddly(header, kind, answer, checksum, address_delta, flow_delta);
     }
-    (address_at, address, address_delta)
+    Names { src: answer.dst, dst: answer.src, delta: address_delta }
+}
+
+/// Both ports: the packet goes the other way than what answers it.
+#[inline(always)]
+fn put_ports<A>(header: &mut [u8], answer: &FlowKey<A>) {
+    put32(header, 0, u32::from(answer.dst_port) << 16 | u32::from(answer.src_port));
 }
 
 /// As [`translate`], above IP: echoes, and checksums that are not whole yet.
@@ -92,25 +98,27 @@ pub(super) fn translate<A: Address>(
 fn translate_oddly<A: Address>(
     header: &mut [u8],
     kind: L4Kind,
-    port_at: usize,
-    port: u16,
+    answer: &FlowKey<A>,
     checksum: ChecksumState,
     address_delta: Delta,
     flow_delta: Delta,
 ) {
-    let (checksum_at, port_at) = match kind {
-        L4Kind::Udp => (udp::CHECKSUM, port_at),
-        L4Kind::Tcp => (tcp::CHECKSUM, port_at),
-        _ => (icmp::CHECKSUM, icmp::IDENTIFIER),
+    let covers_addresses = matches!(kind, L4Kind::Tcp | L4Kind::Udp) || A::ICMP_PSEUDO_HEADER;
+    let checksum_at = match kind {
+        L4Kind::Udp => udp::CHECKSUM,
+        L4Kind::Tcp => tcp::CHECKSUM,
+        _ => icmp::CHECKSUM,
     };
-    put16(header, port_at, port);
+    match kind {
+        L4Kind::EchoRequest => put16(header, icmp::IDENTIFIER, answer.dst_port),
+        L4Kind::EchoReply => put16(header, icmp::IDENTIFIER, answer.src_port),
+        _ => put_ports(header, answer),
+    }
     let field = get16(header, checksum_at);
     let updated = match checksum {
         ChecksumState::Complete => flow_delta.apply(field),
         // A partial checksum holds the pseudo header alone: addresses, no ports.
-        ChecksumState::Partial { .. } if kind == L4Kind::Tcp || kind == L4Kind::Udp || A::ICMP_PSEUDO_HEADER => {
-            address_delta.apply_partial(field)
-        }
+        ChecksumState::Partial { .. } if covers_addresses => address_delta.apply_partial(field),
         ChecksumState::Partial { .. } => field,
     };
     put16(header, checksum_at, updated);
@@ -124,25 +132,32 @@ impl<A: Address> Walk<'_, A> {
     pub(super) fn rewrite(&mut self, i: usize, to: AdjacencyId, plan: Plan) {
         let adjacency = &self.snapshot.adjacencies[to.index()];
         let end = self.scratch.notes[i].end;
-        let address = match plan {
+        let names = match plan {
             Plan::AsIs => return rewrite_as_is::<A>(&mut self.frames[i], adjacency, end),
-            Plan::Translate(found) => {
-                let Walk { frames, snapshot, scratch, nat, counters, now, .. } = self;
-                nat.touch(found, scratch.tcp_flags[i], &snapshot.timeouts, *now);
-                counters.count_translated(found.direction);
-                let session = nat.sessions.get(found.session);
-                translate(&mut frames[i], scratch.kinds[i], scratch.notes[i].l4, session, found.direction)
+            Plan::Translate(found) => self.translate(i, found),
+            Plan::TranslateTwice(first, second) => {
+                let names = self.translate(i, first);
+                put_names(&mut self.frames[i].bytes_mut()[L2..], names, |checksum| checksum);
+                self.translate(i, second)
             }
-            Plan::TranslateError(found) => self.translate_error(i, found),
         };
-        rewrite_address(&mut self.frames[i], adjacency, end, address);
+        rewrite_renamed(&mut self.frames[i], adjacency, end, names);
     }
 
-    #[inline(never)]
-    fn translate_error(&mut self, i: usize, found: Found) -> (usize, A, Delta) {
+    /// Everything above IP. Returns the addresses that are left to be written.
+    fn translate(&mut self, i: usize, found: Found) -> Names<A> {
+        if self.scratch.kinds[i] == L4Kind::IcmpError {
+            return self.translate_error(i, found);
+        }
+        let Walk { frames, snapshot, scratch, nat, now, .. } = self;
+        nat.touch(found, scratch.tcp_flags[i], &snapshot.timeouts, *now);
+        let session = nat.sessions.get(found.session);
+        translate(&mut frames[i], scratch.kinds[i], scratch.notes[i].l4, session, found.direction)
+    }
+
+    fn translate_error(&mut self, i: usize, found: Found) -> Names<A> {
         let layers = self.look_into(i);
         let session = self.nat.sessions.get(found.session);
-        self.counters.translated_errors += 1;
         let frame = &mut self.frames[i];
         let checksum = frame.offload.checksum_at(layers.l4);
         icmp_error::translate(frame.bytes_mut(), &layers, session, found.direction, checksum)

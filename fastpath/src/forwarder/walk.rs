@@ -79,10 +79,11 @@ pub(super) struct Note {
 pub(super) enum Plan {
     /// Nothing.
     AsIs,
-    /// Addresses and ports, by this session.
+    /// Addresses and ports, by this session; in an ICMP error those of its quote.
     Translate(Found),
-    /// The outer address and the quoted packet, by this session.
-    TranslateError(Found),
+    /// First by the one, then by the other: from inside to a public address of what is
+    /// inside.
+    TranslateTwice(Found, Found),
 }
 
 /// How much is too much.
@@ -133,7 +134,7 @@ impl<A: Address> Walk<'_, A> {
         observe(Stage::Forward);
         self.inbound(routed.pool, &mut routed.local);
         observe(Stage::Inbound);
-        self.outbound(routed.egress);
+        self.outbound(routed.egress, &mut routed.local);
         observe(Stage::Outbound);
         self.local(routed.local);
         self.answer();

@@ -4,14 +4,16 @@
 //! error must find in it the packet that he himself sent, so the quote is
 //! translated back along with the outer address, its checksums included.
 
+use super::Names;
 use crate::address::Address;
 use crate::offload::{ChecksumState, Offload};
 use crate::parse::{self, Layers};
-use crate::session::{Direction, Found, Session, SessionTable};
+use crate::session::{Direction, FlowKey, Found, Session, SessionTable};
 use crate::wire::checksum::{Delta, fold, pseudo, sum};
 use crate::wire::{get16, icmp, ipv4, protocol, put16, tcp, udp};
 
-/// The session that an ICMP error travelling in `direction` is about.
+/// The session that an ICMP error is about, and the direction in which the error goes
+/// through it.
 ///
 /// `None` when its checksum is wrong, its quote damaged, no live session sent the
 /// quoted packet the other way, or the error is not for whoever sent it.
@@ -20,7 +22,6 @@ pub fn session<A: Address>(
     layers: &Layers<A>,
     offload: &Offload,
     sessions: &SessionTable<A>,
-    direction: Direction,
 ) -> Option<Found> {
     let message = &frame[layers.l4 as usize..layers.end as usize];
     if offload.checksum_at(layers.l4) == ChecksumState::Complete && !is_whole(message, layers) {
@@ -32,7 +33,7 @@ pub fn session<A: Address>(
     if quoted.src != layers.key.dst {
         return None;
     }
-    sessions.find(&quoted.reversed()).filter(|found| found.direction == direction)
+    sessions.find(&quoted.reversed())
 }
 
 /// Is the checksum of the message right?
@@ -45,66 +46,62 @@ fn is_whole<A: Address>(message: &[u8], layers: &Layers<A>) -> bool {
 }
 
 /// Translates the quote of an error that [`session`] found a session for, and updates
-/// the ICMP checksum. Returns what is left to be done: where in the IP header which
-/// address goes, and what that adds to a sum.
-pub fn translate<A: Address>(
+/// the ICMP checksum. Returns the addresses that are left to be written.
+pub(crate) fn translate<A: Address>(
     frame: &mut [u8],
     layers: &Layers<A>,
     session: &Session<A>,
     direction: Direction,
     checksum: ChecksumState,
-) -> (usize, A, Delta) {
-    let (inside, outside) = (&session.inside, &session.outside);
-    // Outer: where the error goes to, or where it comes from. An error from a
-    // router inside takes the public address too (RFC 5508 REQ-5). Quoted: the
-    // packet travelled the other way, so its other end is the one to change.
-    let (outer_at, outer_old, outer_new, quoted_at, old, new) = match direction {
-        Direction::In => {
-            let (old, new) = ((outside.dst, outside.dst_port), (inside.src, inside.src_port));
-            (A::DESTINATION_AT, layers.key.dst, inside.src, A::SOURCE_AT, old, new)
-        }
-        Direction::Out => {
-            let (old, new) = ((inside.src, inside.src_port), (outside.dst, outside.dst_port));
-            (A::SOURCE_AT, layers.key.src, outside.dst, A::DESTINATION_AT, old, new)
-        }
-    };
-    let outer_delta = Delta::NONE.replace_sum(outer_old.sum(), outer_new.sum());
+) -> Names<A> {
+    // The quoted packet went the other way, and its sender called it what answers a
+    // packet in this direction.
+    let (came, quoted) = (session.answer(direction.reversed()), session.answer(direction));
+    // Where this direction hides the sender, an error from a router on its side takes
+    // the public address too (RFC 5508 REQ-5).
+    let src = if came.src == quoted.dst { layers.key.src } else { quoted.dst };
+    let dst = quoted.src;
+    let delta = Delta::NONE.replace_sum(layers.key.src.sum() + layers.key.dst.sum(), src.sum() + dst.sum());
 
     let message = &mut frame[layers.l4 as usize..layers.end as usize];
-    let quote_delta = translate_quote::<A>(&mut message[icmp::HEADER_LEN..], direction, quoted_at, old, new);
+    let quote_delta = translate_quote(&mut message[icmp::HEADER_LEN..], quoted);
     let field = get16(message, icmp::CHECKSUM);
-    let pseudo_delta = if A::ICMP_PSEUDO_HEADER { outer_delta } else { Delta::NONE };
+    let pseudo_delta = if A::ICMP_PSEUDO_HEADER { delta } else { Delta::NONE };
     let updated = match checksum {
         ChecksumState::Complete => quote_delta.and(pseudo_delta).apply(field),
         ChecksumState::Partial { .. } => pseudo_delta.apply_partial(field),
     };
     put16(message, icmp::CHECKSUM, updated);
-    (outer_at, outer_new, outer_delta)
+    Names { src, dst, delta }
 }
 
-/// Translates the quoted packet; returns what that adds to the sum over the message.
-fn translate_quote<A: Address>(
-    quote: &mut [u8],
-    direction: Direction,
-    address_at: usize,
-    old: (A, u16),
-    new: (A, u16),
-) -> Delta {
+/// Makes the quoted packet one of the flow `new`; returns what that adds to the sum over
+/// the message.
+fn translate_quote<A: Address>(quote: &mut [u8], new: &FlowKey<A>) -> Delta {
     let Some(parse::Quote { key, l4 }) = parse::quote::<A>(quote) else {
         return Delta::NONE;
     };
-    let address_delta = Delta::NONE.replace_sum(old.0.sum(), new.0.sum());
+    let address_delta = Delta::NONE.replace_sum(key.src.sum() + key.dst.sum(), new.src.sum() + new.dst.sum());
     let mut delta = address_delta;
-    new.0.put(quote, address_at);
+    new.src.put(quote, A::SOURCE_AT);
+    new.dst.put(quote, A::DESTINATION_AT);
     if A::BITS == 32 {
         delta = delta.and(rewrite16(quote, ipv4::CHECKSUM, |field| address_delta.apply(field)));
     }
-    let (port_at, checksum_at, covers_addresses) = match key.protocol {
-        protocol::TCP => (if direction == Direction::In { 0 } else { 2 }, tcp::CHECKSUM, true),
-        protocol::UDP => (if direction == Direction::In { 0 } else { 2 }, udp::CHECKSUM, true),
-        _ => (icmp::IDENTIFIER, icmp::CHECKSUM, A::ICMP_PSEUDO_HEADER),
+    let (port_delta, checksum_at, covers_addresses) = match key.protocol {
+        protocol::TCP | protocol::UDP => {
+            let source = rewrite16(quote, l4, |_| new.src_port);
+            let destination = rewrite16(quote, l4 + 2, |_| new.dst_port);
+            let checksum_at = if key.protocol == protocol::TCP { tcp::CHECKSUM } else { udp::CHECKSUM };
+            (source.and(destination), checksum_at, true)
+        }
+        _ => {
+            // A request carries its identifier as source port, a reply as destination port.
+            let identifier = if key.dst_port == 0 { new.src_port } else { new.dst_port };
+            let delta = rewrite16(quote, l4 + icmp::IDENTIFIER, |_| identifier);
+            (delta, icmp::CHECKSUM, A::ICMP_PSEUDO_HEADER)
+        }
     };
-    let port_delta = rewrite16(quote, l4 + port_at, |_| new.1);
     delta = delta.and(port_delta);
     if quote.len() >= l4 + checksum_at + 2 {
         let flow_delta = if covers_addresses { address_delta.and(port_delta) } else { port_delta };

@@ -2,6 +2,7 @@
 
 mod binding;
 mod crowd;
+mod forward;
 pub mod icmp_error;
 mod name;
 mod numbers;
@@ -9,5 +10,17 @@ mod policy;
 mod space;
 mod translate;
 
+pub use forward::{Forward, Forwards};
 pub use policy::{EgressAction, EgressRule};
 pub use translate::{Nat, Translation, timeout_ms};
+
+use crate::wire::checksum::Delta;
+
+/// The addresses that a translated packet gets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Names<A> {
+    pub(crate) src: A,
+    pub(crate) dst: A,
+    /// What they add to a sum over both.
+    pub(crate) delta: Delta,
+}

@@ -5,7 +5,7 @@ use super::crowd::FEW_PORTS;
 use super::{Nat, Translation};
 use crate::address::Address;
 use crate::chance::Chance;
-use crate::ids::VrfId;
+use crate::ids::{PoolId, VrfId};
 use crate::session::FlowKey;
 use crate::snapshot::Pool;
 use crate::verdict::DropReason;
@@ -44,7 +44,7 @@ impl<A: Address> Nat<A> {
             return Ok((outside_key(key, binding.outside, binding.port, translation.outer), number));
         }
         let pool = &self.pools[translation.pool.index()];
-        let (first, from) = (self.paired(pool, key), chance.port(pool.first_port, pool.last_port));
+        let (first, from) = (self.paired(pool, key), pool.first_choice(key, chance));
         let (address, port) = self.spaces[translation.pool.index()]
             .take(key.protocol, first, from)
             .ok_or(DropReason::NatPortsExhausted)?;
@@ -80,57 +80,71 @@ impl<A: Address> Nat<A> {
             let at = (first + step) % addresses;
             let address = self.pools[translation.pool.index()].addresses[at];
             let toward = destination(&FlowKey { vrf: translation.outer, ..*key }, address);
-            let Some(number) = self.bindings.find(&toward, translation.pool.0) else {
-                let pool = &self.pools[translation.pool.index()];
-                let port = chance.port(pool.first_port, pool.last_port);
-                let binding =
-                    Binding { key: toward, pool: translation.pool.0, address: at as u32, ..Binding::default() };
-                let number = self.bindings.insert(binding).ok_or(DropReason::NatTableFull)?;
-                return Ok((outside_key(key, address, port, translation.outer), number));
-            };
+            let number = self.bindings.find(&toward, translation.pool.0);
             let outside = |port| outside_key(key, address, port, translation.outer);
-            if let Some(port) = self.port_toward(number, translation, outside, chance) {
-                return Ok((outside(port), number));
-            }
+            let Some(port) = self.port_toward(number, translation.pool, key, outside, chance) else {
+                continue;
+            };
+            let binding = Binding { key: toward, pool: translation.pool.0, address: at as u32, ..Binding::default() };
+            let number = number.or_else(|| self.bindings.insert(binding)).ok_or(DropReason::NatTableFull)?;
+            return Ok((outside(port), number));
         }
         Err(DropReason::NatPortsExhausted)
     }
 
-    /// A port that is free toward the destination of this binding.
+    /// A port that is free toward a destination; `binding` is that of the destination,
+    /// if there is a session to it.
     fn port_toward(
         &mut self,
-        binding: u32,
-        translation: Translation,
+        binding: Option<u32>,
+        pool: PoolId,
+        key: &FlowKey<A>,
         outside: impl Fn(u16) -> FlowKey<A>,
         chance: &mut Chance,
     ) -> Option<u16> {
-        let Nat { sessions, bindings, pools, spaces, .. } = self;
-        let pool = &pools[translation.pool.index()];
-        if bindings.get(binding).sessions as usize == pool.ports() {
-            return None;
-        }
-        let is_free = |port| sessions.find(&outside(port)).is_none();
-        let mut draw = || chance.port(pool.first_port, pool.last_port);
-        match spaces[translation.pool.index()].crowds.pick(binding, draw(), is_free) {
-            Ok(Some(port)) => return Some(port),
-            Ok(None) => {}
-            Err(_) => return None,
-        }
-        for _ in 0..DRAWS {
-            let port = draw();
-            if is_free(port) {
-                return Some(port);
+        let Nat { sessions, bindings, pools, forwards, spaces, .. } = self;
+        let (pool, space) = (&pools[pool.index()], &mut spaces[pool.index()]);
+        let is_free = |port| {
+            let outside = outside(port);
+            sessions.find(&outside).is_none() && !forwards.holds(outside.dst, protocol::TCP, port)
+        };
+        let first = pool.first_choice(key, chance);
+        if let Some(binding) = binding {
+            if bindings.get(binding).sessions as usize == pool.ports() {
+                return None;
+            }
+            match space.crowds.pick(binding, first, is_free) {
+                Ok(Some(port)) => return Some(port),
+                Ok(None) => {}
+                Err(_) => return None,
             }
         }
-        let (from, ports) = (draw() - pool.first_port, pool.ports());
-        let each = (0..ports.min(FEW_PORTS)).map(|step| pool.first_port + ((usize::from(from) + step) % ports) as u16);
-        each.into_iter().find(|port| is_free(*port))
+        if is_free(first) {
+            return Some(first);
+        }
+        let drawn = (1..DRAWS).map(|_| chance.port(pool.first_port, pool.last_port)).find(|port| is_free(*port));
+        drawn.or_else(|| {
+            let (from, ports) = (usize::from(first - pool.first_port), pool.ports());
+            let each = (1..ports.min(FEW_PORTS)).map(|step| pool.first_port + ((from + step) % ports) as u16);
+            each.into_iter().find(|port| is_free(*port))
+        })
     }
 
     /// The address of the pool that the host's flows are under: paired pooling (RFC
     /// 4787 REQ-2), by a keyed hash of the inside address.
     fn paired(&self, pool: &Pool<A>, key: &FlowKey<A>) -> u32 {
         (key.src.mix(self.seed.0[1] ^ u64::from(key.vrf.0)) % pool.addresses.len() as u64) as u32
+    }
+}
+
+impl<A> Pool<A> {
+    /// The port that a flow gets, if it is free.
+    fn first_choice(&self, key: &FlowKey<A>, chance: &mut Chance) -> u16 {
+        if self.keep_ports && (self.first_port..=self.last_port).contains(&key.src_port) {
+            key.src_port
+        } else {
+            chance.port(self.first_port, self.last_port)
+        }
     }
 }
 

@@ -33,10 +33,9 @@ impl NumberSet {
         self.count
     }
 
-    /// Is it free?
-    #[cfg(test)]
+    /// Is it a free number?
     pub(super) fn contains(&self, number: u32) -> bool {
-        self.free[number as usize / 64] >> (number % 64) & 1 == 1
+        self.free.get(number as usize / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
     }
 
     /// A number that was not free is.

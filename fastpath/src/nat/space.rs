@@ -17,6 +17,8 @@ pub(super) struct Space {
     icmp: Ports,
     /// Destinations that use up the TCP ports of an address.
     pub(super) crowds: Crowds,
+    /// UDP ports that belong to forwards: address and port. Not free, and in no use.
+    reserved: Vec<(u32, u16)>,
 }
 
 /// The ports for one protocol. 8 KiB an address with all its ports.
@@ -36,7 +38,32 @@ impl Space {
             udp: Ports::new(addresses, ports),
             icmp: Ports::new(addresses, ports),
             crowds: Crowds::new(pool.first_port, ports, if addresses == 0 { 0 } else { capacity }),
+            reserved: Vec::new(),
         }
+    }
+
+    /// Keeps these UDP ports, each given by address and port, from being taken, and no
+    /// others. Those in use are kept once they come back.
+    pub(super) fn reserve(&mut self, ports: impl Iterator<Item = (u32, u16)>) {
+        for (address, port) in core::mem::take(&mut self.reserved) {
+            self.give_back(protocol::UDP, address, port);
+        }
+        for (address, port) in ports {
+            // Room for those that are in use.
+            self.reserved.reserve(1);
+            let free = &self.udp.free[address as usize];
+            let Some(number) = port.checked_sub(self.first_port).map(u32::from).filter(|number| free.contains(*number))
+            else {
+                continue;
+            };
+            self.udp.remove(address, number);
+            self.reserved.push((address, port));
+        }
+    }
+
+    /// As [`Space::give_back`], for a UDP port that meanwhile belongs to a forward.
+    pub(super) fn give_to_forward(&mut self, address: u32, port: u16) {
+        self.reserved.push((address, port));
     }
 
     /// Takes a free port for UDP or an echo identifier: on this address if it has one,
@@ -46,12 +73,9 @@ impl Space {
         let first = self.first_port;
         let ports = self.of(protocol);
         let address = ports.addresses.first_from(address)?;
-        let free = &mut ports.free[address as usize];
-        let number = free.first_from(u32::from(from - first)).expect("the address has a free port");
-        free.remove(number);
-        if free.len() == 0 {
-            ports.addresses.remove(address);
-        }
+        let number = ports.free[address as usize].first_from(u32::from(from - first));
+        let number = number.expect("the address has a free port");
+        ports.remove(address, number);
         Some((address, first + number as u16))
     }
 
@@ -74,5 +98,13 @@ impl Space {
 impl Ports {
     fn new(addresses: usize, ports: usize) -> Ports {
         Ports { free: (0..addresses).map(|_| NumberSet::all(ports)).collect(), addresses: NumberSet::all(addresses) }
+    }
+
+    fn remove(&mut self, address: u32, number: u32) {
+        let free = &mut self.free[address as usize];
+        free.remove(number);
+        if free.len() == 0 {
+            self.addresses.remove(address);
+        }
     }
 }

@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::binding::{BindingTable, endpoint};
+use super::forward::Forwards;
 use super::space::Space;
 use crate::address::Address;
 use crate::chance::Chance;
@@ -13,7 +14,6 @@ use crate::session::{Direction, FlowKey, Found, Seed, Session, SessionTable};
 use crate::snapshot::{Pool, Timeouts};
 use crate::time::Instant;
 use crate::verdict::DropReason;
-use crate::wire::checksum::Delta;
 use crate::wire::protocol;
 
 /// What NAT knows of one family: sessions, bindings, free ports.
@@ -22,6 +22,7 @@ pub struct Nat<A> {
     pub sessions: SessionTable<A>,
     pub(super) bindings: BindingTable<A>,
     pub(super) pools: Arc<[Pool<A>]>,
+    pub(super) forwards: Arc<Forwards<A>>,
     /// Free ports by pool.
     pub(super) spaces: Vec<Space>,
     pub(super) seed: Seed,
@@ -43,6 +44,7 @@ impl<A: Address> Nat<A> {
             sessions: SessionTable::new(capacity, seed, now),
             bindings: BindingTable::new(capacity, seed),
             pools: Arc::from([]),
+            forwards: Arc::new(Forwards::new()),
             spaces: Vec::new(),
             seed,
         }
@@ -53,13 +55,30 @@ impl<A: Address> Nat<A> {
         self.sessions.bytes() + self.bindings.bytes()
     }
 
-    /// Takes names from these pools from now on. Where they differ from those
-    /// before, every session ends; says how many.
-    pub fn set_pools(&mut self, pools: &Arc<[Pool<A>]>) -> u64 {
-        if Arc::ptr_eq(pools, &self.pools) || **pools == *self.pools {
-            self.pools = Arc::clone(pools);
-            return 0;
+    /// Takes names from these pools from now on, but those that belong to forwards.
+    /// Where the pools differ from those before, every session ends; says how many.
+    pub fn set_names(&mut self, pools: &Arc<[Pool<A>]>, forwards: &Arc<Forwards<A>>) -> u64 {
+        let same_forwards = Arc::ptr_eq(forwards, &self.forwards) || **forwards == *self.forwards;
+        let same_pools = Arc::ptr_eq(pools, &self.pools) || **pools == *self.pools;
+        self.forwards = Arc::clone(forwards);
+        let ended = if same_pools { 0 } else { self.end_all() };
+        self.pools = Arc::clone(pools);
+        if !same_pools {
+            self.spaces = pools.iter().map(|pool| Space::new(pool, self.sessions.capacity())).collect();
         }
+        if !same_forwards || !same_pools {
+            for (space, pool) in self.spaces.iter_mut().zip(&**pools) {
+                space.reserve(forwards.ports(protocol::UDP).filter_map(|(public, port)| {
+                    let address = pool.addresses.iter().position(|address| *address == public)?;
+                    Some((address as u32, port))
+                }));
+            }
+        }
+        ended
+    }
+
+    /// Ends every session; says how many there were.
+    fn end_all(&mut self) -> u64 {
         let mut ended = 0;
         let mut from = Some(0);
         while let Some(at) = from {
@@ -70,8 +89,6 @@ impl<A: Address> Nat<A> {
                 ended += 1;
             }
         }
-        self.pools = Arc::clone(pools);
-        self.spaces = pools.iter().map(|pool| Space::new(pool, self.sessions.capacity())).collect();
         ended
     }
 
@@ -105,10 +122,6 @@ impl<A: Address> Nat<A> {
         let (outside, binding) = self.name(key, translation, chance)?;
         let mut session = Session::new(*key, outside, now);
         session.binding = binding;
-        session.address_delta = Delta::NONE.replace_sum(key.src.sum(), outside.dst.sum());
-        let port_delta = Delta::NONE.replace(key.src_port, outside.dst_port);
-        let icmp_without_addresses = key.protocol == A::ICMP && !A::ICMP_PSEUDO_HEADER;
-        session.flow_delta = if icmp_without_addresses { port_delta } else { session.address_delta.and(port_delta) };
         let timeout = timeout_ms(&session, timeouts);
         let standing = self.bindings.hold(binding);
         if key.protocol == protocol::TCP {
@@ -120,16 +133,38 @@ impl<A: Address> Nat<A> {
         })
     }
 
+    /// Begins the session of a flow that is forwarded: its packets arrive as `forth`,
+    /// the answers as `back`.
+    ///
+    /// # Errors
+    /// There is no room, or the answers could not be told from another flow. Then
+    /// nothing was changed.
+    pub fn begin_forwarded(
+        &mut self,
+        forth: &FlowKey<A>,
+        back: &FlowKey<A>,
+        timeouts: &Timeouts,
+        now: Instant,
+    ) -> Result<Found, DropReason> {
+        if self.sessions.find(back).is_some() {
+            return Err(DropReason::NatConflict);
+        }
+        let session = Session::new(*forth, *back, now);
+        let timeout = timeout_ms(&session, timeouts);
+        let session = self.sessions.insert(session, timeout, now).map_err(|_| DropReason::NatTableFull)?;
+        Ok(Found { session, direction: Direction::Forth })
+    }
+
     /// A packet of the session passed.
     #[inline(always)]
     pub fn touch(&mut self, found: Found, tcp_flags: u8, timeouts: &Timeouts, now: Instant) {
         let session = self.sessions.get_mut(found.session);
         session.last_ms = now.as_millis() as u32;
         match found.direction {
-            Direction::Out => session.packets_out = session.packets_out.wrapping_add(1),
-            Direction::In => session.packets_in = session.packets_in.wrapping_add(1),
+            Direction::Forth => session.packets_forth = session.packets_forth.wrapping_add(1),
+            Direction::Back => session.packets_back = session.packets_back.wrapping_add(1),
         }
-        if session.inside.protocol == protocol::TCP {
+        if session.forth.protocol == protocol::TCP {
             let before = session.tcp.phase();
             session.tcp = session.tcp.after(tcp_flags, found.direction);
             // The one change that shortens a deadline; longer ones are found out when the old one comes up.
@@ -145,23 +180,29 @@ impl<A: Address> Nat<A> {
         let Some(session) = self.sessions.expire(now, budget, |session| timeout_ms(session, timeouts)) else {
             return false;
         };
-        self.let_go(session.binding, session.outside.dst_port);
+        self.let_go(session.binding, session.back.dst_port);
         true
     }
 
     /// Ends a session.
     pub fn end(&mut self, number: u32) {
         let session = self.sessions.remove(number);
-        self.let_go(session.binding, session.outside.dst_port);
+        self.let_go(session.binding, session.back.dst_port);
     }
 
     /// A session that stood on the binding ended; it had this port.
     fn let_go(&mut self, number: u32, port: u16) {
+        if number == Session::<A>::UNBOUND {
+            return;
+        }
         let binding = self.bindings.release(number);
         let space = &mut self.spaces[usize::from(binding.pool)];
         if binding.key.protocol == protocol::TCP {
             space.crowds.ended(number, port, binding.sessions);
-        } else if binding.sessions == 0 {
+        } else if binding.sessions > 0 {
+        } else if self.forwards.holds(binding.outside, binding.key.protocol, binding.port) {
+            space.give_to_forward(binding.address, binding.port);
+        } else {
             space.give_back(binding.key.protocol, binding.address, binding.port);
         }
     }
@@ -169,7 +210,7 @@ impl<A: Address> Nat<A> {
 
 /// How long this session may be silent, in milliseconds.
 pub fn timeout_ms<A: Address>(session: &Session<A>, timeouts: &Timeouts) -> u32 {
-    match session.inside.protocol {
+    match session.forth.protocol {
         protocol::TCP => match session.tcp.phase() {
             Phase::Established => timeouts.tcp_established_ms,
             Phase::Opening | Phase::Closing => timeouts.tcp_transitory_ms,

@@ -15,10 +15,10 @@ pub(super) struct ReferenceTable<A> {
 impl<A: Address> ReferenceTable<A> {
     pub(super) fn find(&self, key: &FlowKey<A>) -> Option<(FlowKey<A>, Direction)> {
         self.sessions.iter().find_map(|(session, _)| {
-            if session.inside == *key {
-                Some((session.inside, Direction::Out))
-            } else if session.outside == *key {
-                Some((session.inside, Direction::In))
+            if session.forth == *key {
+                Some((session.forth, Direction::Forth))
+            } else if session.back == *key {
+                Some((session.forth, Direction::Back))
             } else {
                 None
             }

@@ -9,31 +9,32 @@ use crate::burst::Burst;
 use crate::time::Instant;
 use crate::wire::checksum::Delta;
 
-/// One conversation, under its inside and its outside name.
+/// One conversation, as both its ends know it.
 ///
 /// One cache line for IPv4. Both keys are in the index; they are inverse to each
-/// other: `inside` is how the initiator's packets arrive, `outside` how the
-/// answers do.
+/// other: `forth` is how the initiator's packets arrive, `back` how the answers do.
+/// A packet that arrives as one leaves as the other, read backwards: whichever of
+/// its ends differ are translated.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C, align(64))]
 pub struct Session<A> {
     /// The initiator's packets, before translation.
-    pub inside: FlowKey<A>,
+    pub forth: FlowKey<A>,
     /// The answers, before translation.
-    pub outside: FlowKey<A>,
+    pub back: FlowKey<A>,
     /// When a packet last passed, in milliseconds, wrapping after 49 days.
     pub last_ms: u32,
     /// When it began, likewise.
     pub created_ms: u32,
-    /// Packets from inside.
-    pub packets_out: u32,
-    /// Packets from outside.
-    pub packets_in: u32,
-    /// The binding it stands on, or `u32::MAX`.
+    /// Packets from the initiator.
+    pub packets_forth: u32,
+    /// Packets to the initiator.
+    pub packets_back: u32,
+    /// The binding it stands on, or [`Session::UNBOUND`].
     pub binding: u32,
-    /// What translating outward adds to a sum over the addresses.
+    /// What translating the initiator's packets adds to a sum over the addresses.
     pub address_delta: Delta,
-    /// What translating outward adds to a sum over addresses and ports.
+    /// What it adds to a sum over addresses and ports.
     pub flow_delta: Delta,
     /// Where a TCP conversation stands.
     pub tcp: TcpState,
@@ -41,10 +42,31 @@ pub struct Session<A> {
 }
 
 impl<A: Address> Session<A> {
-    /// A session that begins now, with both its names and no packet yet.
-    pub fn new(inside: FlowKey<A>, outside: FlowKey<A>, now: Instant) -> Session<A> {
+    /// The number of no binding.
+    pub const UNBOUND: u32 = NONE;
+
+    /// A session that begins now, under both its names and with no packet yet.
+    pub fn new(forth: FlowKey<A>, back: FlowKey<A>, now: Instant) -> Session<A> {
         let now_ms = now.as_millis() as u32;
-        Session { inside, outside, last_ms: now_ms, created_ms: now_ms, binding: NONE, ..Session::default() }
+        let addresses = |key: &FlowKey<A>| key.src.sum() + key.dst.sum();
+        let ports = |key: &FlowKey<A>| u64::from(key.src_port) + u64::from(key.dst_port);
+        let address_delta = Delta::NONE.replace_sum(addresses(&forth), addresses(&back));
+        let port_delta = Delta::NONE.replace_sum(ports(&forth), ports(&back));
+        // The checksum of ICMP for IPv4 covers no address.
+        let without_addresses = forth.protocol == A::ICMP && !A::ICMP_PSEUDO_HEADER;
+        let flow_delta = if without_addresses { port_delta } else { address_delta.and(port_delta) };
+        let unbound = Session { binding: NONE, address_delta, flow_delta, ..Session::default() };
+        Session { forth, back, last_ms: now_ms, created_ms: now_ms, ..unbound }
+    }
+
+    /// As what a packet leaves that goes through in this direction: the key of what
+    /// answers it. Source and destination change places.
+    #[inline(always)]
+    pub fn answer(&self, direction: Direction) -> &FlowKey<A> {
+        match direction {
+            Direction::Forth => &self.back,
+            Direction::Back => &self.forth,
+        }
     }
 
     /// What translating a packet adds to a sum over its addresses, and over addresses
@@ -52,26 +74,38 @@ impl<A: Address> Session<A> {
     #[inline(always)]
     pub fn deltas(&self, direction: Direction) -> (Delta, Delta) {
         match direction {
-            Direction::Out => (self.address_delta, self.flow_delta),
-            Direction::In => (self.address_delta.inverse(), self.flow_delta.inverse()),
+            Direction::Forth => (self.address_delta, self.flow_delta),
+            Direction::Back => (self.address_delta.inverse(), self.flow_delta.inverse()),
         }
     }
 
     /// Which way packets with this key go through the session, if they belong to it.
     #[inline(always)]
     fn direction(&self, key: &FlowKey<A>) -> Option<Direction> {
-        let (out, into) = (self.inside.is(key), self.outside.is(key));
-        (out | into).then_some(if into { Direction::In } else { Direction::Out })
+        let (forth, back) = (self.forth.is(key), self.back.is(key));
+        (forth | back).then_some(if back { Direction::Back } else { Direction::Forth })
     }
 }
 
 /// Which way a packet goes through its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// From the initiator, outward.
-    Out,
-    /// To the initiator, inward.
-    In,
+    /// From the initiator.
+    Forth,
+    /// To the initiator.
+    Back,
+}
+
+impl Direction {
+    /// The other one.
+    #[inline(always)]
+    #[must_use]
+    pub fn reversed(self) -> Direction {
+        match self {
+            Direction::Forth => Direction::Back,
+            Direction::Back => Direction::Forth,
+        }
+    }
 }
 
 /// A session that was found, and the direction the key belongs to.
@@ -246,8 +280,8 @@ impl<A: Address> SessionTable<A> {
     /// # Panics
     /// One of its keys is in the table already, in builds with debug assertions.
     pub fn insert(&mut self, session: Session<A>, timeout_ms: u32, now: Instant) -> Result<u32, TableFull> {
-        debug_assert!(self.find(&session.inside).is_none(), "a flow has one session");
-        debug_assert!(self.find(&session.outside).is_none(), "an outside tuple has one session");
+        debug_assert!(self.find(&session.forth).is_none(), "a flow has one session");
+        debug_assert!(self.find(&session.back).is_none(), "what answers has one session");
         let number = if self.free != NONE {
             self.free
         } else if (self.fresh as usize) < self.records.len() {
@@ -255,12 +289,12 @@ impl<A: Address> SessionTable<A> {
         } else {
             return Err(TableFull);
         };
-        let (inside, outside) = (session.inside.hash(self.seed), session.outside.hash(self.seed));
-        if !self.index.insert(inside, number) {
+        let (forth, back) = (session.forth.hash(self.seed), session.back.hash(self.seed));
+        if !self.index.insert(forth, number) {
             return Err(TableFull);
         }
-        if !self.index.insert(outside, number) {
-            self.index.remove(inside, number);
+        if !self.index.insert(back, number) {
+            self.index.remove(forth, number);
             return Err(TableFull);
         }
         if number == self.free {
@@ -341,8 +375,8 @@ impl<A: Address> SessionTable<A> {
     fn forget(&mut self, number: u32) -> Session<A> {
         let session = self.records[number as usize];
         assert!(session.live, "a session that ends was live");
-        self.index.remove(session.inside.hash(self.seed), number);
-        self.index.remove(session.outside.hash(self.seed), number);
+        self.index.remove(session.forth.hash(self.seed), number);
+        self.index.remove(session.back.hash(self.seed), number);
         self.records[number as usize] = Session { created_ms: self.free, ..Session::default() };
         self.free = number;
         self.count -= 1;

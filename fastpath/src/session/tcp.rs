@@ -12,12 +12,12 @@ use super::Direction;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TcpState(u8);
 
-const SYN_OUT: u8 = 1;
-const SYN_IN: u8 = 2;
-const ACK_OUT: u8 = 4;
-const ACK_IN: u8 = 8;
-const FIN_OUT: u8 = 16;
-const FIN_IN: u8 = 32;
+const SYN_FORTH: u8 = 1;
+const SYN_BACK: u8 = 2;
+const ACK_FORTH: u8 = 4;
+const ACK_BACK: u8 = 8;
+const FIN_FORTH: u8 = 16;
+const FIN_BACK: u8 = 32;
 const RESET: u8 = 64;
 
 /// How long a session may be silent.
@@ -38,31 +38,31 @@ impl TcpState {
     /// After a segment with these flags in this direction.
     #[must_use]
     pub fn after(self, flags: u8, direction: Direction) -> TcpState {
-        let out = direction == Direction::Out;
+        let forth = direction == Direction::Forth;
         if self.phase() == Phase::Closing && flags & (SYN | ACK | RST | FIN) == SYN {
             // The same ports again: a conversation of its own.
-            return TcpState(if out { SYN_OUT } else { SYN_IN });
+            return TcpState(if forth { SYN_FORTH } else { SYN_BACK });
         }
         let mut seen = self.0;
         if flags & RST != 0 {
             return TcpState(seen | RESET);
         }
         if flags & SYN != 0 {
-            seen |= if out { SYN_OUT } else { SYN_IN };
+            seen |= if forth { SYN_FORTH } else { SYN_BACK };
         }
         if flags & ACK != 0 {
-            seen |= if out { ACK_OUT } else { ACK_IN };
+            seen |= if forth { ACK_FORTH } else { ACK_BACK };
         }
         if flags & FIN != 0 {
-            seen |= if out { FIN_OUT } else { FIN_IN };
+            seen |= if forth { FIN_FORTH } else { FIN_BACK };
         }
         TcpState(seen)
     }
 
     /// Where the conversation stands.
     pub fn phase(self) -> Phase {
-        const OPEN: u8 = SYN_OUT | SYN_IN | ACK_OUT | ACK_IN;
-        const CLOSED: u8 = FIN_OUT | FIN_IN;
+        const OPEN: u8 = SYN_FORTH | SYN_BACK | ACK_FORTH | ACK_BACK;
+        const CLOSED: u8 = FIN_FORTH | FIN_BACK;
         if self.0 & RESET != 0 || self.0 & CLOSED == CLOSED {
             Phase::Closing
         } else if self.0 & OPEN == OPEN {
@@ -77,9 +77,9 @@ impl TcpState {
         match self.phase() {
             Phase::Closing if self.0 & RESET != 0 => "reset",
             Phase::Closing => "closing",
-            Phase::Opening if self.0 & SYN_IN == 0 => "syn-sent",
+            Phase::Opening if self.0 & SYN_BACK == 0 => "syn-sent",
             Phase::Opening => "syn-received",
-            Phase::Established if self.0 & (FIN_OUT | FIN_IN) != 0 => "half-closed",
+            Phase::Established if self.0 & (FIN_FORTH | FIN_BACK) != 0 => "half-closed",
             Phase::Established => "established",
         }
     }
@@ -87,14 +87,14 @@ impl TcpState {
 
 #[cfg(test)]
 mod tests {
-    use super::Direction::{In, Out};
+    use super::Direction::{Back, Forth};
     use super::*;
 
     fn walk(steps: &[(u8, Direction)]) -> TcpState {
         steps.iter().fold(TcpState::NEW, |state, (flags, direction)| state.after(*flags, *direction))
     }
 
-    const HANDSHAKE: [(u8, Direction); 3] = [(SYN, Out), (SYN | ACK, In), (ACK, Out)];
+    const HANDSHAKE: [(u8, Direction); 3] = [(SYN, Forth), (SYN | ACK, Back), (ACK, Forth)];
 
     #[test]
     fn a_handshake_establishes() {
@@ -105,34 +105,37 @@ mod tests {
 
     #[test]
     fn a_simultaneous_open_establishes() {
-        assert_eq!(walk(&[(SYN, Out), (SYN, In), (SYN | ACK, Out), (SYN | ACK, In)]).phase(), Phase::Established);
+        assert_eq!(
+            walk(&[(SYN, Forth), (SYN, Back), (SYN | ACK, Forth), (SYN | ACK, Back)]).phase(),
+            Phase::Established
+        );
     }
 
     #[test]
     fn one_fin_is_half_closed_and_two_are_closing() {
-        let half = walk(&HANDSHAKE).after(FIN | ACK, Out);
+        let half = walk(&HANDSHAKE).after(FIN | ACK, Forth);
         assert_eq!((half.phase(), half.name()), (Phase::Established, "half-closed"));
-        assert_eq!(half.after(FIN | ACK, In).phase(), Phase::Closing);
+        assert_eq!(half.after(FIN | ACK, Back).phase(), Phase::Closing);
     }
 
     #[test]
     fn a_reset_closes_and_a_new_syn_opens_again() {
-        let reset = walk(&HANDSHAKE).after(RST, In);
+        let reset = walk(&HANDSHAKE).after(RST, Back);
         assert_eq!(reset.name(), "reset");
-        assert_eq!(reset.after(SYN, Out).name(), "syn-sent");
-        assert_eq!(reset.after(ACK, Out).name(), "reset", "a stray segment does not revive");
+        assert_eq!(reset.after(SYN, Forth).name(), "syn-sent");
+        assert_eq!(reset.after(ACK, Forth).name(), "reset", "a stray segment does not revive");
     }
 
     #[test]
     fn a_syn_on_an_open_session_changes_nothing() {
-        assert_eq!(walk(&HANDSHAKE).after(SYN, In).phase(), Phase::Established);
+        assert_eq!(walk(&HANDSHAKE).after(SYN, Back).phase(), Phase::Established);
     }
 
     #[test]
     fn every_state_has_a_phase_under_every_segment() {
         for seen in 0..=127u8 {
             for flags in 0..=63u8 {
-                for direction in [In, Out] {
+                for direction in [Back, Forth] {
                     let after = TcpState(seen).after(flags, direction);
                     assert!(!after.name().is_empty());
                     if flags & RST != 0 {

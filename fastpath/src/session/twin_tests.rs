@@ -27,7 +27,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn keys(flow: u8) -> (FlowKey<u32>, FlowKey<u32>) {
-    let inside = FlowKey {
+    let forth = FlowKey {
         src: 0x0a01_0000 + u32::from(flow),
         dst: 0xc000_0201,
         src_port: 1000,
@@ -36,15 +36,15 @@ fn keys(flow: u8) -> (FlowKey<u32>, FlowKey<u32>) {
         protocol: 17,
         zero: 0,
     };
-    let outside = FlowKey {
-        src: inside.dst,
+    let back = FlowKey {
+        src: forth.dst,
         dst: 0xcb00_7110,
         src_port: 80,
         dst_port: 2000 + u16::from(flow),
         vrf: VrfId::MAIN,
-        ..inside
+        ..forth
     };
-    (inside, outside)
+    (forth, back)
 }
 
 proptest! {
@@ -59,13 +59,13 @@ proptest! {
         for step in steps {
             match step {
                 Step::Insert { flow, timeout_ms } => {
-                    let (inside, outside) = keys(flow);
-                    if reference.find(&inside).is_some() {
+                    let (forth, back) = keys(flow);
+                    if reference.find(&forth).is_some() {
                         continue;
                     }
                     // The timeout rides along in a field that the table leaves alone.
-                    let mut session = Session::new(inside, outside, now);
-                    session.packets_out = timeout_ms;
+                    let mut session = Session::new(forth, back, now);
+                    session.packets_forth = timeout_ms;
                     let taken = table.insert(session, timeout_ms, now);
                     prop_assert_eq!(taken.is_ok(), reference.sessions.len() < CAPACITY);
                     if taken.is_ok() {
@@ -73,44 +73,44 @@ proptest! {
                     }
                 }
                 Step::Touch { flow } => {
-                    let (inside, _) = keys(flow);
-                    if let Some(found) = table.find(&inside) {
+                    let (forth, _) = keys(flow);
+                    if let Some(found) = table.find(&forth) {
                         table.get_mut(found.session).last_ms = now.as_millis() as u32;
-                        let twin = reference.sessions.iter_mut().find(|(session, _)| session.inside == inside);
+                        let twin = reference.sessions.iter_mut().find(|(session, _)| session.forth == forth);
                         twin.expect("the list has it too").1 = now.as_millis();
                     }
                 }
                 Step::Remove { flow } => {
-                    let (inside, _) = keys(flow);
-                    if let Some(found) = table.find(&inside) {
-                        prop_assert_eq!(table.remove(found.session).inside, inside);
-                        reference.sessions.retain(|(session, _)| session.inside != inside);
+                    let (forth, _) = keys(flow);
+                    if let Some(found) = table.find(&forth) {
+                        prop_assert_eq!(table.remove(found.session).forth, forth);
+                        reference.sessions.retain(|(session, _)| session.forth != forth);
                     }
                 }
                 Step::Advance { ms } => {
                     now = Instant::from_millis(now.as_millis() + u64::from(ms));
                     let mut ended = Vec::new();
                     let mut budget = 10_000;
-                    while let Some(session) = table.expire(now, &mut budget, |session| session.packets_out) {
-                        ended.push(session.inside);
+                    while let Some(session) = table.expire(now, &mut budget, |session| session.packets_forth) {
+                        ended.push(session.forth);
                     }
                     // What ended was due; what stayed is at most a tick overdue.
-                    for inside in ended {
-                        let at = reference.sessions.iter().position(|(session, _)| session.inside == inside);
+                    for forth in ended {
+                        let at = reference.sessions.iter().position(|(session, _)| session.forth == forth);
                         let (session, touched) = reference.sessions.remove(at.expect("only live sessions end"));
-                        prop_assert!(now.as_millis() - touched >= u64::from(session.packets_out));
+                        prop_assert!(now.as_millis() - touched >= u64::from(session.packets_forth));
                     }
                     for (session, touched) in &reference.sessions {
-                        let overdue = (now.as_millis() - touched).saturating_sub(u64::from(session.packets_out));
+                        let overdue = (now.as_millis() - touched).saturating_sub(u64::from(session.packets_forth));
                         prop_assert!(overdue <= super::Wheel::TICK_MS, "overdue by {} ms", overdue);
                     }
                 }
             }
             prop_assert_eq!(table.len(), reference.sessions.len());
             for flow in 0..=255 {
-                let (inside, outside) = keys(flow);
-                for key in [inside, outside] {
-                    let found = table.find(&key).map(|found| (table.get(found.session).inside, found.direction));
+                let (forth, back) = keys(flow);
+                for key in [forth, back] {
+                    let found = table.find(&key).map(|found| (table.get(found.session).forth, found.direction));
                     prop_assert_eq!(found, reference.find(&key));
                 }
             }

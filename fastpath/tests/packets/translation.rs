@@ -254,16 +254,6 @@ fn a_sender_of_no_island_may_not_leave() {
 }
 
 #[test]
-fn a_pod_does_not_reach_a_pool_address_from_inside() {
-    for family in FAMILIES {
-        let mut world = World::new();
-        let frame = from(NODE_A).ip(family.pod_a, family.pool).udp(1, 2).build();
-        world.send(NODES, frame).dropped(DropReason::NatHairpin);
-        assert_eq!(world.sessions(64).len(), 0);
-    }
-}
-
-#[test]
 fn a_neighbor_on_the_uplink_is_reached_without_the_router() {
     for family in FAMILIES {
         let mut world = World::new();

@@ -6,8 +6,9 @@ use causeway_fastpath::address::Address;
 use causeway_fastpath::ecmp::{Group, Member};
 use causeway_fastpath::fib::{FibBuilder, Hop, NextHop, Prefix};
 use causeway_fastpath::ids::{AdjacencyId, Epoch, GroupId, PoolId, PortId, VrfId};
-use causeway_fastpath::nat::{EgressAction, EgressRule};
+use causeway_fastpath::nat::{EgressAction, EgressRule, Forward, Forwards};
 use causeway_fastpath::snapshot::{Adjacency, NeighborState, Pool, PortEntry, Snapshot, Tables, Timeouts};
+use causeway_fastpath::wire::protocol;
 use causeway_testkit::packet::{Eth, Mac, ToIp, ToIpv6, eth};
 use hashbrown::HashMap;
 
@@ -70,6 +71,7 @@ pub(crate) struct FamilyPlan<A> {
     pub(crate) egress: Vec<Vec<EgressRule<A>>>,
     pub(crate) neighbors: HashMap<(PortId, A), AdjacencyId>,
     pub(crate) pools: Vec<Pool<A>>,
+    pub(crate) forwards: Forwards<A>,
 }
 
 impl Plan {
@@ -161,6 +163,16 @@ impl Plan {
         plan
     }
 
+    /// Services of pods are reached under the first address of the pool: port 443 is
+    /// port 8443 of a pod on node B, by TCP and UDP. A pod on node A has an address of
+    /// its own, the last one, which is not in the pool.
+    pub(crate) fn forwards() -> Plan {
+        let mut plan = Plan::island();
+        plan.v4.forward("203.0.113.16", "10.1.2.20", "203.0.113.23", "10.1.1.10");
+        plan.v6.forward("2001:db8:1::100", "fd00:10:0:2::20", "2001:db8:1::107", "fd00:10:0:1::10");
+        plan
+    }
+
     /// A second island with the same addresses, on port 2 and node C.
     pub(crate) fn two_islands() -> Plan {
         let mut plan = Plan::island();
@@ -193,6 +205,7 @@ impl<A: Address> FamilyPlan<A> {
             egress: vec![Vec::new(); vrfs],
             neighbors: HashMap::new(),
             pools: Vec::new(),
+            forwards: Forwards::new(),
         }
     }
 
@@ -215,7 +228,23 @@ impl<A: Address> FamilyPlan<A> {
 
     fn pool(&mut self, first: &str, count: u64) {
         let addresses = (0..count).map(|n| address::<A>(first).offset(n)).collect();
-        self.pools.push(Pool { addresses, first_port: FIRST_PORT, last_port: u16::MAX });
+        self.pools.push(Pool { addresses, first_port: FIRST_PORT, last_port: u16::MAX, keep_ports: false });
+    }
+
+    fn forward(&mut self, public: &str, pod: &str, own: &str, owner: &str) {
+        for protocol in [protocol::TCP, protocol::UDP] {
+            let to = Forward { address: address(pod), port: Some(8443), vrf: ISLAND };
+            self.forwards.insert_port(address(public), protocol, 443, to);
+        }
+        self.forwards.insert_address(address(own), Forward { address: address(owner), port: None, vrf: ISLAND });
+        self.pools[0].addresses.pop();
+        self.pools.push(Pool { addresses: vec![address(own)], first_port: 1, last_port: u16::MAX, keep_ports: true });
+        let rule = EgressRule {
+            source: Prefix::host(address(owner)),
+            destination: Prefix::containing(A::default(), 0),
+            action: EgressAction::Translate(PoolId(1)),
+        };
+        self.egress[ISLAND.index()].insert(0, rule);
     }
 
     /// The same island once more, with all its pods on one node.
@@ -233,6 +262,7 @@ impl<A: Address> FamilyPlan<A> {
             egress: self.egress.clone().into(),
             neighbors: Arc::new(self.neighbors.clone()),
             pools: self.pools.clone().into(),
+            forwards: Arc::new(self.forwards.clone()),
         }
     }
 }

@@ -1,0 +1,94 @@
+//! From inside to a public address of what is inside: out and in again (RFC 4787,
+//! REQ-9; RFC 5382, REQ-8).
+//!
+//! The packet gets the name under which its sender is known outside, as any that
+//! leaves, and is then treated as if it had come in under it: the receiver sees the
+//! sender's public name, and the filter of its session decides as for a stranger.
+
+use super::outbound::Way;
+use super::set::Set;
+use super::walk::{Plan, Walk};
+use crate::address::Address;
+use crate::fib::Hop;
+use crate::ids::{PortId, VrfId};
+use crate::parse::L4Kind;
+use crate::session::{FlowKey, Found};
+use crate::verdict::DropReason;
+
+impl<A: Address> Walk<'_, A> {
+    /// Sends a packet that leaves its island for an address that stands for islands.
+    /// Without a forward or a session it is, where the address is the gateway's own,
+    /// the gateway's: it joins `local`.
+    pub(super) fn hairpin(&mut self, i: usize, local: &mut Set) {
+        let own = self.scratch.onward[i].hop() == Hop::LocalTranslated;
+        let (key, kind) = (self.scratch.keys[i], self.scratch.kinds[i]);
+        let for_us = kind.has_ports() && self.scratch.found[i].is_none() && self.tables.forward(&key).is_none();
+        if own && for_us {
+            local.insert(i);
+            return;
+        }
+        match self.hairpin_sessions(i) {
+            Ok((first, second)) => self.turn_inward(i, first, second),
+            Err(reason) => self.refuse_name(i, reason),
+        }
+    }
+
+    /// The session under whose name the packet leaves, and the one it comes in by.
+    fn hairpin_sessions(&mut self, i: usize) -> Result<(Found, Found), DropReason> {
+        let Plan::Translate(first) = self.name(i, Way::Inward(self.port_toward(self.scratch.targets[i])))? else {
+            // Under its own name, a packet from inside does not come in again.
+            return Err(DropReason::NatHairpin);
+        };
+        // What the packet is outside. For an error, what its quote answers there.
+        let outside = self.nat.sessions.get(first.session).answer(first.direction).reversed();
+        let second = match self.nat.sessions.find(&outside) {
+            Some(second) => second,
+            None if self.scratch.kinds[i] == L4Kind::IcmpError => return Err(DropReason::NatIcmpErrorUnmatched),
+            None => self.begin_forwarded(i, &outside)?,
+        };
+        Ok((first, second))
+    }
+
+    /// Routes a packet to whom the second session says.
+    fn turn_inward(&mut self, i: usize, first: Found, second: Found) {
+        let answer = *self.nat.sessions.get(second.session).answer(second.direction);
+        self.scratch.targets[i] = answer.src;
+        let hop = self.tables.fib(answer.vrf).lookup(answer.src);
+        if let Some(id) = self.reach(i, hop)
+            && self.forward(i, id, Plan::TranslateTwice(first, second))
+        {
+            if self.scratch.kinds[i] == L4Kind::IcmpError {
+                self.counters.translated_errors += 1;
+            } else {
+                self.counters.translated_out += 1;
+                self.counters.translated_in += 1;
+            }
+        }
+    }
+
+    /// The port that has this address, or any of the outside that others hide behind.
+    fn port_toward(&self, address: A) -> PortId {
+        let outside = |port: &&crate::snapshot::PortEntry| port.vrf == VrfId::MAIN && port.masquerade.is_some();
+        let has = |port: &crate::snapshot::PortEntry| {
+            port.v4.and_then(|own| A::from_ip(own.to_ip())) == Some(address)
+                || port.v6.and_then(|own| A::from_ip(own.to_ip())) == Some(address)
+        };
+        let ports = &self.snapshot.ports;
+        let at = ports.iter().position(has).or_else(|| ports.iter().position(|port| outside(&port)));
+        PortId(at.unwrap_or(0) as u16)
+    }
+
+    /// Begins the session of a flow from outside, where a forward wants one.
+    pub(super) fn begin_forwarded(&mut self, i: usize, key: &FlowKey<A>) -> Result<Found, DropReason> {
+        let forward = self.tables.forward(key).ok_or(DropReason::NatUnsolicited)?;
+        // An earlier packet of the burst may have begun it.
+        if let Some(found) = self.nat.sessions.find(key) {
+            return Ok(found);
+        }
+        self.opens(i)?;
+        let back = forward.answer(key);
+        let found = self.nat.begin_forwarded(key, &back, &self.snapshot.timeouts, self.now)?;
+        self.counters.sessions_created += 1;
+        Ok(found)
+    }
+}
