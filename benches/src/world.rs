@@ -208,6 +208,8 @@ fn snapshot(vrfs: Vec<VrfId>, neighbors: usize) -> Snapshot {
         epoch: Epoch(1),
         ports: vrfs.into_iter().map(port).collect(),
         adjacencies: (0..neighbors).map(neighbor).collect(),
+        groups: Arc::from([]),
+        flow_seed: 0,
         v4: Tables::empty(),
         v6: Tables::empty(),
         timeouts: Timeouts::default(),

@@ -160,6 +160,8 @@ impl Compiler {
             epoch,
             ports: Arc::clone(&self.ports),
             adjacencies: adjacencies.into(),
+            groups: Arc::from([]),
+            flow_seed: 0,
             v4: self.v4.tables(v4),
             v6: self.v6.tables(v6),
             timeouts: self.timeouts,

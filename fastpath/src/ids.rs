@@ -36,6 +36,10 @@ id!(
     AdjacencyId(u32)
 );
 id!(
+    /// Next hops that share a route: an entry of the snapshot's table of groups.
+    GroupId(u32)
+);
+id!(
     /// A pool of outside addresses.
     PoolId(u16)
 );

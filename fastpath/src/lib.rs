@@ -21,6 +21,7 @@ pub mod chance;
 pub mod command;
 pub mod counters;
 pub mod cpu;
+pub mod ecmp;
 pub mod fib;
 pub mod forwarder;
 pub mod frame;

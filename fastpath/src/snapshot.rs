@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use hashbrown::HashMap;
 
 use crate::address::Address;
+use crate::ecmp::Group;
 use crate::fib::Fib;
 use crate::ids::{AdjacencyId, Epoch, PoolId, PortId, VrfId};
 use crate::nat::EgressRule;
@@ -24,6 +25,10 @@ pub struct Snapshot {
     pub ports: Arc<[PortEntry]>,
     /// By [`AdjacencyId`].
     pub adjacencies: Arc<[Adjacency]>,
+    /// By [`GroupId`](crate::ids::GroupId).
+    pub groups: Arc<[Group]>,
+    /// The secret of [`flow_hash`](crate::ecmp::flow_hash).
+    pub flow_seed: u64,
     /// IPv4.
     pub v4: Tables<u32>,
     /// IPv6.
@@ -149,6 +154,8 @@ impl Snapshot {
             epoch: Epoch(0),
             ports: Arc::from([]),
             adjacencies: Arc::from([]),
+            groups: Arc::from([]),
+            flow_seed: 0,
             v4: Tables::empty(),
             v6: Tables::empty(),
             timeouts: Timeouts::default(),
@@ -175,6 +182,10 @@ impl Snapshot {
             (
                 self.adjacencies.iter().all(|adjacency| adjacency.port.index() < self.ports.len()),
                 "an adjacency is on a port",
+            ),
+            (
+                self.groups.iter().all(|group| group.buckets().iter().all(|id| id.index() < self.adjacencies.len())),
+                "a member of a group is an adjacency",
             ),
             (
                 self.v4

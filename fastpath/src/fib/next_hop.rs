@@ -1,6 +1,6 @@
 //! What a route leads to, in 31 bits.
 
-use crate::ids::{AdjacencyId, PortId, VrfId};
+use crate::ids::{AdjacencyId, GroupId, PortId, VrfId};
 
 /// The answer of a lookup: a kind and an index, packed.
 ///
@@ -33,6 +33,8 @@ pub enum Hop {
     Adjacency(AdjacencyId),
     /// Out of the island, into another routing domain.
     Egress(VrfId),
+    /// One of several known neighbours, by flow.
+    Group(GroupId),
 }
 
 const INDEX_BITS: u32 = 27;
@@ -50,7 +52,7 @@ impl NextHop {
     /// Packs.
     ///
     /// # Panics
-    /// An adjacency index over 2^27 - 1: tables of that size are refused before.
+    /// An index of an adjacency or group over 2^27 - 1: tables of that size are refused before.
     pub const fn new(hop: Hop) -> NextHop {
         match hop {
             Hop::NoRoute => NextHop::NO_ROUTE,
@@ -63,6 +65,7 @@ impl NextHop {
             Hop::Connected(port) => NextHop::pack(7, port.0 as u32),
             Hop::Adjacency(id) => NextHop::pack(8, id.0),
             Hop::Egress(vrf) => NextHop::pack(9, vrf.0 as u32),
+            Hop::Group(id) => NextHop::pack(10, id.0),
         }
     }
 
@@ -80,6 +83,7 @@ impl NextHop {
             6 => Hop::Pool,
             7 => Hop::Connected(PortId(index as u16)),
             9 => Hop::Egress(VrfId(index as u16)),
+            10 => Hop::Group(GroupId(index)),
             _ => Hop::NoRoute,
         }
     }
@@ -112,6 +116,7 @@ mod tests {
             Hop::Connected(PortId(u16::MAX)),
             Hop::Adjacency(AdjacencyId(INDEX_MASK)),
             Hop::Egress(VrfId(u16::MAX)),
+            Hop::Group(GroupId(INDEX_MASK)),
         ] {
             assert_eq!(NextHop::new(hop).hop(), hop);
             assert_eq!(NextHop::new(hop).raw() >> 31, 0);

@@ -5,6 +5,7 @@ use super::refuse::Refusal;
 use super::set::Set;
 use super::walk::Walk;
 use crate::address::Address;
+use crate::ecmp::flow_hash;
 use crate::fib::Hop;
 use crate::ids::PortId;
 use crate::verdict::{DropReason, PuntReason, Verdict};
@@ -37,7 +38,7 @@ impl<A: Address> Walk<'_, A> {
                 }
                 Hop::Local => routed.local.insert(i),
                 Hop::Pool | Hop::LocalTranslated => routed.pool.insert(i),
-                Hop::Connected(_) | Hop::Adjacency(_) | Hop::Egress(_) if !may_travel => {
+                Hop::Connected(_) | Hop::Adjacency(_) | Hop::Group(_) | Hop::Egress(_) if !may_travel => {
                     self.refuse(i, Refusal::TimeExceeded);
                 }
                 Hop::Egress(outer) => {
@@ -83,6 +84,13 @@ impl<A: Address> Walk<'_, A> {
         match hop {
             Hop::Adjacency(id) => {
                 self.scratch.metas[i].adjacency = id;
+                return true;
+            }
+            Hop::Group(id) => {
+                let key = &self.scratch.metas[i].layers.key;
+                let ends = [(key.src, key.src_port), (key.dst, key.dst_port)];
+                let hash = flow_hash(self.snapshot.flow_seed, key.protocol, ends);
+                self.scratch.metas[i].adjacency = self.snapshot.groups[id.index()].pick(hash);
                 return true;
             }
             Hop::Connected(port) => return self.connect(i, port),

@@ -159,6 +159,8 @@ impl Plan {
             epoch: Epoch(epoch),
             ports: self.ports.clone().into(),
             adjacencies: self.adjacencies.clone().into(),
+            groups: Arc::from([]),
+            flow_seed: 0,
             v4: self.v4.compile(),
             v6: self.v6.compile(),
             timeouts: self.timeouts,
