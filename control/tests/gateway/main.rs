@@ -6,8 +6,10 @@
 mod ageing;
 mod announce;
 mod arp;
+mod changes;
 mod discovery;
 mod domains;
+mod ecmp;
 mod egress;
 mod hostile;
 mod lab;
