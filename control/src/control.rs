@@ -149,11 +149,12 @@ impl Control {
 
     /// Every forwarding table, main first, IPv4 before IPv6. Looks at every route.
     pub fn tables(&self) -> impl Iterator<Item = TableRow> + '_ {
+        let mut lengths = self.compiler.rib().lengths();
         let families = |domain| [(domain, false), (domain, true)];
-        self.domains.all().flat_map(families).map(|(domain, v6)| TableRow {
+        self.domains.all().flat_map(families).map(move |(domain, v6)| TableRow {
             domain,
             v6,
-            lengths: self.compiler.rib().lengths(domain, v6),
+            lengths: lengths.remove(&(domain, v6)).unwrap_or_default(),
             build: self.compiler.built(domain, v6),
         })
     }

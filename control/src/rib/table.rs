@@ -46,16 +46,15 @@ impl Rib {
         })
     }
 
-    /// How many routes of a domain and family there are, by prefix length. Looks at
-    /// every route.
-    pub fn lengths(&self, domain: VrfId, v6: bool) -> BTreeMap<u8, usize> {
-        let mut lengths = BTreeMap::new();
-        for ((of, to, _), _) in self.best_routes() {
-            if *of == domain && to.addr().is_ipv6() == v6 {
-                *lengths.entry(to.prefix_len()).or_default() += 1;
-            }
+    /// How many routes there are by domain, family (IPv6?) and prefix length. Looks at
+    /// every route, once.
+    pub fn lengths(&self) -> BTreeMap<(VrfId, bool), BTreeMap<u8, usize>> {
+        let mut tables: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+        for ((domain, to, _), _) in self.best_routes() {
+            let lengths = tables.entry((*domain, to.addr().is_ipv6())).or_default();
+            *lengths.entry(to.prefix_len()).or_default() += 1;
         }
-        lengths
+        tables
     }
 
     fn best_routes(&self) -> impl Iterator<Item = (&(VrfId, IpNet, Origin), &Via)> {
@@ -129,8 +128,12 @@ mod tests {
             rib.add(Route { domain: VrfId(1), ..route(to, Origin::Static, Via::Blackhole) });
         }
         rib.add(Route { domain: VrfId(1), ..route("10.3.0.0/24", Origin::Static, Via::Blackhole) });
-        assert_eq!(rib.lengths(VrfId::MAIN, false), BTreeMap::from([(0, 1), (24, 2)]));
-        assert_eq!(rib.lengths(VrfId(1), false), BTreeMap::from([(0, 1), (24, 3)]));
-        assert_eq!(rib.lengths(VrfId::MAIN, true), BTreeMap::from([(0, 1), (24, 1)]));
+        let expected = [
+            ((VrfId::MAIN, false), BTreeMap::from([(0, 1), (24, 2)])),
+            ((VrfId::MAIN, true), BTreeMap::from([(0, 1), (24, 1)])),
+            ((VrfId(1), false), BTreeMap::from([(0, 1), (24, 3)])),
+            ((VrfId(1), true), BTreeMap::from([(0, 1), (24, 1)])),
+        ];
+        assert_eq!(rib.lengths(), BTreeMap::from(expected));
     }
 }

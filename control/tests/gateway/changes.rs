@@ -9,7 +9,9 @@ use causeway_control::config::{ClusterIdx, Config, PortIdx};
 use causeway_control::domains::Domains;
 use causeway_control::neighbors::State;
 use causeway_control::rib::{Change, Member, Origin, Route, Via, routes};
+use causeway_fastpath::command::Event;
 use causeway_fastpath::fib::Hop;
+use causeway_fastpath::frame::Frame;
 use causeway_fastpath::ids::{Epoch, VrfId};
 use causeway_fastpath::snapshot::{Adjacency, NeighborState, Snapshot};
 use causeway_fastpath::verdict::{DropReason, PuntReason, Verdict};
@@ -102,6 +104,20 @@ fn however_many_routes_change_there_is_one_set_of_new_tables_that_shares_the_res
     let last = Arc::clone(&world.snapshot);
     assert!(Arc::ptr_eq(&last.adjacencies, &after.adjacencies));
     assert!(Arc::ptr_eq(&last.v4.neighbors, &after.v4.neighbors));
+}
+
+#[test]
+fn routes_and_neighbors_that_change_together_make_one_set_of_new_tables() {
+    let mut world = lab_with(&[SERVER]);
+    world.control.change_routes([add("10.98.0.0/16", through(&SERVER))], world.now);
+    world.control.change_routes([add("10.99.0.0/16", through(&ROUTER)), withdraw("10.98.0.0/16")], world.now);
+    let mut frame = Frame::boxed(&ROUTER.asks("203.0.113.2"), 128, 0);
+    frame.ingress = UPLINK;
+    assert!(!world.control.is_settled());
+    world.tell(Event::Punted(PuntReason::Arp, frame));
+    assert_eq!(tables(&mut world).len(), 1);
+    world = world.started();
+    assert_eq!(world.send(UPLINK, packet("10.99.0.1")), Verdict::Forward(UPLINK));
 }
 
 #[test]
