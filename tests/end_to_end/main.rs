@@ -44,7 +44,7 @@ over_each_driver! {
         needs ["tcpdump", "tshark", "python3", "curl", "ping", "traceroute"];
     shore::uninvited_packets_are_dropped_and_counted_one_by_one needs [];
     life::sigterm_leaves_nothing_behind needs ["ip", "ethtool"];
-    life::the_socket_of_a_killed_gateway_is_taken_over needs ["ip"];
+    life::the_socket_of_a_killed_gateway_is_taken_over needs ["ip", "ethtool"];
 }
 
 /// Neighbours die by their timers, whatever carries packets: over one driver is enough.
