@@ -110,7 +110,8 @@ fn next_hops(report: &mut Report<'_>, elements: Vec<Element<'_>>, around: &Surro
         let (Some(gateway), Some(weight)) = (gateway, weight) else {
             continue;
         };
-        if let Some(next_hop) = next_hop(report, gateway, weight as u16, around)
+        let weight = u16::try_from(weight).expect("the table of keys keeps it within 16 bits");
+        if let Some(next_hop) = next_hop(report, gateway, weight, around)
             && joins(report, &sound, &next_hop, around)
         {
             sound.push(next_hop);

@@ -5,6 +5,7 @@
 
 mod ageing;
 mod announce;
+mod any_changes;
 mod arp;
 mod changes;
 mod discovery;
