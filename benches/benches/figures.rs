@@ -5,6 +5,7 @@ use std::hint::black_box;
 
 use causeway_benches::arena::Arena;
 use causeway_benches::bgp;
+use causeway_benches::control::Routing;
 use causeway_benches::flows::flows;
 use causeway_benches::routes::{Family, addresses, fib, pod_cidrs};
 use causeway_benches::scale::Scale;
@@ -50,6 +51,7 @@ impl Figures {
         self.row("lpm_v4_5k", |name| self.lookups::<u32>(name, &pod_cidrs(of(5_000))));
         self.row("lpm_v4_1m", |name| self.lookups(name, &internet()));
         self.row("lpm_v6_200k", |name| self.lookups(name, &bgp::ipv6(of(200_000), &mut rng())));
+        self.row("route_change_1m", |name| self.changes(name, 1_000_000));
         self.row("session_bytes_v4", |name| self.print(name, session_bytes().0, "bytes"));
         self.row("session_bytes_v6", |name| self.print(name, session_bytes().1, "bytes"));
     }
@@ -123,6 +125,26 @@ impl Figures {
         }
         self.noise(name, &stopwatch);
         self.print(name, stopwatch.best(), "ns");
+    }
+
+    /// One route comes, and goes again: from the change to the tables for workers.
+    fn changes(&self, name: &str, routes: usize) {
+        const GUESTS: usize = 50;
+        let prefixes = bgp::ipv4(self.scale.of(routes) + GUESTS, &mut Rng::new(1));
+        let (residents, guests) = prefixes.split_at(prefixes.len() - GUESTS);
+        let mut routing = Routing::new(residents, PEERS);
+        let mut stopwatch = Stopwatch::new();
+        for _ in 0..self.rounds().min(6) {
+            for (peer, guest) in guests.iter().enumerate() {
+                for change in [routing.route(*guest, peer), routing.withdrawal(*guest)] {
+                    let tables = stopwatch.window(1, || routing.change([change]));
+                    routing.install(tables);
+                }
+            }
+            stopwatch.end_round();
+        }
+        self.noise(name, &stopwatch);
+        self.print(name, stopwatch.best() / 1000.0, "us");
     }
 
     fn rate(&self, name: &str, whole: &Stopwatch, feed: &Stopwatch) {

@@ -1,22 +1,20 @@
 //! The controller: events and time in, commands out.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use causeway_fastpath::command::{Command, Event, SessionCursor, SessionPage, SessionRow};
 use causeway_fastpath::frame::Frame;
 use causeway_fastpath::ids::{Epoch, PortId, VrfId};
-use causeway_fastpath::parse;
 use causeway_fastpath::time::Instant;
 use causeway_fastpath::verdict::PuntReason;
-use causeway_fastpath::wire::{ethernet, get16};
 
-use crate::compile::{self, Compiler, PortFacts};
+use crate::compile::{self, Build, Compiler, PortFacts};
 use crate::config::{Config, PortIdx};
 use crate::domains::Domains;
 use crate::neighbors::{Effect, Neighbors, Row, free};
-use crate::rib::Route;
+use crate::rib::{Change, Route};
 
 /// Records that one page of a session listing looks at. Small, so that a worker is
 /// never kept long.
@@ -32,7 +30,6 @@ const ROOM: usize = 128;
 pub struct Control {
     config: Config,
     domains: Domains,
-    routes: Vec<Route>,
     compiler: Compiler,
     neighbors: Neighbors,
     epoch: Epoch,
@@ -40,6 +37,19 @@ pub struct Control {
     commands: VecDeque<Command>,
     listing: Option<Listing>,
     listed: Option<(u64, Vec<SessionRow>)>,
+}
+
+/// A forwarding table, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableRow {
+    /// The routing domain.
+    pub domain: VrfId,
+    /// Is it that of IPv6?
+    pub v6: bool,
+    /// How many routes it holds, by prefix length.
+    pub lengths: BTreeMap<u8, usize>,
+    /// How it was made.
+    pub build: Build,
 }
 
 /// A listing of sessions that is going on.
@@ -50,14 +60,14 @@ struct Listing {
 }
 
 impl Control {
-    /// Takes over a configuration; `facts` are those of its ports, in order.
-    pub fn new(config: Config, facts: Vec<PortFacts>, now: Instant) -> Control {
-        let (domains, routes, compiler) = compile::plan(&config, facts.clone());
-        let neighbors = Neighbors::new(&config, &facts, compiler.routers(), now);
+    /// Takes over a configuration; `facts` are those of its ports, in order, and
+    /// `flow_seed` is the secret by which flows are spread over several next hops.
+    pub fn new(config: Config, facts: Vec<PortFacts>, flow_seed: u64, now: Instant) -> Control {
+        let (domains, compiler) = compile::plan(&config, facts.clone(), flow_seed);
+        let neighbors = Neighbors::new(&config, &facts, now);
         let mut control = Control {
             config,
             domains,
-            routes,
             compiler,
             neighbors,
             epoch: Epoch(0),
@@ -66,9 +76,21 @@ impl Control {
             listing: None,
             listed: None,
         };
-        control.handle_timeout(now);
+        control.meet_routers(now);
         control.settle();
         control
+    }
+
+    /// Changes routes, in this order. However many there are, and whatever else has
+    /// happened, one new set of tables follows; see [`Control::poll_command`].
+    ///
+    /// # Panics
+    /// A routing domain or a port is not one of the configuration's.
+    pub fn change_routes(&mut self, changes: impl IntoIterator<Item = Change>, now: Instant) {
+        for change in changes {
+            self.compiler.change(change);
+        }
+        self.meet_routers(now);
     }
 
     /// A worker reports.
@@ -102,7 +124,7 @@ impl Control {
 
     /// Are the newest tables in force?
     pub fn is_settled(&self) -> bool {
-        self.installed == self.epoch && !self.neighbors.has_changed()
+        self.installed == self.epoch && !self.neighbors.has_changed() && !self.compiler.has_changed()
     }
 
     /// The configuration it works by.
@@ -121,8 +143,20 @@ impl Control {
     }
 
     /// The best route to each destination, by domain and destination.
-    pub fn routes(&self) -> &[Route] {
-        &self.routes
+    pub fn routes(&self) -> impl Iterator<Item = Route> + '_ {
+        self.compiler.rib().routes()
+    }
+
+    /// Every forwarding table, main first, IPv4 before IPv6. Looks at every route.
+    pub fn tables(&self) -> impl Iterator<Item = TableRow> + '_ {
+        let mut lengths = self.compiler.rib().lengths();
+        let families = |domain| [(domain, false), (domain, true)];
+        self.domains.all().flat_map(families).map(move |(domain, v6)| TableRow {
+            domain,
+            v6,
+            lengths: lengths.remove(&(domain, v6)).unwrap_or_default(),
+            build: self.compiler.built(domain, v6),
+        })
     }
 
     /// Every neighbour.
@@ -177,22 +211,26 @@ impl Control {
     /// a node, which is being asked for already: it is not kept, its sender repeats it.
     fn awaited(&self, frame: &Frame) -> Option<(PortIdx, IpAddr)> {
         let domain = self.domains.of_port(PortIdx(frame.ingress.index()));
-        let bytes = frame.bytes();
-        let ethertype = (bytes.len() >= ethernet::HEADER_LEN).then(|| get16(bytes, ethernet::ETHERTYPE))?;
-        let destination: IpAddr = match ethertype {
-            ethernet::IPV4 => std::net::Ipv4Addr::from_bits(parse::ipv4(bytes).ok()?.dst).into(),
-            ethernet::IPV6 => std::net::Ipv6Addr::from_bits(parse::ipv6(bytes).ok()?.dst).into(),
-            _ => return None,
-        };
-        self.compiler.neighbor_toward(domain, destination)
+        self.compiler.neighbor_toward(domain, frame.bytes())
+    }
+
+    /// Asks for whom a route leads to since the last time.
+    fn meet_routers(&mut self, now: Instant) {
+        for ((port, address), router) in self.compiler.take_routers() {
+            self.neighbors.set_router(port, address, router, now);
+        }
+        self.neighbors.handle_timeout(now);
     }
 
     /// Turns what the neighbours want into commands: new tables before the packets
     /// that need them.
     fn settle(&mut self) {
         if self.neighbors.has_changed() {
+            self.compiler.set_neighbors(self.neighbors.take_facts());
+        }
+        if self.compiler.has_changed() {
             self.epoch = Epoch(self.epoch.0 + 1);
-            let snapshot = self.compiler.snapshot(self.epoch, &self.neighbors.take_facts());
+            let snapshot = self.compiler.snapshot(self.epoch);
             self.commands.push_back(Command::Install(Arc::new(snapshot)));
         }
         for effect in self.neighbors.take_effects() {

@@ -125,7 +125,7 @@ fn a_hundred_thousand_frames_leave_no_memory_behind() {
     let (config, _) = Config::parse("lab.toml", text).expect("it is sound");
     let now = Instant::from_secs(1);
     let facts = vec![PortFacts { mac: [2, 0, 0, 0, 0, 1], mtu: 1500 }; config.ports.len()];
-    let control = Control::new(config, facts, now);
+    let control = Control::new(config, facts, 7, now);
     let mut world = World { control, installed: Arc::new(Snapshot::closed()), now };
     let seed = Seed::from_env_or(0x3e3);
     let mut rng = seed.rng();

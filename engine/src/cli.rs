@@ -124,6 +124,10 @@ pub struct Show {
     /// Show counters that are 0, too.
     #[arg(long)]
     pub all: bool,
+    /// With routes: how many of each prefix length there are, and how large and how
+    /// quickly made the forwarding tables are.
+    #[arg(long)]
+    pub summary: bool,
 }
 
 /// What `causeway show` shows.

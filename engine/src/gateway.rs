@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_control::api::{
-    Answer, Ask, CounterView, MOST_SESSIONS, NeighborView, PortView, RouteView, SessionView, mac_text,
+    Answer, Ask, CounterView, MOST_SESSIONS, NeighborView, PortView, RouteView, SessionView, TableView, mac_text,
 };
 use causeway_control::compile::PortFacts;
 use causeway_control::config::{Config, PortIdx};
 use causeway_control::control::Control;
+use causeway_fastpath::chance::Chance;
 use causeway_fastpath::command::Command;
 use causeway_fastpath::time::Instant;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -83,7 +84,7 @@ pub fn run(config: Config, out: &mut dyn Write) -> Result<(), GatewayError> {
         );
     }
     let facts = worker.ports.iter().map(|port| PortFacts { mac: port.mac, mtu: port.mtu }).collect();
-    let control = Control::new(config, facts, clock::now());
+    let control = Control::new(config, facts, flow_seed(seed), clock::now());
     let up = vec![true; worker.ports.len()];
     let mut gateway = Gateway { control, worker, backlog: VecDeque::new(), waiting: VecDeque::new(), requests: 0, up };
     let result = gateway.serve(&bell, &signals, &server, out);
@@ -195,6 +196,7 @@ impl Gateway {
         let answer = match asked.ask {
             Ask::Ports => Answer::Ports(self.ports()),
             Ask::Routes => Answer::Routes(RouteView::all(&self.control)),
+            Ask::RouteSummary => Answer::RouteSummary(TableView::all(&self.control)),
             Ask::Neighbors => Answer::Neighbors(NeighborView::all(&self.control, now)),
             Ask::Counters => Answer::Counters(counters(&self.worker.stats.counters())),
             Ask::Sessions { limit } => {
@@ -274,6 +276,13 @@ pub(crate) fn fixed_seed(seed: u64) -> [u8; 32] {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     bytes
+}
+
+/// The secret by which flows are spread over several next hops: a draw of its own,
+/// from a sequence that no worker draws from.
+pub(crate) fn flow_seed(mut seed: [u8; 32]) -> u64 {
+    seed[31] ^= 0xff;
+    Chance::new(seed).seed().0[0]
 }
 
 /// Signals, as descriptors to poll.

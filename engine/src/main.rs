@@ -146,8 +146,12 @@ fn lab(options: &Lab) -> Result {
 }
 
 fn show(options: &Show) -> Result {
+    if options.summary && options.what != What::Routes {
+        return Err("only routes have a summary: causeway show routes --summary".into());
+    }
     let ask = match options.what {
         What::Ports => Ask::Ports,
+        What::Routes if options.summary => Ask::RouteSummary,
         What::Routes => Ask::Routes,
         What::Neighbors => Ask::Neighbors,
         What::Sessions => Ask::Sessions { limit: options.limit },

@@ -14,7 +14,7 @@ use causeway_fastpath::forwarder::{Capacity, Forwarder};
 use causeway_fastpath::frame::BufferOwner;
 use causeway_fastpath::time::Instant;
 
-use crate::gateway::{counters, fixed_seed};
+use crate::gateway::{counters, fixed_seed, flow_seed};
 use crate::port::open::options;
 use crate::port::pcap::PcapPort;
 use crate::port::{OpenError, Port};
@@ -88,7 +88,7 @@ pub fn replay(config: Config, replay: &ReplayOptions) -> Result<Replayed, Replay
     let seed = fixed_seed(config.gateway.seed.unwrap_or(0));
     let forwarder = Forwarder::new(Capacity { sessions_v4: most, sessions_v6: most }, seed, start);
     let mut machine = Machine {
-        control: Control::new(config, facts, start),
+        control: Control::new(config, facts, flow_seed(seed), start),
         worker: Worker::new(ports.into_iter().map(Box::new).collect(), forwarder),
         now: start,
     };

@@ -83,7 +83,7 @@ impl Bench {
         let facts = infos.iter().map(|info| PortFacts { mac: info.mac, mtu: info.mtu }).collect();
         let now = Instant::from_secs(5);
         let forwarder = Forwarder::new(Capacity { sessions_v4: 4096, sessions_v6: 4096 }, [7; 32], now);
-        let control = Control::new(config, facts, now);
+        let control = Control::new(config, facts, 7, now);
         let mut bench = Bench { worker: Worker::new(ports, forwarder), control, peers, ports: infos, now };
         bench.settle();
         assert!(bench.control.is_settled(), "the first tables are in force");

@@ -20,7 +20,7 @@ fuzz_target!(|input: &[u8]| {
     let (config, _) = Config::parse("lab.toml", include_str!("../../configs/lab.toml")).expect("the lab's is sound");
     let facts = vec![PortFacts { mac: [2, 0, 0, 0, 0, 1], mtu: 1500 }; config.ports.len()];
     let mut now = Instant::from_secs(1);
-    let mut control = Control::new(config, facts, now);
+    let mut control = Control::new(config, facts, 7, now);
     carry_out(&mut control, now);
     for (nth, frame) in input.chunks(90).enumerate() {
         for reason in PuntReason::ALL {

@@ -68,6 +68,27 @@ fn everything_is_shown_as_a_table_and_as_json() {
 }
 
 #[test]
+fn routes_are_summarised_table_by_table() {
+    let Some(mut stage) = stage("routes_are_summarised_table_by_table") else { return };
+    let table = stage.gateway().show(&["routes", "--summary"]).expect("a table");
+    assert_eq!(table.lines().count(), 5, "two domains of two families, and a headline:\n{table}");
+
+    let text = stage.gateway().show(&["routes", "--summary", "--json"]).expect("JSON");
+    let answer: Value = serde_json::from_str(&text).expect("JSON");
+    let routes = stage.show("routes");
+    let listed = routes["routes"].as_array().expect("a list").len() as u64;
+    let tables = answer["route-summary"].as_array().expect("a list");
+    assert_eq!(tables.iter().map(|table| table["routes"].as_u64().expect("a number")).sum::<u64>(), listed);
+    for table in tables {
+        assert!(table["bytes"].as_u64() > Some(1_000) && table["build-ms"].as_f64() > Some(0.0), "{table}");
+        assert_eq!(table["build"], "full", "no route has changed since the start");
+    }
+    let refusal = stage.gateway().show(&["ports", "--summary"]).expect_err("ports have none").to_string();
+    assert!(refusal.contains("causeway show routes --summary"), "{refusal}");
+    stage.stop();
+}
+
+#[test]
 fn zeros_are_shown_only_when_asked_for_and_sessions_only_so_many() {
     let Some(mut stage) = stage("zeros_are_shown_only_when_asked_for_and_sessions_only_so_many") else { return };
     let few = stage.gateway().show(&["counters"]).expect("a table");

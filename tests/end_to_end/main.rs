@@ -4,6 +4,7 @@
 //! checksums; `af_xdp` on frames as a physical wire carries them. Tests that lack a
 //! program or a privilege say SKIPPED, and fail where the environment has CI set.
 
+mod ecmp;
 mod life;
 mod reach;
 mod shore;
@@ -43,7 +44,14 @@ over_each_driver! {
         needs ["tcpdump", "tshark", "python3", "curl", "ping", "traceroute"];
     shore::uninvited_packets_are_dropped_and_counted_one_by_one needs [];
     life::sigterm_leaves_nothing_behind needs ["ip", "ethtool"];
-    life::the_socket_of_a_killed_gateway_is_taken_over needs ["ip"];
+    life::the_socket_of_a_killed_gateway_is_taken_over needs ["ip", "ethtool"];
+}
+
+/// Neighbours die by their timers, whatever carries packets: over one driver is enough.
+#[test]
+fn a_next_hop_that_dies_loses_its_flows_and_has_them_again_when_it_is_back() {
+    let name = "a_next_hop_that_dies_loses_its_flows_and_has_them_again_when_it_is_back";
+    play(name, Medium::AfPacket, &[], ecmp::a_next_hop_that_dies_loses_its_flows_and_has_them_again_when_it_is_back);
 }
 
 /// Plays a scene, which starts the gateway itself. Requires of every one that the

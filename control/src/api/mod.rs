@@ -9,7 +9,9 @@ mod view;
 use serde::{Deserialize, Serialize};
 
 pub use table::render;
-pub use view::{CounterView, NeighborView, PortView, RouteView, SessionView, mac_text};
+pub use view::{
+    CounterView, LengthView, NeighborView, NextHopView, PortView, RouteView, SessionView, TableView, mac_text,
+};
 
 /// The version this program speaks.
 pub const VERSION: u32 = 1;
@@ -36,6 +38,8 @@ pub enum Ask {
     Ports,
     /// Every route.
     Routes,
+    /// How large the forwarding tables are.
+    RouteSummary,
     /// Every neighbour.
     Neighbors,
     /// Live sessions.
@@ -60,6 +64,8 @@ pub enum Answer {
     Ports(Vec<PortView>),
     /// To [`Ask::Routes`].
     Routes(Vec<RouteView>),
+    /// To [`Ask::RouteSummary`].
+    RouteSummary(Vec<TableView>),
     /// To [`Ask::Neighbors`].
     Neighbors(Vec<NeighborView>),
     /// To [`Ask::Sessions`].
@@ -107,7 +113,9 @@ mod tests {
 
     #[test]
     fn a_request_survives_the_wire() {
-        for ask in [Ask::Ports, Ask::Routes, Ask::Neighbors, Ask::Sessions { limit: 7 }, Ask::Counters] {
+        for ask in
+            [Ask::Ports, Ask::Routes, Ask::RouteSummary, Ask::Neighbors, Ask::Sessions { limit: 7 }, Ask::Counters]
+        {
             let line = serde_json::to_string(&Request::new(ask.clone())).expect("a request is JSON");
             assert_eq!(Request::parse(&line), Ok(ask));
         }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use super::{Answer, CounterView, NeighborView, PortView, RouteView, SessionView};
+use super::{Answer, CounterView, NeighborView, NextHopView, PortView, RouteView, SessionView, TableView};
 
 /// An answer as text: aligned columns under a headline, ending in a newline.
 ///
@@ -11,7 +11,8 @@ use super::{Answer, CounterView, NeighborView, PortView, RouteView, SessionView}
 pub fn render(answer: &Answer, all: bool) -> String {
     match answer {
         Answer::Ports(ports) => columns(PORTS, ports.iter().map(port)),
-        Answer::Routes(routes) => columns(ROUTES, routes.iter().map(route)),
+        Answer::Routes(routes) => columns(ROUTES, routes.iter().flat_map(route)),
+        Answer::RouteSummary(tables) => columns(TABLES, tables.iter().map(table)),
         Answer::Neighbors(neighbors) => columns(NEIGHBORS, neighbors.iter().map(neighbor)),
         Answer::Sessions { alive, sessions } => {
             let mut text = columns(SESSIONS, sessions.iter().map(session));
@@ -79,15 +80,45 @@ const ROUTES: &[Column] = &[
     ("OWNER", false),
 ];
 
-fn route(route: &RouteView) -> Vec<String> {
+/// A line for each router, where several share the route.
+fn route(route: &RouteView) -> Vec<Vec<String>> {
+    let line = |via: String, port: String| {
+        let (domain, to, kind, origin) = (&route.domain, &route.to, &route.kind, &route.origin);
+        vec![domain.clone(), to.clone(), kind.clone(), via, port, origin.clone(), or_dash(route.owner.as_ref())]
+    };
+    if route.next_hops.is_empty() {
+        return vec![line(or_dash(route.via), or_dash(route.port.as_ref()))];
+    }
+    let alike = route.next_hops.windows(2).all(|pair| pair[0].weight == pair[1].weight);
+    let next_hop = |hop: &NextHopView| {
+        let via = if alike { hop.via.to_string() } else { format!("{} weight {}", hop.via, hop.weight) };
+        line(via, hop.port.clone())
+    };
+    route.next_hops.iter().map(next_hop).collect()
+}
+
+const TABLES: &[Column] = &[
+    ("DOMAIN", false),
+    ("FAMILY", false),
+    ("ROUTES", true),
+    ("BYTES", true),
+    ("BUILD-MS", true),
+    ("BUILD", false),
+    ("CHANGES", true),
+    ("LENGTHS", false),
+];
+
+fn table(table: &TableView) -> Vec<String> {
+    let lengths: Vec<_> = table.lengths.iter().map(|of| format!("/{}:{}", of.length, of.routes)).collect();
     vec![
-        route.domain.clone(),
-        route.to.clone(),
-        route.kind.clone(),
-        or_dash(route.via),
-        or_dash(route.port.as_ref()),
-        route.origin.clone(),
-        or_dash(route.owner.as_ref()),
+        table.domain.clone(),
+        table.family.clone(),
+        table.routes.to_string(),
+        table.bytes.to_string(),
+        format!("{:.3}", table.build_ms),
+        table.build.clone(),
+        table.changes.to_string(),
+        if lengths.is_empty() { "-".to_owned() } else { lengths.join(" ") },
     ]
 }
 
@@ -182,6 +213,7 @@ fn columns(columns: &[Column], rows: impl Iterator<Item = Vec<String>>) -> Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::LengthView;
 
     #[test]
     fn columns_are_aligned_and_numbers_stand_to_the_right() {
@@ -190,6 +222,58 @@ mod tests {
         let expected = "GROUP  COUNTER    VALUE\ndrop   no-route       7\ndrop   blackhole  12345\n";
         assert_eq!(render(&answer, false), expected);
         assert!(render(&answer, true).contains("pool"));
+    }
+
+    #[test]
+    fn a_shared_route_has_a_line_for_each_router() {
+        let next_hop = |last: u8, weight| NextHopView { via: [192, 168, 0, last].into(), port: "nodes".into(), weight };
+        let route = |to: &str, weights: [u16; 2]| RouteView {
+            domain: "main".into(),
+            to: to.into(),
+            kind: "via".into(),
+            via: None,
+            port: None,
+            next_hops: vec![next_hop(11, weights[0]), next_hop(12, weights[1])],
+            origin: "static".into(),
+            owner: None,
+        };
+        let expected = "\
+DOMAIN  TO           KIND  VIA                    PORT   ORIGIN  OWNER
+main    10.0.0.0/8   via   192.168.0.11           nodes  static  -
+main    10.0.0.0/8   via   192.168.0.12           nodes  static  -
+main    10.16.0.0/9  via   192.168.0.11 weight 1  nodes  static  -
+main    10.16.0.0/9  via   192.168.0.12 weight 3  nodes  static  -
+";
+        let answer = Answer::Routes(vec![route("10.0.0.0/8", [1, 1]), route("10.16.0.0/9", [1, 3])]);
+        assert_eq!(render(&answer, false), expected);
+    }
+
+    #[test]
+    fn a_summary_counts_routes_by_prefix_length() {
+        let table = TableView {
+            domain: "main".into(),
+            family: "ipv4".into(),
+            routes: 3,
+            lengths: vec![LengthView { length: 0, routes: 1 }, LengthView { length: 24, routes: 2 }],
+            bytes: 1_048_600,
+            build_ms: 0.25,
+            build: "change".into(),
+            changes: 2,
+        };
+        let empty = TableView {
+            routes: 0,
+            lengths: Vec::new(),
+            build: "full".into(),
+            changes: 0,
+            family: "ipv6".into(),
+            ..table.clone()
+        };
+        let expected = "\
+DOMAIN  FAMILY  ROUTES    BYTES  BUILD-MS  BUILD   CHANGES  LENGTHS
+main    ipv4         3  1048600     0.250  change        2  /0:1 /24:2
+main    ipv6         0  1048600     0.250  full          0  -
+";
+        assert_eq!(render(&Answer::RouteSummary(vec![table, empty]), false), expected);
     }
 
     #[test]

@@ -7,9 +7,9 @@ use causeway_fastpath::time::Instant;
 use causeway_fastpath::wire::protocol;
 use serde::{Deserialize, Serialize};
 
-use crate::control::Control;
+use crate::control::{Control, TableRow};
 use crate::neighbors::State;
-use crate::rib::Via;
+use crate::rib::{Member, Via};
 
 /// A port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,14 +60,61 @@ pub struct RouteView {
     /// What it does: "via", "connected", "local", "pool", "leave", "blackhole",
     /// "unreachable" or "prohibit".
     pub kind: String,
-    /// Through whom.
+    /// Through whom, if it is one.
     pub via: Option<IpAddr>,
-    /// Out of which port.
+    /// Out of which port, if it is one.
     pub port: Option<String>,
+    /// The routers that share it, if there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub next_hops: Vec<NextHopView>,
     /// Who says so: "own", "connected", "static", "cluster", "node", "pool" or "island".
     pub origin: String,
     /// Whose it is: the node, cluster or pool.
     pub owner: Option<String>,
+}
+
+/// A router of several that share a route.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct NextHopView {
+    /// Its address.
+    pub via: IpAddr,
+    /// Out of which port.
+    pub port: String,
+    /// Its share is its weight by the sum of all weights.
+    pub weight: u16,
+}
+
+/// A forwarding table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct TableView {
+    /// Routing domain.
+    pub domain: String,
+    /// "ipv4" or "ipv6".
+    pub family: String,
+    /// How many routes it holds.
+    pub routes: usize,
+    /// How many of them by prefix length, ascending.
+    pub lengths: Vec<LengthView>,
+    /// What the compiled table occupies.
+    pub bytes: usize,
+    /// How long making it took, in milliseconds.
+    pub build_ms: f64,
+    /// "full" if it was made for the first time, else "change".
+    pub build: String,
+    /// Destinations whose route had changed since the table before.
+    pub changes: usize,
+}
+
+/// Routes of one prefix length.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LengthView {
+    /// The prefix length.
+    pub length: u8,
+    /// How many routes have it.
+    pub routes: usize,
 }
 
 /// A neighbour.
@@ -138,16 +185,26 @@ impl RouteView {
     /// Every route of a gateway: by domain, then by destination, shortest first
     /// where one contains the other.
     pub fn all(control: &Control) -> Vec<RouteView> {
-        control.routes().iter().map(|route| RouteView::of(control, route)).collect()
+        control.routes().map(|route| RouteView::of(control, &route)).collect()
     }
 
     fn of(control: &Control, route: &crate::rib::Route) -> RouteView {
         let port_name = |port: crate::config::PortIdx| control.config().ports[port.0].name.clone();
-        let (kind, via, port) = match route.via {
+        let mut next_hops = Vec::new();
+        let (kind, via, port) = match &route.via {
             Via::Local | Via::LocalTranslated => ("local", None, None),
             Via::Pool => ("pool", None, None),
-            Via::Connected(port) => ("connected", None, Some(port_name(port))),
-            Via::Neighbor(port, address) => ("via", Some(address), Some(port_name(port))),
+            Via::Connected(port) => ("connected", None, Some(port_name(*port))),
+            Via::Neighbor(port, address) => ("via", Some(*address), Some(port_name(*port))),
+            Via::Neighbors(members) => {
+                let view = |member: &Member| NextHopView {
+                    via: member.address,
+                    port: port_name(member.port),
+                    weight: member.weight,
+                };
+                next_hops.extend(members.iter().map(view));
+                ("via", None, None)
+            }
             Via::Egress(_) => ("leave", None, None),
             Via::Blackhole => ("blackhole", None, None),
             Via::Unreachable => ("unreachable", None, None),
@@ -159,9 +216,27 @@ impl RouteView {
             kind: kind.to_owned(),
             via,
             port,
+            next_hops,
             origin: route.origin.word().to_owned(),
             owner: route.origin.owner(control.config()),
         }
+    }
+}
+
+impl TableView {
+    /// Every forwarding table of a gateway: main first, IPv4 before IPv6.
+    pub fn all(control: &Control) -> Vec<TableView> {
+        let view = |row: TableRow| TableView {
+            domain: control.domain_name(row.domain).to_owned(),
+            family: if row.v6 { "ipv6" } else { "ipv4" }.to_owned(),
+            routes: row.lengths.values().sum(),
+            lengths: row.lengths.into_iter().map(|(length, routes)| LengthView { length, routes }).collect(),
+            bytes: row.build.bytes,
+            build_ms: row.build.took.as_secs_f64() * 1000.0,
+            build: if row.build.changes.is_some() { "change" } else { "full" }.to_owned(),
+            changes: row.build.changes.unwrap_or(0),
+        };
+        control.tables().map(view).collect()
     }
 }
 

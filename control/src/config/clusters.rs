@@ -25,6 +25,11 @@ impl Clusters {
     pub(super) fn find(&self, report: &mut Report<'_>, name: &Spanned<&str>) -> Option<ClusterIdx> {
         self.names.find(report, name, "cluster").map(ClusterIdx)
     }
+
+    /// The cluster whose nodes live on the port.
+    pub(super) fn on_port(&self, port: PortIdx) -> Option<ClusterIdx> {
+        self.list.iter().position(|cluster| cluster.ports.contains(&port)).map(ClusterIdx)
+    }
 }
 
 pub(super) fn clusters(report: &mut Report<'_>, file: &Table<'_>, ports: &Ports, pools: &Pools) -> Clusters {

@@ -30,8 +30,8 @@ use std::io::Read;
 use std::path::Path;
 
 pub use model::{
-    Cluster, ClusterIdx, Config, Driver, Egress, Gateway, Idle, Model, Neighbor, Node, NodeMaskSize, Pool, PoolIdx,
-    Port, PortIdx, Route, RouteKind, Timers,
+    Cluster, ClusterIdx, Config, Driver, Egress, Gateway, Idle, Model, Neighbor, NextHop, Node, NodeMaskSize, Pool,
+    PoolIdx, Port, PortIdx, Route, RouteKind, Timers,
 };
 pub use reference::reference;
 pub use report::{ConfigError, ConfigErrors, Warning};

@@ -132,22 +132,30 @@ pub struct Route {
 }
 
 /// What a route does, as in `ip route`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RouteKind {
-    /// Through another router.
-    Via {
-        /// Its address: of the family of the route, within a subnet of `port`,
-        /// not the gateway's own.
-        gateway: IpAddr,
-        /// The port on whose subnet it lies.
-        port: PortIdx,
-    },
+    /// Through another router, or through one of several: 1 to 64, each once, on
+    /// ports of one routing domain.
+    Via(Vec<NextHop>),
     /// Dropped in silence.
     Blackhole,
     /// Dropped; the sender is told: host unreachable.
     Unreachable,
     /// Dropped; the sender is told: administratively prohibited.
     Prohibit,
+}
+
+/// A router that a route leads through: `via`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NextHop {
+    /// Its address: of the family of the route, within a subnet of `port`, not the
+    /// gateway's own.
+    pub gateway: IpAddr,
+    /// The port on whose subnet it lies.
+    pub port: PortIdx,
+    /// Its share of the flows by the sum of all weights of the route; 1 to 256, and
+    /// 1 for a router alone.
+    pub weight: u16,
 }
 
 /// Egress addresses: `[[pool]]`.

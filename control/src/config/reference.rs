@@ -47,6 +47,7 @@ fn value(kind: &Kind) -> String {
         }
         Kind::Text(what) => (*what).to_owned(),
         Kind::List { of, most } => format!("list of {of}; at most {most}"),
+        Kind::OneOrMore { one, of, most } => format!("{one}, or list of {of}; at most {most}"),
         Kind::Section(how) => format!("`{how}`"),
     }
 }

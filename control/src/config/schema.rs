@@ -52,6 +52,9 @@ pub(super) enum Kind {
     Text(&'static str),
     /// A list of values; what they are, in the plural, and how many at most.
     List { of: &'static str, most: usize },
+    /// A string, or a list of strings or tables with a section of their own; what one
+    /// is, what they are in the plural, and how many at most.
+    OneOrMore { one: &'static str, of: &'static str, most: usize },
     /// A table with a section of its own.
     Section(&'static str),
 }

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use ipnet::IpNet;
-use toml_edit::{Item, TableLike, Value};
+use toml_edit::{Array, Item, TableLike, Value};
 
 use super::report::{At, Report, Spanned};
 use super::schema::{Fallback, Key, Kind, Section, Shape, suggestion};
@@ -14,6 +14,14 @@ pub(super) struct Table<'d> {
     table: &'d dyn TableLike,
     section: &'static Section,
     at: At,
+}
+
+/// What may stand alone or in a list.
+pub(super) enum Element<'d> {
+    /// A string.
+    Text(Spanned<&'d str>),
+    /// A table with more to say.
+    Table(Table<'d>),
 }
 
 /// `Some` if the value is there and right, or has a default. What is wrong has
@@ -65,7 +73,7 @@ impl<'d> Table<'d> {
     /// one.
     pub(super) fn list_len(&self, key: &str) -> Option<usize> {
         let array = self.get(key).and_then(Item::as_array);
-        array.map(toml_edit::Array::len)
+        array.map(Array::len)
     }
 
     pub(super) fn text(&self, report: &mut Report<'_>, key: &str) -> Read<&'d str> {
@@ -152,15 +160,7 @@ impl<'d> Table<'d> {
             self.mismatch::<()>(report, key, &at, item.type_name(), "a list");
             return None;
         };
-        if array.len() > most {
-            let what = format!("has {} elements", array.len());
-            report.error(&at, what, format!("at most {most} will do"));
-        }
-        let element = |(index, value): (usize, &'d Value)| Spanned {
-            at: report.at(value.span().unwrap_or_default(), format!("{}[{index}]", at.path())),
-            value,
-        };
-        Some(array.iter().take(most).enumerate().map(element).collect())
+        Some(bounded(report, &at, array, most))
     }
 
     /// The strings of a list that `check` accepts.
@@ -181,6 +181,46 @@ impl<'d> Table<'d> {
             accepted.extend(report.accept(element.at, check(text)));
         }
         Some(accepted)
+    }
+
+    /// A string by itself, or the strings and tables of a list, no more than the key
+    /// allows. What is neither is reported and left out.
+    pub(super) fn one_or_more(
+        &self,
+        report: &mut Report<'_>,
+        key: &str,
+        section: &'static Section,
+    ) -> Option<Vec<Element<'d>>> {
+        let (key, item) = self.entry(report, key)?;
+        let Kind::OneOrMore { one, most, .. } = key.kind else {
+            panic!("{} is not one or more in the table of keys", key.name);
+        };
+        let item = item?;
+        let at = self.value_place(report, key, item);
+        if let Some(value) = item.as_str() {
+            return Some(vec![Element::Text(Spanned { at, value })]);
+        }
+        if item.is_array_of_tables() {
+            return Some(self.tables(report, key.name, section).into_iter().map(Element::Table).collect());
+        }
+        let Some(array) = item.as_array() else {
+            let wanted = format!("{} or a list", article(one));
+            self.mismatch::<()>(report, key, &at, item.type_name(), &wanted);
+            return None;
+        };
+        let mut elements = Vec::new();
+        for element in bounded(report, &at, array, most) {
+            if let Some(value) = element.value.as_str() {
+                elements.push(Element::Text(Spanned { at: element.at, value }));
+            } else if let Some(table) = element.value.as_inline_table() {
+                let place = At::place(element.value.span().unwrap_or_default().start, element.at.path());
+                elements.push(Element::Table(Self::open(report, table, section, place)));
+            } else {
+                let what = format!("is {}, not {} or a table", article(element.value.type_name()), article(one));
+                report.error(&element.at, what, format!("write {}", self.example(key)));
+            }
+        }
+        Some(elements)
     }
 
     /// The prefixes of a list, with host bits set to zero and warned about.
@@ -300,6 +340,19 @@ impl<'d> Table<'d> {
         let start = key.or(item.span()).unwrap_or_default().start;
         At::place(start, self.at.within(name).path())
     }
+}
+
+/// The first `most` elements of a list; more of them are reported.
+fn bounded<'d>(report: &mut Report<'_>, at: &At, array: &'d Array, most: usize) -> Vec<Spanned<&'d Value>> {
+    if array.len() > most {
+        let what = format!("has {} elements", array.len());
+        report.error(at, what, format!("at most {most} will do"));
+    }
+    let element = |(index, value): (usize, &'d Value)| Spanned {
+        at: report.at(value.span().unwrap_or_default(), format!("{}[{index}]", at.path())),
+        value,
+    };
+    array.iter().take(most).enumerate().map(element).collect()
 }
 
 /// What stands for a table that was left out.

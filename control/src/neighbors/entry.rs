@@ -70,8 +70,8 @@ pub(super) enum Due {
 }
 
 impl Entry {
-    pub(super) fn new_static(mac: [u8; 6], router: bool, now: Instant) -> Entry {
-        Entry { state: State::Static, mac, due: None, asked: 0, router, waiting: VecDeque::new(), since: now }
+    pub(super) fn new_static(mac: [u8; 6], now: Instant) -> Entry {
+        Entry { state: State::Static, mac, due: None, asked: 0, router: false, waiting: VecDeque::new(), since: now }
     }
 
     /// A neighbour that will be asked for at once.
@@ -84,6 +84,15 @@ impl Entry {
             router,
             waiting: VecDeque::new(),
             since: now,
+        }
+    }
+
+    /// A route leads to it from now on, or none does any more.
+    pub(super) fn set_router(&mut self, router: bool, now: Instant) {
+        self.router = router;
+        if router && self.state == State::Dead {
+            // It may be back, and would only be forgotten.
+            self.due = Some(now);
         }
     }
 

@@ -50,26 +50,28 @@ pub struct Row {
 }
 
 impl Neighbors {
-    /// The neighbours of a configuration: static ones, and the routers that routes
-    /// need (in ascending order), which are asked for at once.
-    pub fn new(config: &Config, facts: &[PortFacts], routers: &[(PortIdx, IpAddr)], now: Instant) -> Neighbors {
+    /// The static neighbours of a configuration.
+    pub fn new(config: &Config, facts: &[PortFacts], now: Instant) -> Neighbors {
         let ports = facts.iter().enumerate();
         let links: Vec<_> = ports.map(|(at, facts)| Link::new(config, PortIdx(at), facts)).collect();
         let mut caches: Vec<_> = links.iter().map(|_| Cache::default()).collect();
         for neighbor in &config.neighbors {
-            let router = routers.binary_search(&(neighbor.port, neighbor.address)).is_ok();
-            caches[neighbor.port.0].insert(neighbor.address, Entry::new_static(neighbor.mac, router, now));
-        }
-        for (port, address) in routers {
-            if caches[port.0].get(*address).is_none() {
-                caches[port.0].insert(*address, Entry::wanted(true, now));
-            }
+            caches[neighbor.port.0].insert(neighbor.address, Entry::new_static(neighbor.mac, now));
         }
         let announce = |(at, link): (usize, &Link)| -> Vec<_> {
             link.announcements().map(|bytes| Effect::Send(PortIdx(at), bytes)).collect()
         };
         let effects = links.iter().enumerate().flat_map(announce).collect();
         Neighbors { links, caches, effects, changed: true }
+    }
+
+    /// A route leads to this neighbour from now on, or none does any more. Whoever one
+    /// leads to is asked for the next time that something is due, and never forgotten.
+    pub fn set_router(&mut self, port: PortIdx, address: IpAddr, router: bool, now: Instant) {
+        let cache = &mut self.caches[port.0];
+        if cache.change(address, |entry| entry.set_router(router, now)).is_none() && router {
+            cache.insert(address, Entry::wanted(true, now));
+        }
     }
 
     /// A packet that concerns neighbours arrived on a port.

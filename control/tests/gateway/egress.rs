@@ -142,14 +142,14 @@ fn a_pool_that_holds_the_end_of_a_subnet_gets_its_answers_there_too() {
 fn one_route_is_left_of_those_to_one_destination_and_an_own_address_is_the_strongest() {
     // The second address is where the broadcast of the first one's subnet is.
     let world = gateway(r#"["172.16.0.1/24", "172.16.0.255/16", "172.16.0.9/24"]"#, "masquerade", "");
-    let routes = world.control.routes();
+    let routes: Vec<_> = world.control.routes().collect();
     let mut destinations: Vec<_> = routes.iter().map(|route| (route.domain, route.to)).collect();
     let count = destinations.len();
     destinations.dedup();
     assert_eq!(destinations.len(), count);
     let to = |net: &str| {
         let to = net.parse().expect("a prefix");
-        routes.iter().find(|route| route.domain.0 == 0 && route.to == to).map(|route| route.via)
+        routes.iter().find(|route| route.domain.0 == 0 && route.to == to).map(|route| route.via.clone())
     };
     assert_eq!(to("172.16.0.255/32"), Some(Via::Local));
     assert_eq!(to("172.16.0.0/32"), Some(Via::Blackhole));

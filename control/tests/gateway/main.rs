@@ -5,9 +5,12 @@
 
 mod ageing;
 mod announce;
+mod any_changes;
 mod arp;
+mod changes;
 mod discovery;
 mod domains;
+mod ecmp;
 mod egress;
 mod hostile;
 mod lab;

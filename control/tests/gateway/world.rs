@@ -69,7 +69,7 @@ impl World {
         let facts = (0..config.ports.len()).map(|at| PortFacts { mac: mac(at), mtu: 1500 }).collect();
         let capacity = Capacity { sessions_v4: 2000, sessions_v6: 2000 };
         let mut world = World {
-            control: Control::new(config, facts, now),
+            control: Control::new(config, facts, 7, now),
             forwarder: Forwarder::new(capacity, [7; 32], now),
             now,
             snapshot: Arc::new(Snapshot::closed()),

@@ -26,6 +26,8 @@ impl Netlink {
         message.header.index = self.index(name)?;
         message.attributes = vec![AddressAttribute::Local(address.addr()), AddressAttribute::Address(address.addr())];
         match address {
+            // One or two addresses have none to spare (RFC 3021).
+            IpNet::V4(v4) if v4.prefix_len() > 30 => {}
             IpNet::V4(v4) => message.attributes.push(AddressAttribute::Broadcast(v4.broadcast())),
             IpNet::V6(_) => message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad)),
         }

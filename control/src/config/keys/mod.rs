@@ -7,13 +7,13 @@ mod cluster;
 mod network;
 
 pub(in crate::config) use cluster::{CLUSTER, NODE, NODE_MASK_SIZE};
-pub(in crate::config) use network::{MOST_POOL_ADDRESSES, NEIGHBOR, POOL, PORT, ROUTE};
+pub(in crate::config) use network::{MOST_POOL_ADDRESSES, NEIGHBOR, NEXT_HOP, POOL, PORT, ROUTE};
 
 use super::schema::{Fallback, Key, Kind, Section, Shape};
 
 /// Every section, in the order of the reference.
-pub(in crate::config) const SECTIONS: [&Section; 10] =
-    [&FILE, &GATEWAY, &PORT, &ROUTE, &POOL, &CLUSTER, &NODE_MASK_SIZE, &NODE, &NEIGHBOR, &TIMERS];
+pub(in crate::config) const SECTIONS: [&Section; 11] =
+    [&FILE, &GATEWAY, &PORT, &ROUTE, &NEXT_HOP, &POOL, &CLUSTER, &NODE_MASK_SIZE, &NODE, &NEIGHBOR, &TIMERS];
 
 /// The file itself.
 pub(in crate::config) const FILE: Section = Section {

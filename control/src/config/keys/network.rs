@@ -1,5 +1,7 @@
 //! Keys of `[[port]]`, `[[route]]`, `[[pool]]` and `[[neighbor]]`.
 
+use causeway_fastpath::ecmp::Member;
+
 use super::{ADDRESS, NAME, PREFIX, number};
 use crate::config::schema::{Fallback, Key, Kind, Section, Shape};
 
@@ -77,10 +79,11 @@ pub(in crate::config) const ROUTE: Section = Section {
         Key { name: "to", kind: PREFIX, fallback: Fallback::Required, example: "\"0.0.0.0/0\"", about: "Where to." },
         Key {
             name: "via",
-            kind: ADDRESS,
+            kind: Kind::OneOrMore { one: "address", of: "addresses or `[[route.via]]` tables", most: MOST_NEXT_HOPS },
             fallback: Fallback::Said("`type` says what happens"),
             example: "\"203.0.113.1\"",
-            about: "The next router. Of the family of `to`, in the subnet of a port.",
+            about: "The next router, or several that share the traffic, flow by flow. Of the family of `to`, in the \
+                    subnet of a port; several in one routing domain.",
         },
         Key {
             name: "type",
@@ -99,6 +102,32 @@ pub(in crate::config) const ROUTE: Section = Section {
             fallback: Fallback::Said("the main table"),
             example: "\"blue\"",
             about: "The cluster in whose table the route stands.",
+        },
+    ],
+};
+
+/// Next hops of a route; control keeps a bit for each.
+const MOST_NEXT_HOPS: usize = 64;
+
+pub(in crate::config) const NEXT_HOP: Section = Section {
+    path: "route.via",
+    shape: Shape::List { most: MOST_NEXT_HOPS },
+    about: "One of several next routers, where they are not to get equal shares: \
+            `via = [\"203.0.113.1\", { gateway = \"203.0.113.9\", weight = 2 }]`.",
+    keys: &[
+        Key {
+            name: "gateway",
+            kind: ADDRESS,
+            fallback: Fallback::Required,
+            example: "\"203.0.113.9\"",
+            about: "Its address.",
+        },
+        Key {
+            name: "weight",
+            kind: number(1, Member::MAX_WEIGHT as u64, ""),
+            fallback: Fallback::Number(1),
+            example: "2",
+            about: "Its share of the flows is its weight by the sum of all weights of the route.",
         },
     ],
 };

@@ -77,10 +77,10 @@ fn what_is_written_arrives() {
     assert_eq!((port.driver, port.mtu, port.ring), (Driver::AfXdp, Some(9_000), 4_096));
     assert_eq!(port.mac, Some([2, 0, 0, 0, 0, 10]));
     assert_eq!(port.addresses[0].to_string(), "192.168.0.1/24", "host bits are kept");
-    let via = RouteKind::Via { gateway: "203.0.113.1".parse().unwrap(), port: PortIdx(1) };
-    assert_eq!((config.routes[0].kind, config.routes[0].cluster), (via, None));
-    let nowhere = (RouteKind::Prohibit, Some(ClusterIdx(0)));
-    assert_eq!((config.routes[1].kind, config.routes[1].cluster), nowhere);
+    let via = RouteKind::Via(vec![next_hop("203.0.113.1")]);
+    assert_eq!((&config.routes[0].kind, config.routes[0].cluster), (&via, None));
+    let nowhere = (&RouteKind::Prohibit, Some(ClusterIdx(0)));
+    assert_eq!((&config.routes[1].kind, config.routes[1].cluster), nowhere);
     assert_eq!(config.pools[0].ports, 1..=1);
     let cluster = &config.clusters[0];
     assert_eq!(cluster.egress, Egress::Masquerade);
@@ -88,6 +88,11 @@ fn what_is_written_arrives() {
     let neighbor = Neighbor { port: PortIdx(1), address: "203.0.113.1".parse().unwrap(), mac: [2, 0, 0, 0, 0, 0xfe] };
     assert_eq!(config.neighbors, [neighbor]);
     assert_eq!((config.timers.udp_s, config.timers.icmp_s), (120, 60));
+}
+
+/// An address of the uplink.
+fn next_hop(gateway: &str) -> NextHop {
+    NextHop { gateway: gateway.parse().unwrap(), port: PortIdx(1), weight: 1 }
 }
 
 /// The pod CIDRs of the nodes of a cluster with these pieces in it.
@@ -290,6 +295,6 @@ fn a_subnet_of_two_has_neither_network_nor_broadcast_address() {
         let text = base_with("\"203.0.113.2/24\"", &format!("\"203.0.113.2/24\", \"{subnet}\""));
         let text = text.replace("via = \"203.0.113.1\"", &format!("via = \"{peer}\""));
         let config = accepted(&text);
-        assert!(matches!(config.routes[0].kind, RouteKind::Via { port: PortIdx(1), .. }));
+        assert_eq!(config.routes[0].kind, RouteKind::Via(vec![next_hop(peer)]));
     }
 }

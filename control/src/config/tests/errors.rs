@@ -86,7 +86,7 @@ fn a_byte_order_mark_is_not_counted() {
 #[test]
 fn every_key_of_the_table_is_read_and_its_example_is_of_its_type() {
     for section in SECTIONS.iter().filter(|section| !section.path.is_empty()) {
-        let parent = if section.path.starts_with("cluster.") { "[[cluster]]\n" } else { "" };
+        let parent = section.path.split_once('.').map_or(String::new(), |(parent, _)| format!("[[{parent}]]\n"));
         for key in section.keys {
             if matches!(key.kind, Kind::Section(_)) {
                 continue;

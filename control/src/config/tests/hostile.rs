@@ -8,7 +8,7 @@ use super::{BASE, errors};
 use crate::config::Config;
 
 /// Pieces that files are made of, to reach further than random bytes do.
-const PIECES: [&str; 24] = [
+const PIECES: [&str; 26] = [
     "[gateway]\n",
     "[[port]]\n",
     "[[route]]\n",
@@ -28,6 +28,8 @@ const PIECES: [&str; 24] = [
     "egress = \"nodes\"\n",
     "to = \"::/0\"\n",
     "via = \"10.0.0.2\"\n",
+    "via = [\"10.0.0.2\", { gateway = \"10.0.0.3\", weight = 2 }]\n",
+    "[[route.via]]\n",
     "ports = [\"nodes\", 1]\n",
     "ports = \"1-2\"\n",
     "device = \"a\"\n",

@@ -5,6 +5,7 @@ mod cluster_errors;
 mod errors;
 mod hostile;
 mod network_errors;
+mod next_hops;
 mod value_errors;
 
 use super::Config;

@@ -1,96 +1,16 @@
-//! Routes as people know them: where to, through whom, and who says so.
+//! The routes that a configuration asks for.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use causeway_fastpath::ids::VrfId;
 use ipnet::IpNet;
 
-use crate::config::{ClusterIdx, Config, Egress, PortIdx, RouteKind};
+use super::{Member, Origin, Route, Via};
+use crate::config::{ClusterIdx, Config, Egress, NextHop, PortIdx, RouteKind};
 use crate::domains::Domains;
 
-/// A route of one routing domain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Route {
-    /// The routing domain it belongs to.
-    pub domain: VrfId,
-    /// Where to; no host bits.
-    pub to: IpNet,
-    /// Through whom.
-    pub via: Via,
-    /// Who says so.
-    pub origin: Origin,
-}
-
-/// What a route leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Via {
-    /// The gateway's own address.
-    Local,
-    /// The gateway's own address, which also stands for masqueraded flows.
-    LocalTranslated,
-    /// Addresses that stand for islands.
-    Pool,
-    /// The destination is on this port's link.
-    Connected(PortIdx),
-    /// A router or node.
-    Neighbor(PortIdx, IpAddr),
-    /// Out of the island, into another domain.
-    Egress(VrfId),
-    /// Nowhere, in silence.
-    Blackhole,
-    /// Nowhere: host unreachable.
-    Unreachable,
-    /// Nowhere: administratively prohibited.
-    Prohibit,
-}
-
-/// Who says that a route is to be there. A later one wins over an earlier one for
-/// the same prefix.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Origin {
-    /// The shore of an island: what leaves it, and that it cannot be entered.
-    Island,
-    /// `[[route]]`.
-    Static,
-    /// The subnet of a port.
-    Connected,
-    /// A cluster's ranges, as far as no node has them.
-    Cluster(ClusterIdx),
-    /// A node's pod CIDR.
-    Node(ClusterIdx, String),
-    /// `[[pool]]`.
-    Pool(String),
-    /// A port's own address, or its subnet's broadcast address.
-    Own,
-}
-
-impl Origin {
-    /// The word for it in tables.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Origin::Island => "island",
-            Origin::Static => "static",
-            Origin::Connected => "connected",
-            Origin::Cluster(_) => "cluster",
-            Origin::Node(..) => "node",
-            Origin::Pool(_) => "pool",
-            Origin::Own => "own",
-        }
-    }
-
-    /// The name of the node, cluster or pool it belongs to.
-    pub fn owner(&self, config: &Config) -> Option<String> {
-        match self {
-            Origin::Cluster(cluster) => Some(config.clusters[cluster.0].name.clone()),
-            Origin::Node(cluster, node) => Some(format!("{}/{node}", config.clusters[cluster.0].name)),
-            Origin::Pool(pool) => Some(pool.clone()),
-            Origin::Island | Origin::Static | Origin::Connected | Origin::Own => None,
-        }
-    }
-}
-
-/// The best route to each destination, by domain and destination.
+/// Every route that a configuration asks for. Of several of one origin to one
+/// destination the last one counts.
 pub fn routes(config: &Config, domains: &Domains) -> Vec<Route> {
     let mut routes = Vec::new();
     let masqueraded = config.clusters.iter().any(|cluster| cluster.egress == Egress::Masquerade);
@@ -111,8 +31,11 @@ pub fn routes(config: &Config, domains: &Domains) -> Vec<Route> {
     }
     for route in &config.routes {
         let domain = route.cluster.map_or(VrfId::MAIN, |cluster| domains.of_cluster(cluster));
-        let via = match route.kind {
-            RouteKind::Via { gateway, port } => Via::Neighbor(port, gateway),
+        let via = match &route.kind {
+            RouteKind::Via(next_hops) => {
+                let member = |hop: &NextHop| Member { port: hop.port, address: hop.gateway, weight: hop.weight };
+                Via::through(next_hops.iter().map(member).collect())
+            }
             RouteKind::Blackhole => Via::Blackhole,
             RouteKind::Unreachable => Via::Unreachable,
             RouteKind::Prohibit => Via::Prohibit,
@@ -141,13 +64,7 @@ pub fn routes(config: &Config, domains: &Domains) -> Vec<Route> {
             }
         }
     }
-    // Of equals the later one wins, too: the sort is stable.
-    routes.sort_by(|a, b| a.origin.cmp(&b.origin));
-    let mut best = BTreeMap::new();
-    for route in routes {
-        best.insert((route.domain, route.to), route);
-    }
-    best.into_values().collect()
+    routes
 }
 
 /// Addresses and subnets of ports: every domain knows the gateway's own addresses,

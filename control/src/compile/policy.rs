@@ -1,0 +1,89 @@
+//! What may leave an island, and under which addresses.
+
+use causeway_fastpath::address::Address;
+use causeway_fastpath::fib::Prefix;
+use causeway_fastpath::ids::{PoolId, VrfId};
+use causeway_fastpath::nat::{EgressAction, EgressRule};
+use causeway_fastpath::snapshot::Pool;
+use causeway_fastpath::verdict::DropReason;
+
+use super::prefix;
+use crate::config::{Config, Egress, PortIdx};
+use crate::domains::Domains;
+use crate::rib::is_primary;
+
+/// Ports that masquerading takes on a port's own address: all but the well-known ones.
+const MASQUERADE_PORTS: (u16, u16) = (1024, 65535);
+
+/// What may leave an island: pods under another name, nodes under their own.
+/// Nothing else: a sender that is neither is not believed (BCP 38).
+pub(super) fn egress_rules<A: Address>(config: &Config, domains: &Domains, domain: VrfId) -> Vec<EgressRule<A>> {
+    let mut rules = Vec::new();
+    if domain == VrfId::MAIN {
+        return rules;
+    }
+    let everywhere = Prefix::containing(A::default(), 0);
+    for (at, cluster) in config.clusters.iter().enumerate() {
+        if domains.of_cluster(crate::config::ClusterIdx(at)) != domain {
+            continue;
+        }
+        let action = match cluster.egress {
+            Egress::Pool(pool) => EgressAction::Translate(PoolId(pool.0 as u16)),
+            Egress::Masquerade => EgressAction::Masquerade,
+        };
+        for source in cluster.pod_cidrs.iter().filter_map(|cidr| prefix(*cidr)) {
+            rules.push(EgressRule { source, destination: everywhere, action });
+        }
+    }
+    for (at, port) in config.ports.iter().enumerate() {
+        if domains.of_port(PortIdx(at)) == domain {
+            for source in port.addresses.iter().filter_map(|subnet| prefix(subnet.trunc())) {
+                rules.push(EgressRule { source, destination: everywhere, action: EgressAction::Forward });
+            }
+        }
+    }
+    rules.push(EgressRule {
+        source: everywhere,
+        destination: everywhere,
+        action: EgressAction::Drop(DropReason::NotInIsland),
+    });
+    rules
+}
+
+/// Whether a cluster goes by the addresses of ports.
+pub(super) fn masquerades(config: &Config) -> bool {
+    config.clusters.iter().any(|cluster| cluster.egress == Egress::Masquerade)
+}
+
+/// Those of the file, and behind them those of the ports if they stand for clusters.
+pub(super) fn pools<A: Address>(config: &Config) -> Vec<Pool<A>> {
+    let mut pools: Vec<Pool<A>> = config.pools.iter().map(pool).collect();
+    if masquerades(config) {
+        pools.extend(config.ports.iter().map(|port| Pool {
+            addresses: primary(port).into_iter().collect(),
+            first_port: MASQUERADE_PORTS.0,
+            last_port: MASQUERADE_PORTS.1,
+            keep_ports: false,
+        }));
+    }
+    pools
+}
+
+fn pool<A: Address>(pool: &crate::config::Pool) -> Pool<A> {
+    let addresses = pool.addresses.iter().filter_map(|net| prefix::<A>(*net)).flat_map(|prefix| {
+        // The checked configuration bounds how many addresses a pool has.
+        let count = 1u64 << (A::BITS - u32::from(prefix.len()));
+        (0..count).map(move |n| prefix.address().offset(n))
+    });
+    Pool {
+        addresses: addresses.collect(),
+        first_port: *pool.ports.start(),
+        last_port: *pool.ports.end(),
+        keep_ports: false,
+    }
+}
+
+/// The port's first address of the family.
+pub(super) fn primary<A: Address>(port: &crate::config::Port) -> Option<A> {
+    port.addresses.iter().filter(|address| is_primary(port, address)).find_map(|address| A::from_ip(address.addr()))
+}

@@ -1,0 +1,98 @@
+//! The tables of one family: forwarding, policy, pools, neighbours.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use causeway_fastpath::address::Address;
+use causeway_fastpath::fib::{Fib, FibBuilder, NextHop, Prefix};
+use causeway_fastpath::ids::{AdjacencyId, PortId, VrfId};
+use causeway_fastpath::nat::{EgressRule, Forwards};
+use causeway_fastpath::snapshot::{Pool, Tables};
+use hashbrown::HashMap;
+
+use super::policy;
+use crate::config::Config;
+use crate::domains::Domains;
+
+/// How the forwarding table of a routing domain was made the last time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Build {
+    /// What it occupies, in bytes.
+    pub bytes: usize,
+    /// How long making it took.
+    pub took: Duration,
+    /// Destinations whose route had changed; `None` if it was the first time.
+    pub changes: Option<usize>,
+}
+
+pub(super) struct Family<A> {
+    /// By domain.
+    domains: Vec<Domain<A>>,
+    egress: Arc<[Vec<EgressRule<A>>]>,
+    pools: Arc<[Pool<A>]>,
+    pub(super) neighbors: Arc<HashMap<(PortId, A), AdjacencyId>>,
+}
+
+/// The forwarding table of a domain, and the routes for the next one.
+struct Domain<A> {
+    routes: FibBuilder<A>,
+    fib: Arc<Fib<A>>,
+    /// Changes since it was built.
+    changes: usize,
+    built: Option<Build>,
+}
+
+impl<A: Address> Family<A> {
+    /// Policy and pools of a configuration, and no route yet.
+    pub(super) fn new(config: &Config, domains: &Domains) -> Family<A> {
+        let nowhere = Arc::new(FibBuilder::new().build());
+        let domain = |_| Domain { routes: FibBuilder::new(), fib: Arc::clone(&nowhere), changes: 0, built: None };
+        Family {
+            domains: domains.all().map(domain).collect(),
+            egress: domains.all().map(|domain| policy::egress_rules(config, domains, domain)).collect(),
+            pools: policy::pools(config).into(),
+            neighbors: Arc::default(),
+        }
+    }
+
+    /// Changes the route to one destination.
+    pub(super) fn set(&mut self, domain: VrfId, to: Prefix<A>, hop: Option<NextHop>) {
+        let domain = &mut self.domains[domain.index()];
+        domain.changes += 1;
+        match hop {
+            Some(hop) => domain.routes.insert(to, hop),
+            None => domain.routes.remove(to),
+        };
+    }
+
+    /// What the newest tables lead to.
+    pub(super) fn lookup(&self, domain: VrfId, destination: A) -> NextHop {
+        self.domains[domain.index()].fib.lookup(destination)
+    }
+
+    /// How the newest forwarding table of a domain was made.
+    pub(super) fn built(&self, domain: VrfId) -> Build {
+        self.domains[domain.index()].built.unwrap_or_default()
+    }
+
+    /// As workers see them; what has not changed is shared with those before.
+    pub(super) fn publish(&mut self) -> Tables<A> {
+        for domain in &mut self.domains {
+            if domain.changes > 0 || domain.built.is_none() {
+                // A clock for people to read, by which nothing is decided.
+                let started = Instant::now();
+                domain.fib = Arc::new(domain.routes.build());
+                let changes = domain.built.map(|_| domain.changes);
+                domain.built = Some(Build { bytes: domain.fib.bytes(), took: started.elapsed(), changes });
+                domain.changes = 0;
+            }
+        }
+        Tables {
+            fibs: self.domains.iter().map(|domain| Arc::clone(&domain.fib)).collect(),
+            egress: Arc::clone(&self.egress),
+            neighbors: Arc::clone(&self.neighbors),
+            pools: Arc::clone(&self.pools),
+            forwards: Arc::new(Forwards::new()),
+        }
+    }
+}
