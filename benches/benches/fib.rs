@@ -70,7 +70,7 @@ fn builds(criterion: &mut Criterion, name: &str, count: usize, prefixes: &[Prefi
     }
     let mut group = criterion.benchmark_group("build");
     group.sample_size(10);
-    group.bench_function(BenchmarkId::new(name, count), |bencher| bencher.iter(|| black_box(&builder).build()));
+    group.bench_function(BenchmarkId::new(name, count), |bencher| bencher.iter(|| black_box(builder.clone()).build()));
     group.finish();
 }
 
