@@ -77,6 +77,11 @@ impl<A: Address> FibBuilder<A> {
         self.routes.is_empty()
     }
 
+    /// The routes, by address and then by length.
+    pub fn routes(&self) -> impl Iterator<Item = (Prefix<A>, NextHop)> + '_ {
+        self.routes.iter().map(|(prefix, hop)| (*prefix, *hop))
+    }
+
     /// Notes a change. So many that a table made anew costs no more are not kept apart.
     fn touch(&mut self, prefix: Prefix<A>) {
         if self.last.is_some() {

@@ -40,12 +40,7 @@ pub(super) struct Mixed {
 }
 
 impl Chunk {
-    /// The same memory?
-    pub(super) fn is(&self, other: &Chunk) -> bool {
-        self.place() == other.place()
-    }
-
-    /// Where it lies.
+    /// Where it lies: the same place is the same chunk.
     pub(super) fn place(&self) -> *const () {
         match self {
             Chunk::Bytes(slots) => Arc::as_ptr(slots).cast(),

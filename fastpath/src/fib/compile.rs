@@ -18,9 +18,9 @@ pub(super) struct Route<A> {
 /// Compiles the trie for `routes`, all of one /24 and longer than that, ordered by address
 /// and then by length. `inherited` is the answer where none of them is.
 ///
-/// A node advances by five bits at least (so many can always be told apart by
-/// [`MOST_BORDERS`] borders), so the depth is at most 21, and each node holds a route or
-/// a fork: memory is linear in the routes.
+/// A node advances by four bits at least (so many can always be told apart by
+/// [`MOST_BORDERS`] borders), so the depth is at most 26. Each node settles a route, forks,
+/// or skips 32 bits of a long one: memory is linear in the routes.
 pub(super) fn compile<A: Address>(routes: &[Route<A>], inherited: u32) -> (Kind, Sub) {
     let mut compiler = Compiler { nodes: Vec::new(), cells: Vec::new() };
     let root = compiler.node(routes, SUB_AT, inherited);

@@ -50,8 +50,8 @@ impl<A: Address> Fib<A> {
 
     /// What it occupies, in bytes; parts that it shares with another table included.
     ///
-    /// At most 64 MiB for the first 24 bits, and some 150 bytes for a route that is longer
-    /// and has no neighbours. Walks the whole table: for people who ask, not for packets.
+    /// At most 64 MiB for the first 24 bits and a KiB for each longer route, much less where
+    /// those have neighbours. Walks the whole table: for people who ask, not for packets.
     pub fn bytes(&self) -> usize {
         let mut seen = BTreeSet::new();
         let chunks = self.chunks.iter().filter(|chunk| seen.insert(chunk.place()));
@@ -98,7 +98,7 @@ impl<A: Address> Fib<A> {
     }
 
     #[inline(always)]
-    fn lookup_burst_by<C: Count>(&self, addresses: &[A], out: &mut [NextHop]) {
+    pub(super) fn lookup_burst_by<C: Count>(&self, addresses: &[A], out: &mut [NextHop]) {
         let addresses = &addresses[..out.len()];
         let (chunks, names, default) = (&*self.chunks, &*self.names, self.default);
         let (mut few, mut many, mut deeper) = (0u64, 0u64, 0u64);
@@ -121,8 +121,8 @@ impl<A: Address> Fib<A> {
                 }
             }
         }
-        // Ranges have a loop a kind, for their length is as good as random: there is no
-        // branch to mispredict in it, and the misses of the burst overlap.
+        // Ranges have a loop a kind: which kind comes next is as good as random, so that a
+        // branch on it would be mispredicted, and the misses of the burst would not overlap.
         for i in ones(few) {
             if let Some(sub) = self.sub(addresses[i]) {
                 let cell = sub.root.range::<A, C, FEW_BORDERS>(&sub.cells, addresses[i]);
@@ -142,7 +142,7 @@ impl<A: Address> Fib<A> {
         }
     }
 
-    /// Goes on for those for whom the root of a trie does not decide.
+    /// Goes on for those for whom the root of a trie does not decide: few, and 26 nodes at most.
     #[inline(always)]
     fn walk<C: Count>(&self, mut deeper: u64, addresses: &[A], out: &mut [NextHop]) {
         while deeper != 0 {

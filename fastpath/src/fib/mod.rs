@@ -23,4 +23,6 @@ pub use next_hop::{Hop, NextHop};
 pub use prefix::{Prefix, PrefixError};
 
 #[cfg(test)]
+mod churn_tests;
+#[cfg(test)]
 mod twin_tests;
