@@ -194,7 +194,9 @@ impl Figures {
             .collect();
         times.sort_by(f64::total_cmp);
         let (median, nine_in_ten, worst) = (times[250], times[450], times[499]);
-        self.say(&format!("{name}: median {median:.0} us, nine in ten within {nine_in_ten:.0} us, worst {worst:.0} us"));
+        self.say(&format!(
+            "{name}: median {median:.0} us, nine in ten within {nine_in_ten:.0} us, worst {worst:.0} us"
+        ));
         self.print(name, median, "us");
         self.print(&format!("{name}_worst"), worst, "us");
     }

@@ -9,6 +9,7 @@ pub mod arena;
 pub mod bgp;
 pub mod flows;
 pub mod packets;
+pub mod rivals;
 pub mod routes;
 pub mod scale;
 pub mod stopwatch;

@@ -106,6 +106,26 @@ pub fn addresses<A: Family>(prefixes: &[Prefix<A>], count: usize, rng: &mut Rng)
     (0..count).map(|_| A::inside(*rng.choose(prefixes), rng)).collect()
 }
 
+/// As many addresses that come back: each in a route whose rank is drawn so that half of
+/// them fall into the first hundredth or so, as traffic does (Zipf's law, exponent 1).
+pub fn local_addresses<A: Family>(prefixes: &[Prefix<A>], count: usize, rng: &mut Rng) -> Vec<A> {
+    let favourites = addresses(prefixes, prefixes.len(), rng);
+    let scale = (favourites.len() as f64).ln();
+    (0..count)
+        .map(|_| {
+            let rank = (scale * rng.u32() as f64 / f64::from(u32::MAX)).exp() as usize;
+            favourites[rank.min(favourites.len()) - 1]
+        })
+        .collect()
+}
+
+/// As many addresses in ascending order, as a scan goes through the routes.
+pub fn sequential_addresses<A: Family>(prefixes: &[Prefix<A>], count: usize, rng: &mut Rng) -> Vec<A> {
+    let mut addresses = addresses(prefixes, count, rng);
+    addresses.sort_unstable();
+    addresses
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -196,7 +196,8 @@ impl<A: Address> FibBuilder<A> {
         draft.slots[first..first + span(prefix, SUB_AT)].fill(self.around(prefix));
         // In the map's order, (address, length), a route comes after all that contain it,
         // so that the longest is written last.
-        let mut routes = self.routes.range(prefix..).take_while(|(route, _)| prefix.contains(route.address())).peekable();
+        let mut routes =
+            self.routes.range(prefix..).take_while(|(route, _)| prefix.contains(route.address())).peekable();
         while let Some((route, hop)) = routes.next() {
             let first = slot(route.address());
             if u32::from(route.len()) <= SUB_AT {

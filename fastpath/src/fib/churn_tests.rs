@@ -129,7 +129,8 @@ fn churn<A: Family>(shape: Shape, hops: u64, rng: &mut Rng) {
             addresses.extend(edges(prefix));
         }
         for _ in 0..40 {
-            addresses.extend(present.get(rng.range(0..present.len().max(1))).map(|prefix| edges(*prefix)[rng.range(0..5)]));
+            addresses
+                .extend(present.get(rng.range(0..present.len().max(1))).map(|prefix| edges(*prefix)[rng.range(0..5)]));
             addresses.push(A::high(shape(rng).0));
         }
         let fib = builder.build();

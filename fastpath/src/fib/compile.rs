@@ -95,9 +95,9 @@ impl Compiler {
 /// whichever advances farther.
 fn shape<A: Address>(routes: &[Route<A>], depth: u32) -> (Kind, u32, u32) {
     let (first, last) = (&routes[0], &routes[routes.len() - 1]);
-    let (shortest, longest) = routes.iter().fold((u8::MAX, 0), |(shortest, longest), route| {
-        (shortest.min(route.len), longest.max(route.len))
-    });
+    let (shortest, longest) = routes
+        .iter()
+        .fold((u8::MAX, 0), |(shortest, longest), route| (shortest.min(route.len), longest.max(route.len)));
     let (shortest, longest) = (u32::from(shortest), u32::from(longest));
     let page_at = first.address.common_bits(last.address).min(shortest - 1);
     // A node sees 64 bits: its window, and bits before that; and 32 from the window on.
@@ -153,13 +153,7 @@ struct Piece<B> {
 }
 
 /// Cuts the `width` bits at `at` into pieces of one answer each, into `pieces`, ascending.
-fn cut<A: Address>(
-    routes: &[Route<A>],
-    at: u32,
-    width: u32,
-    inherited: u32,
-    pieces: &mut Vec<Piece<(usize, usize)>>,
-) {
+fn cut<A: Address>(routes: &[Route<A>], at: u32, width: u32, inherited: u32, pieces: &mut Vec<Piece<(usize, usize)>>) {
     pieces.clear();
     pieces.push(Piece { start: 0, value: inherited, below: None });
     // Routes around the current one, each with its end; a length has one at most.

@@ -6,9 +6,9 @@ use core::marker::PhantomData;
 
 use super::NextHop;
 use super::chunk::{CHUNK_BITS, Chunk, Names, SLOTS};
-use super::sub::{Count, FEW_BORDERS, Kind, MOST_BORDERS, Portable, Sub, UNSET, index, kind};
 #[cfg(target_arch = "x86_64")]
 use super::sub::Avx512;
+use super::sub::{Count, FEW_BORDERS, Kind, MOST_BORDERS, Portable, Sub, UNSET, index, kind};
 use crate::address::Address;
 use crate::burst::Burst;
 
