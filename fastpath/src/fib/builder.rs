@@ -100,7 +100,7 @@ impl<A: Address> FibBuilder<A> {
     /// each /12 with a change the slots under it, and 4096 pointers to chunks. A changed
     /// route of /12 or shorter makes all the chunks under it anew, a default route none.
     pub fn build(&mut self) -> Fib<A> {
-        let mut chunks = match self.last.take() {
+        let chunks = match self.last.take() {
             Some(last) if self.changed.is_empty() => {
                 self.last = Some(last.clone());
                 return last;
@@ -110,7 +110,7 @@ impl<A: Address> FibBuilder<A> {
         };
         self.changed.clear();
         let default = self.routes.get(&Prefix::containing(A::default(), 0)).copied();
-        let chunks: Arc<[Chunk]> = core::mem::take(&mut chunks).into();
+        let chunks: Arc<[Chunk]> = chunks.into();
         let default = default.unwrap_or(NextHop::NO_ROUTE);
         let mut names = self.roster.names;
         names[0] = default.raw();
@@ -159,9 +159,10 @@ impl<A: Address> FibBuilder<A> {
         while let Some(prefix) = rest.first() {
             let first = chunk(prefix.address());
             if u32::from(prefix.len()) <= CHUNK_BITS {
-                for number in first..first + span(*prefix, CHUNK_BITS) {
+                let under = chunks.iter_mut().enumerate().skip(first).take(span(*prefix, CHUNK_BITS));
+                for (number, chunk) in under {
                     let whole = Prefix::containing(base(number), CHUNK_BITS as u8);
-                    chunks[number] = self.chunk(Draft::of(UNSET), &[whole]);
+                    *chunk = self.chunk(Draft::of(UNSET), &[whole]);
                 }
                 rest = &rest[1..];
             } else {
