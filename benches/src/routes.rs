@@ -64,7 +64,7 @@ pub fn pod_cidrs<A: Family>(nodes: usize) -> Vec<Prefix<A>> {
 
 /// The pod CIDRs of `nodes` nodes in three clusters, as clouds hand them out: /24 for two
 /// nodes of three, in one cluster beside each other and in one all over a /11, and /25 for
-/// the others. In any order of clusters, IPv4 only.
+/// the others, beside each other. IPv4 only.
 ///
 /// # Panics
 /// The clusters have no room for so many.
