@@ -7,13 +7,13 @@ use causeway_benches::arena::Arena;
 use causeway_benches::bgp;
 use causeway_benches::control::Routing;
 use causeway_benches::flows::flows;
-use causeway_benches::routes::{Family, addresses, fib, pod_cidrs};
+use causeway_benches::routes::{Family, addresses, builder, fib, mixed_pod_cidrs, pod_cidrs, toward};
 use causeway_benches::scale::Scale;
-use causeway_benches::scenario::{PEERS, WARM};
+use causeway_benches::scenario::{DESTINATIONS, PEERS, WARM};
 use causeway_benches::stopwatch::Stopwatch;
 use causeway_benches::world::World;
 use causeway_fastpath::burst::Burst;
-use causeway_fastpath::fib::{NextHop, Prefix};
+use causeway_fastpath::fib::{Fib, NextHop, Prefix};
 use causeway_fastpath::forwarder::{Capacity, Forwarder};
 use causeway_fastpath::time::Instant;
 use causeway_fastpath::wire::protocol;
@@ -48,10 +48,22 @@ impl Figures {
             });
         }
         self.row("nat_new", |name| self.begun(name, 1_000_000));
-        self.row("lpm_v4_5k", |name| self.lookups::<u32>(name, &pod_cidrs(of(5_000))));
-        self.row("lpm_v4_1m", |name| self.lookups(name, &internet()));
-        self.row("lpm_v6_200k", |name| self.lookups(name, &bgp::ipv6(of(200_000), &mut rng())));
-        self.row("route_change_1m", |name| self.changes(name, 1_000_000));
+        self.row("lpm_v4_5k", |name| self.lookups::<u32>(name, &pod_cidrs(of(5_000)), of(ADDRESSES)));
+        self.row("lpm_v4_10k", |name| self.lookups::<u32>(name, &pod_cidrs(of(10_000)), of(ADDRESSES)));
+        self.row("lpm_v4_10k_mixed", |name| self.lookups(name, &mixed_pod_cidrs(of(10_000)), of(ADDRESSES)));
+        self.row("lpm_v4_1m", |name| self.lookups(name, &internet(), of(ADDRESSES)));
+        self.row("lpm_v4_1m_64k", |name| self.lookups(name, &internet(), of(DESTINATIONS)));
+        self.row("lpm_v4_1m_uniform", |name| {
+            let rng = &mut Rng::new(2);
+            let anywhere: Vec<u32> = (0..of(ADDRESSES)).map(|_| rng.u32()).collect();
+            self.lookups_of(name, &fib(&internet(), PEERS), &anywhere);
+        });
+        self.row("lpm_v6_10k", |name| self.lookups::<u128>(name, &pod_cidrs(of(10_000)), of(ADDRESSES)));
+        self.row("lpm_v6_200k", |name| self.lookups(name, &bgp::ipv6(of(200_000), &mut rng()), of(ADDRESSES)));
+        self.row("fib_build_1m", |name| self.builds(name, &internet()));
+        self.row("fib_change_1m", |name| self.changes(name, &internet()));
+        self.row("fib_change_v6_200k", |name| self.changes(name, &bgp::ipv6(of(200_000), &mut rng())));
+        self.row("route_change_1m", |name| self.route_changes(name, 1_000_000));
         self.row("session_bytes_v4", |name| self.print(name, session_bytes().0, "bytes"));
         self.row("session_bytes_v6", |name| self.print(name, session_bytes().1, "bytes"));
     }
@@ -105,15 +117,19 @@ impl Figures {
         stopwatch.end_round();
     }
 
-    /// Addresses in random routes, in bursts.
-    fn lookups<A: Family>(&self, name: &str, prefixes: &[Prefix<A>]) {
-        let fib = fib(prefixes, PEERS);
+    /// As many addresses, each in a random route.
+    fn lookups<A: Family>(&self, name: &str, prefixes: &[Prefix<A>], count: usize) {
+        self.lookups_of(name, &fib(prefixes, PEERS), &addresses(prefixes, count, &mut Rng::new(2)));
+    }
+
+    /// Addresses in bursts, over and over; at least [`ADDRESSES`] a round.
+    fn lookups_of<A: Family>(&self, name: &str, fib: &Fib<A>, addresses: &[A]) {
         self.say(&format!("{name}: {} routes in {} bytes", fib.len(), fib.bytes()));
-        let addresses = addresses(prefixes, self.scale.of(ADDRESSES), &mut Rng::new(2));
         let mut answers = [NextHop::NO_ROUTE; Burst::MAX];
         let mut stopwatch = Stopwatch::new();
+        let repeats = self.scale.of(ADDRESSES) / addresses.len();
         for _ in 0..self.rounds() {
-            for window in addresses.chunks(WINDOW * Burst::MAX) {
+            for window in (0..repeats).flat_map(|_| addresses.chunks(WINDOW * Burst::MAX)) {
                 stopwatch.window(window.len(), || {
                     for burst in window.chunks(Burst::MAX) {
                         fib.lookup_burst(black_box(burst), &mut answers[..burst.len()]);
@@ -128,7 +144,7 @@ impl Figures {
     }
 
     /// One route comes, and goes again: from the change to the tables for workers.
-    fn changes(&self, name: &str, routes: usize) {
+    fn route_changes(&self, name: &str, routes: usize) {
         const GUESTS: usize = 50;
         let prefixes = bgp::ipv4(self.scale.of(routes) + GUESTS, &mut Rng::new(1));
         let (residents, guests) = prefixes.split_at(prefixes.len() - GUESTS);
@@ -145,6 +161,43 @@ impl Figures {
         }
         self.noise(name, &stopwatch);
         self.print(name, stopwatch.best() / 1000.0, "us");
+    }
+
+    /// From a full set of routes to the first table.
+    fn builds<A: Family>(&self, name: &str, prefixes: &[Prefix<A>]) {
+        let builder = builder(prefixes, PEERS);
+        let mut times: Vec<f64> = (0..self.rounds().min(5)).map(|_| milliseconds(|| builder.clone().build())).collect();
+        times.sort_by(f64::total_cmp);
+        self.say(&format!("{name}: {times:.1?} ms"));
+        self.print(name, times[0], "ms");
+    }
+
+    /// One route more, one less or one that leads elsewhere, and a new table; the old one
+    /// is dropped, as control does when a worker sends it back.
+    fn changes<A: Family>(&self, name: &str, prefixes: &[Prefix<A>]) {
+        let (mut builder, rng) = (builder(prefixes, PEERS), &mut Rng::new(3));
+        let mut fib = builder.build();
+        let mut times: Vec<f64> = (0..500)
+            .map(|number| {
+                let prefix = *rng.choose(prefixes);
+                1000.0
+                    * milliseconds(|| {
+                        if number % 2 == 0 {
+                            builder.remove(prefix);
+                        } else {
+                            builder.insert(prefix, toward(rng.below(PEERS as u64) as usize));
+                        }
+                        fib = builder.build();
+                    })
+            })
+            .collect();
+        times.sort_by(f64::total_cmp);
+        let (median, nine_in_ten, worst) = (times[250], times[450], times[499]);
+        self.say(&format!(
+            "{name}: median {median:.0} us, nine in ten within {nine_in_ten:.0} us, worst {worst:.0} us"
+        ));
+        self.print(name, median, "us");
+        self.print(&format!("{name}_worst"), worst, "us");
     }
 
     fn rate(&self, name: &str, whole: &Stopwatch, feed: &Stopwatch) {
@@ -177,6 +230,13 @@ impl Figures {
     fn say(&self, what: &str) {
         eprintln!("[{:6.1} s] {what}", self.started.elapsed().as_secs_f64());
     }
+}
+
+/// How long `work` takes; what it returns is dropped within.
+fn milliseconds<T>(work: impl FnOnce() -> T) -> f64 {
+    let start = std::time::Instant::now();
+    drop(black_box(work()));
+    start.elapsed().as_secs_f64() * 1000.0
 }
 
 /// What a live session takes in a full table of a million, in bytes: index, record,

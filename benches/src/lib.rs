@@ -11,6 +11,7 @@ pub mod bgp;
 pub mod control;
 pub mod flows;
 pub mod packets;
+pub mod rivals;
 pub mod routes;
 pub mod scale;
 pub mod scenario;

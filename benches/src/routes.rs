@@ -62,13 +62,36 @@ pub fn pod_cidrs<A: Family>(nodes: usize) -> Vec<Prefix<A>> {
     (0..nodes).map(A::pod_cidr).collect()
 }
 
+/// The pod CIDRs of `nodes` nodes in three clusters, as clouds hand them out: /24 for two
+/// nodes of three, in one cluster beside each other and in one all over a /11, and /25 for
+/// the others, beside each other. IPv4 only.
+///
+/// # Panics
+/// The clusters have no room for so many.
+pub fn mixed_pod_cidrs(nodes: usize) -> Vec<Prefix<u32>> {
+    assert!(nodes <= 3 << 12, "each cluster has room for 4096 nodes");
+    (0..nodes as u32)
+        .map(|node| match (node % 3, node / 3) {
+            (0, number) => Prefix::containing(0x0a00_0000 | number << 8, 24),
+            // An odd factor scatters the numbers of a power of two without a collision.
+            (1, number) => Prefix::containing(0x0a40_0000 | (number * 2_731 % 8_192) << 8, 24),
+            (_, number) => Prefix::containing(0x6440_0000 | number << 7, 25),
+        })
+        .collect()
+}
+
 /// A table in which route `i` leads to neighbour `i % neighbors`.
 pub fn fib<A: Family>(prefixes: &[Prefix<A>], neighbors: usize) -> Fib<A> {
+    builder(prefixes, neighbors).build()
+}
+
+/// The routes of such a table.
+pub fn builder<A: Family>(prefixes: &[Prefix<A>], neighbors: usize) -> FibBuilder<A> {
     let mut builder = FibBuilder::new();
     for (number, prefix) in prefixes.iter().enumerate() {
         builder.insert(*prefix, toward(number % neighbors));
     }
-    builder.build()
+    builder
 }
 
 /// The next hop to a neighbour.
@@ -81,6 +104,26 @@ pub fn toward(neighbor: usize) -> NextHop {
 /// most of which few short routes cover.
 pub fn addresses<A: Family>(prefixes: &[Prefix<A>], count: usize, rng: &mut Rng) -> Vec<A> {
     (0..count).map(|_| A::inside(*rng.choose(prefixes), rng)).collect()
+}
+
+/// As many addresses that come back: each in a route whose rank is drawn so that half of
+/// them fall into the first hundredth or so, as traffic does (Zipf's law, exponent 1).
+pub fn local_addresses<A: Family>(prefixes: &[Prefix<A>], count: usize, rng: &mut Rng) -> Vec<A> {
+    let favourites = addresses(prefixes, prefixes.len(), rng);
+    let scale = (favourites.len() as f64).ln();
+    (0..count)
+        .map(|_| {
+            let rank = (scale * rng.u32() as f64 / f64::from(u32::MAX)).exp() as usize;
+            favourites[rank.min(favourites.len()) - 1]
+        })
+        .collect()
+}
+
+/// As many addresses in ascending order, as a scan goes through the routes.
+pub fn sequential_addresses<A: Family>(prefixes: &[Prefix<A>], count: usize, rng: &mut Rng) -> Vec<A> {
+    let mut addresses = addresses(prefixes, count, rng);
+    addresses.sort_unstable();
+    addresses
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::world::{With, World};
 /// Neighbours that an Internet table leads to.
 pub const PEERS: usize = 64;
 /// Destinations of forwarded packets.
-const DESTINATIONS: usize = 65_536;
+pub const DESTINATIONS: usize = 65_536;
 
 /// A forwarder at work, and what the row is called.
 pub struct Scenario {

@@ -35,6 +35,12 @@ pub trait Address: sealed::Sealed + Copy + Eq + Ord + Hash + Debug + Default + S
     /// `n` bits starting at bit `at`, counted from the most significant; bits past
     /// the end are 0. `n` is 1 to 32.
     fn bits(self, at: u32, n: u32) -> u32;
+    /// The address that begins with the lowest `n` bits of `bits`; the others are 0. `n` is 1 to 32.
+    fn from_bits(bits: u32, n: u32) -> Self;
+    /// The 64 bits before the last `shift` ones; bits before the beginning are 0.
+    fn ending(self, shift: u32) -> u64;
+    /// How many bits it begins with as `other` does.
+    fn common_bits(self, other: Self) -> u32;
     /// The address with all but its first `len` bits cleared.
     fn masked(self, len: u8) -> Self;
     /// The address `n` after this one, wrapping around.
@@ -88,6 +94,20 @@ impl Address for u32 {
     fn bits(self, at: u32, n: u32) -> u32 {
         // Through 64 bits, so that a stride may reach past the last bit.
         (((u64::from(self) << 32) << at) >> (64 - n)) as u32
+    }
+
+    fn from_bits(bits: u32, n: u32) -> u32 {
+        bits << (32 - n)
+    }
+
+    #[inline(always)]
+    fn ending(self, shift: u32) -> u64 {
+        u64::from(self) >> shift
+    }
+
+    #[inline(always)]
+    fn common_bits(self, other: u32) -> u32 {
+        (self ^ other).leading_zeros()
     }
 
     #[inline(always)]
@@ -156,6 +176,24 @@ impl Address for u128 {
     #[inline(always)]
     fn bits(self, at: u32, n: u32) -> u32 {
         ((self << at) >> (128 - n)) as u32
+    }
+
+    fn from_bits(bits: u32, n: u32) -> u128 {
+        u128::from(bits) << (128 - n)
+    }
+
+    #[inline(always)]
+    fn ending(self, shift: u32) -> u64 {
+        // As a shift of 128 bits by any number, but in half the instructions.
+        let (high, low) = ((self >> 64) as u64, self as u64);
+        let (lower, upper) = if shift >= 64 { (high, 0) } else { (low, high) };
+        let shift = shift % 64;
+        lower >> shift | (upper << 1) << (63 - shift)
+    }
+
+    #[inline(always)]
+    fn common_bits(self, other: u128) -> u32 {
+        (self ^ other).leading_zeros()
     }
 
     #[inline(always)]

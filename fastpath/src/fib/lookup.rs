@@ -1,62 +1,43 @@
-//! The compiled table: a direct part of 2^18 entries over a compressed trie.
-//!
-//! The trie is Poptrie (Asai and Ohara, "Poptrie: A Compressed Trie with
-//! Population Count for Fast and Scalable Software IP Routing Table Lookup",
-//! SIGCOMM 2015): a node decides on six bits; two bit sets say which of its 64
-//! slots lead on and where runs of equal leaves start, and counting bits gives
-//! the index of a child or a leaf.
+//! The compiled table, and the way through it.
 
-use alloc::vec::Vec;
+use alloc::collections::BTreeSet;
+use alloc::sync::Arc;
 use core::marker::PhantomData;
 
 use super::NextHop;
+use super::chunk::{CHUNK_BITS, Chunk, Names, SLOTS};
+#[cfg(target_arch = "x86_64")]
+use super::sub::Avx512;
+use super::sub::{Count, FEW_BORDERS, Kind, MOST_BORDERS, Portable, Sub, UNSET, index, kind};
 use crate::address::Address;
 use crate::burst::Burst;
 
-/// Bits of an address that the direct part decides on.
-///
-/// As in the paper. From there a /24 is one node away and an IPv6 /48 five; with 16
-/// bits it would be one node more, which costs a third of a look-up. The price is
-/// 1 MiB a table.
-pub(super) const DIRECT_BITS: u32 = 18;
-/// Bits that a node decides on.
-pub(super) const STRIDE: u32 = 6;
-/// Marks an entry of the direct part as the index of a node.
-pub(super) const INTERNAL: u32 = 1 << 31;
-
-/// Six bits' worth of trie. Children and leaves of one node lie side by side.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Node {
-    /// Slots that lead to a child.
-    pub(super) internal: u64,
-    /// Slots at which a run of equal leaves starts; slots with a child do not break a run.
-    pub(super) leaf_starts: u64,
-    /// Index of the first child.
-    pub(super) base_child: u32,
-    /// Index of the first leaf.
-    pub(super) base_leaf: u32,
-}
-
-impl Node {
-    pub(super) const EMPTY: Node = Node { internal: 0, leaf_starts: 0, base_child: 0, base_leaf: 0 };
-}
-
 /// A forwarding table of one family, compiled for lookups. Immutable.
-#[derive(Debug)]
+///
+/// A clone is another handle on the same table.
+#[derive(Clone, Debug)]
 pub struct Fib<A> {
-    direct: Vec<u32>,
-    nodes: Vec<Node>,
-    leaves: Vec<NextHop>,
-    routes: usize,
-    family: PhantomData<A>,
+    pub(super) chunks: Arc<[Chunk; SLOTS]>,
+    pub(super) names: Arc<Names>,
+    /// Raw next hop of the route of length 0, which stands nowhere else: what is not
+    /// covered is [`UNSET`], and changing the default route touches nothing.
+    pub(super) default: NextHop,
+    /// Routes by length.
+    pub(super) lengths: Arc<[usize; 129]>,
+    pub(super) routes: usize,
+    pub(super) family: PhantomData<A>,
+}
+
+/// What there is to say about a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Routes by the length of their prefix; IPv4 has none over 32.
+    pub lengths: [usize; 129],
+    /// What the table occupies, in bytes. Parts that it shares with another table count in both.
+    pub bytes: usize,
 }
 
 impl<A: Address> Fib<A> {
-    pub(super) fn from_parts(direct: Vec<u32>, nodes: Vec<Node>, leaves: Vec<NextHop>, routes: usize) -> Fib<A> {
-        assert!(direct.len() == 1 << DIRECT_BITS, "the direct part has an entry for each 18 bits");
-        Fib { direct, nodes, leaves, routes, family: PhantomData }
-    }
-
     /// How many routes it was compiled from.
     pub fn len(&self) -> usize {
         self.routes
@@ -67,9 +48,19 @@ impl<A: Address> Fib<A> {
         self.routes == 0
     }
 
-    /// What it occupies, in bytes.
+    /// What it occupies, in bytes; parts that it shares with another table included.
+    ///
+    /// At most 64 MiB for the first 24 bits and a KiB for each longer route, much less where
+    /// those have neighbours. Walks the whole table: for people who ask, not for packets.
     pub fn bytes(&self) -> usize {
-        size_of_val(self.direct.as_slice()) + size_of_val(self.nodes.as_slice()) + size_of_val(self.leaves.as_slice())
+        let mut seen = BTreeSet::new();
+        let chunks = self.chunks.iter().filter(|chunk| seen.insert(chunk.place()));
+        size_of_val(&*self.chunks) + size_of_val(&*self.names) + chunks.map(Chunk::bytes).sum::<usize>()
+    }
+
+    /// Its routes by length, and its size. Costs what [`Fib::bytes`] does.
+    pub fn summary(&self) -> Summary {
+        Summary { lengths: *self.lengths, bytes: self.bytes() }
     }
 
     /// The next hop of the longest prefix that holds `address`.
@@ -83,8 +74,8 @@ impl<A: Address> Fib<A> {
     ///
     /// `addresses` and `out` have one length, at most [`Burst::MAX`]; `out[i]`
     /// answers `addresses[i]`. No match is [`NextHop::NO_ROUTE`], not an error.
-    /// No allocation. The walks down the trie are interleaved, a level at a time,
-    /// so that their cache misses overlap.
+    /// No allocation. The burst goes through the table a level at a time, so that
+    /// its cache misses overlap.
     ///
     /// # Panics
     /// The lengths differ or exceed a burst: a bug in the caller.
@@ -92,62 +83,119 @@ impl<A: Address> Fib<A> {
     pub fn lookup_burst(&self, addresses: &[A], out: &mut [NextHop]) {
         assert!(addresses.len() == out.len() && out.len() <= Burst::MAX, "one answer an address, a burst at most");
         #[cfg(target_arch = "x86_64")]
-        if crate::cpu::has_popcnt_bmi() {
+        if crate::cpu::has_avx512() {
             // SAFETY: the features were found on this CPU.
-            unsafe { self.lookup_burst_bmi(addresses, out) };
+            unsafe { self.lookup_burst_avx512(addresses, out) };
             return;
         }
-        self.lookup_burst_portable(addresses, out);
+        self.lookup_burst_by::<Portable>(addresses, out);
     }
 
     #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "popcnt,bmi1,bmi2")]
-    fn lookup_burst_bmi(&self, addresses: &[A], out: &mut [NextHop]) {
-        self.lookup_burst_portable(addresses, out);
+    #[target_feature(enable = "popcnt,bmi1,bmi2,lzcnt,avx2,avx512f,avx512vl,avx512bw,avx512dq")]
+    fn lookup_burst_avx512(&self, addresses: &[A], out: &mut [NextHop]) {
+        self.lookup_burst_by::<Avx512>(addresses, out);
     }
 
     #[inline(always)]
-    fn lookup_burst_portable(&self, addresses: &[A], out: &mut [NextHop]) {
-        // Walks still going on: which address, and the node it stands at.
-        let mut walking = [(0u8, 0u32); Burst::MAX];
-        let mut count = 0;
-        for (i, address) in addresses.iter().enumerate() {
-            let entry = self.direct[address.bits(0, DIRECT_BITS) as usize];
-            if entry & INTERNAL == 0 {
-                out[i] = NextHop::from_raw(entry);
-            } else {
-                let node = entry & !INTERNAL;
-                prefetch(&self.nodes, node);
-                walking[count] = (i as u8, node);
-                count += 1;
-            }
-        }
-        let mut depth = DIRECT_BITS;
-        while count > 0 {
-            let mut still = 0;
-            for k in 0..count {
-                let (i, node) = walking[k];
-                let node = &self.nodes[node as usize];
-                let slot = addresses[i as usize].bits(depth, STRIDE);
-                // Bits 0..=slot.
-                let upto = u64::MAX >> (63 - slot);
-                if node.internal >> slot & 1 == 1 {
-                    let child = node.base_child + (node.internal & upto).count_ones() - 1;
-                    prefetch(&self.nodes, child);
-                    walking[still] = (i, child);
-                    still += 1;
-                } else {
-                    let leaf = node.base_leaf + (node.leaf_starts & upto).count_ones() - 1;
-                    out[i as usize] = self.leaves[leaf as usize];
+    pub(super) fn lookup_burst_by<C: Count>(&self, addresses: &[A], out: &mut [NextHop]) {
+        let addresses = &addresses[..out.len()];
+        let (chunks, names, default) = (&*self.chunks, &*self.names, self.default);
+        let (mut few, mut many, mut deeper) = (0u64, 0u64, 0u64);
+        for (i, (address, out)) in addresses.iter().zip(out.iter_mut()).enumerate() {
+            let slot = slot(*address);
+            match &chunks[chunk(*address)] {
+                Chunk::Bytes(slots) => *out = NextHop::from_raw(names[usize::from(slots[slot])]),
+                Chunk::Words(slots) => *out = settle(slots[slot], default),
+                Chunk::Mixed(mixed) => {
+                    let mut value = mixed.slots[slot];
+                    if kind(value) == Some(Kind::Page) {
+                        let sub = &mixed.subs[index(value)];
+                        value = sub.root.page(&sub.cells, *address);
+                        deeper |= u64::from(value >> 31) << i;
+                    } else {
+                        few |= u64::from(kind(value) == Some(Kind::Few)) << i;
+                        many |= u64::from(kind(value) == Some(Kind::Many)) << i;
+                    }
+                    *out = settle(value, default);
                 }
             }
-            count = still;
-            depth += STRIDE;
+        }
+        // Ranges have a loop a kind: which kind comes next is as good as random, so that a
+        // branch on it would be mispredicted, and the misses of the burst would not overlap.
+        for i in ones(few) {
+            if let Some(sub) = self.sub(addresses[i]) {
+                let cell = sub.root.range::<A, C, FEW_BORDERS>(&sub.cells, addresses[i]);
+                out[i] = settle(cell, default);
+                deeper |= u64::from(cell >> 31) << i;
+            }
+        }
+        for i in ones(many) {
+            if let Some(sub) = self.sub(addresses[i]) {
+                let cell = sub.root.range::<A, C, MOST_BORDERS>(&sub.cells, addresses[i]);
+                out[i] = settle(cell, default);
+                deeper |= u64::from(cell >> 31) << i;
+            }
+        }
+        if deeper != 0 {
+            self.walk::<C>(deeper, addresses, out);
+        }
+    }
+
+    /// Goes on for those for whom the root of a trie does not decide: few, and 26 nodes at most.
+    #[inline(always)]
+    fn walk<C: Count>(&self, mut deeper: u64, addresses: &[A], out: &mut [NextHop]) {
+        while deeper != 0 {
+            for i in ones(deeper) {
+                let Some(sub) = self.sub(addresses[i]) else { continue };
+                let cell = out[i].raw();
+                let node = sub.inner(cell);
+                let cell = match kind(cell) {
+                    Some(Kind::Few) => node.range::<A, C, FEW_BORDERS>(&sub.cells, addresses[i]),
+                    Some(Kind::Many) => node.range::<A, C, MOST_BORDERS>(&sub.cells, addresses[i]),
+                    _ => node.page(&sub.cells, addresses[i]),
+                };
+                out[i] = settle(cell, self.default);
+                deeper &= !(u64::from(cell >> 31 ^ 1) << i);
+            }
+        }
+    }
+
+    /// The trie for `address`, which its slot leads to.
+    #[inline(always)]
+    fn sub(&self, address: A) -> Option<&Sub> {
+        match &self.chunks[chunk(address)] {
+            Chunk::Mixed(mixed) => Some(&mixed.subs[index(mixed.slots[slot(address)])]),
+            _ => None,
         }
     }
 }
 
+/// The numbers of the bits that are set, below [`Burst::MAX`].
 #[inline(always)]
-fn prefetch<T>(table: &[T], index: u32) {
-    crate::cpu::prefetch(table.as_ptr().wrapping_add(index as usize));
+fn ones(mut set: u64) -> impl Iterator<Item = usize> {
+    core::iter::from_fn(move || {
+        (set != 0).then(|| {
+            let first = set.trailing_zeros() as usize;
+            set &= set - 1;
+            first % Burst::MAX
+        })
+    })
+}
+
+#[inline(always)]
+fn settle(value: u32, default: NextHop) -> NextHop {
+    if value == UNSET { default } else { NextHop::from_raw(value) }
+}
+
+/// The chunk of an address.
+#[inline(always)]
+pub(super) fn chunk<A: Address>(address: A) -> usize {
+    address.bits(0, CHUNK_BITS) as usize % SLOTS
+}
+
+/// The slot of an address in its chunk.
+#[inline(always)]
+pub(super) fn slot<A: Address>(address: A) -> usize {
+    address.bits(CHUNK_BITS, CHUNK_BITS) as usize % SLOTS
 }

@@ -2,17 +2,27 @@
 //!
 //! The table is the classifier: own addresses, pool addresses, black holes and
 //! neighbours are all next hops, and a lookup always answers.
+//!
+//! Two direct steps decide on the first 24 bits of an address (`chunk.rs`), which is
+//! all that most IPv4 routes have; what is longer goes on in a small trie of its own
+//! for each /24 (`sub.rs`). Chunks and tries are shared between a table and the one
+//! that a change made of it ([`FibBuilder::build`]).
 
 mod builder;
+mod chunk;
+mod compile;
 mod lookup;
 mod next_hop;
 mod prefix;
 pub mod reference;
+mod sub;
 
 pub use builder::FibBuilder;
-pub use lookup::Fib;
+pub use lookup::{Fib, Summary};
 pub use next_hop::{Hop, NextHop};
 pub use prefix::{Prefix, PrefixError};
 
+#[cfg(test)]
+mod churn_tests;
 #[cfg(test)]
 mod twin_tests;

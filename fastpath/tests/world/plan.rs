@@ -258,7 +258,7 @@ impl<A: Address> FamilyPlan<A> {
 
     fn compile(&self) -> Tables<A> {
         Tables {
-            fibs: self.fibs.iter().map(|fib| Arc::new(fib.build())).collect(),
+            fibs: self.fibs.iter().map(|fib| Arc::new(fib.clone().build())).collect(),
             egress: self.egress.clone().into(),
             neighbors: Arc::new(self.neighbors.clone()),
             pools: self.pools.clone().into(),
