@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::Netlink;
+use super::{Mac, Netlink};
 use crate::error::SetupError;
 
 impl Netlink {
@@ -50,6 +51,27 @@ impl Netlink {
     pub fn delete_route(&mut self, to: IpNet, via: IpAddr) -> Result<(), SetupError> {
         let route = RouteNetlinkMessage::DelRoute(route(to, via));
         self.request(route, 0, || format!("deleting the route {to} via {via}"))
+    }
+
+    /// Says for good where a neighbour is: nobody asks, and nobody may say otherwise.
+    ///
+    /// # Errors
+    /// `EEXIST`; the interface does not exist.
+    pub fn add_neighbor(&mut self, name: &str, address: IpAddr, mac: Mac) -> Result<(), SetupError> {
+        let mut message = NeighbourMessage::default();
+        message.header.family = family(address);
+        message.header.ifindex = self.index(name)?;
+        message.header.state = NeighbourState::Permanent;
+        message.attributes = vec![
+            NeighbourAttribute::Destination(match address {
+                IpAddr::V4(v4) => NeighbourAddress::Inet(v4),
+                IpAddr::V6(v6) => NeighbourAddress::Inet6(v6),
+            }),
+            NeighbourAttribute::LinkLayerAddress(mac.0.to_vec()),
+        ];
+        self.request(RouteNetlinkMessage::NewNeighbour(message), NLM_F_CREATE | NLM_F_EXCL, || {
+            format!("adding the neighbour {address} to {name}")
+        })
     }
 }
 

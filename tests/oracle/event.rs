@@ -1,0 +1,122 @@
+//! What happens to both routers alike, told before it has bytes.
+
+use std::net::IpAddr;
+
+use causeway_testkit::packet::Ip;
+use causeway_testkit::seed::Rng;
+
+use crate::names::{FlowId, Names};
+use crate::place::Side;
+
+/// What a packet is about. Justified differences are told by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    TcpOpens,
+    TcpContinues,
+    TcpRepeats,
+    TcpEnds,
+    TcpResets,
+    TcpReopens,
+    TcpOutOfWindow,
+    TcpResetOutOfWindow,
+    TcpSynInOpen,
+    TcpOddFlags,
+    TcpAfterEnd,
+    TcpAfterRefusal,
+    TcpStray,
+    Udp,
+    UdpWithoutChecksum,
+    Echo,
+    EchoStray,
+    BadTransportChecksum,
+    BadTransportLength,
+    ErrorFromOutside,
+    ErrorFromInside,
+    ErrorAboutEnded,
+    ErrorWithBadChecksum,
+    ErrorMangled,
+    ErrorCutShort,
+    ErrorUnrelated,
+    OtherIcmp,
+    HopsRunOut,
+    BadIpHeader,
+    CutShort,
+    IpOptions,
+    BadIpOptions,
+    SourceRoute,
+    Fragment,
+    OtherProtocol,
+    BadSource,
+    BadDestination,
+    SourceElsewhere,
+    IntoHosts,
+    Unsolicited,
+    ToRouter,
+    ToRouterWithoutService,
+    ToPublicFromInside,
+    TooBig,
+    TooBigMayBeCut,
+    Nowhere,
+}
+
+/// Makes the bytes of an event for one router; `None` if they need a name that it
+/// never gave.
+pub(crate) type Draft = Box<dyn Fn(&Names) -> Option<Vec<u8>>>;
+
+/// A packet on its way to both routers.
+pub(crate) struct Event {
+    pub(crate) kind: Kind,
+    pub(crate) from: Side,
+    /// The live flow it belongs to: not an error about one.
+    pub(crate) flow: Option<FlowId>,
+    /// It may give the flow a name.
+    pub(crate) opens: bool,
+    pub(crate) draft: Draft,
+}
+
+impl Event {
+    /// A packet that belongs to no flow.
+    pub(crate) fn alone(kind: Kind, from: Side, frame: Vec<u8>) -> Event {
+        Event::told(kind, from, move |_| Some(frame.clone()))
+    }
+
+    /// A packet that belongs to no flow, but tells of one.
+    pub(crate) fn told(kind: Kind, from: Side, draft: impl Fn(&Names) -> Option<Vec<u8>> + 'static) -> Event {
+        Event { kind, from, flow: None, opens: false, draft: Box::new(draft) }
+    }
+}
+
+/// Header fields that nobody translates.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dress {
+    tos: u8,
+    id: u16,
+    hops: u8,
+    may_cut: bool,
+}
+
+impl Dress {
+    pub(crate) fn any(rng: &mut Rng) -> Dress {
+        let hops = *rng.choose(&[2, 3, 64, 128, 255]);
+        Dress { tos: rng.u8() & 0xfc, id: rng.u16(), hops, may_cut: rng.bool() }
+    }
+
+    /// With so many hops left.
+    pub(crate) fn hops(self, hops: u8) -> Dress {
+        Dress { hops, ..self }
+    }
+
+    /// Whether IPv4 routers may cut it up.
+    pub(crate) fn may_cut(self, may_cut: bool) -> Dress {
+        Dress { may_cut, ..self }
+    }
+
+    /// The IP layer of a packet from a side.
+    pub(crate) fn ip(self, from: Side, src: IpAddr, dst: IpAddr) -> Ip {
+        let ip = from.towards_router().ip(src, dst).tos(self.tos).ttl(self.hops);
+        match ip {
+            Ip::V4(v4) => Ip::V4(if self.may_cut { v4.id(self.id) } else { v4.id(self.id).df() }),
+            v6 => v6,
+        }
+    }
+}

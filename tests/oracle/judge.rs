@@ -1,0 +1,111 @@
+//! Where the two routers may differ, and the count of where they do.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use causeway_testkit::print;
+
+use crate::differences::{DIFFERENCES, Difference};
+use crate::event::{Event, Kind};
+use crate::outcome::Outcome;
+use crate::router::Router;
+
+/// One event, what each router was given, and what each did.
+pub(crate) struct Case<'a> {
+    pub(crate) event: &'a Event,
+    pub(crate) frames: [&'a [u8]; 2],
+    pub(crate) kernel: &'a Outcome,
+    pub(crate) ours: &'a Outcome,
+}
+
+impl Case<'_> {
+    /// Did both do the same, and nothing wrong?
+    pub(crate) fn agrees(&self) -> bool {
+        self.kernel.fate == self.ours.fate && self.kernel.canonical == self.ours.canonical && !self.has_fault()
+    }
+
+    /// Did both do the same, in words that differ?
+    pub(crate) fn differs_in_words(&self) -> bool {
+        self.kernel.fate == self.ours.fate && !self.has_fault()
+    }
+
+    fn has_fault(&self) -> bool {
+        !(self.kernel.faults.is_empty() && self.ours.faults.is_empty())
+    }
+
+    /// The whole story, for people.
+    fn story(&self, routers: [&dyn Router; 2]) -> String {
+        let Event { kind, from, flow, .. } = self.event;
+        let mut story = format!("{kind:?} from {from:?}, flow {flow:?}\n");
+        for ((router, frame), outcome) in routers.iter().zip(self.frames).zip([self.kernel, self.ours]) {
+            let _ = writeln!(story, "  {}: {:?} {}", router.name(), outcome.fate, outcome.note);
+            let _ = writeln!(story, "    in:  {}", print::line(frame));
+            for (side, frame) in &outcome.out {
+                let _ = writeln!(story, "    out by {side:?}: {}", print::line(frame));
+            }
+            for fault in &outcome.faults {
+                let _ = writeln!(story, "    !{fault}");
+            }
+        }
+        if let ([(_, kernel)], [(_, ours)]) = (&self.kernel.out[..], &self.ours.out[..]) {
+            for line in print::diff(kernel, ours).lines().take(DIFF_LINES) {
+                let _ = writeln!(story, "    {line}");
+            }
+        }
+        story
+    }
+}
+
+/// Lines of a difference between two frames that are worth reading.
+const DIFF_LINES: usize = 40;
+
+/// Counts agreements and justified differences, and collects what is neither.
+#[derive(Default)]
+pub(crate) struct Judge {
+    agreed: BTreeMap<(Kind, String), u32>,
+    justified: BTreeMap<&'static str, u32>,
+    /// A story and a count for each class.
+    unjustified: BTreeMap<(Kind, String), (u32, String)>,
+}
+
+impl Judge {
+    /// Judges one case; says whether both routers did the same.
+    pub(crate) fn hear(&mut self, case: &Case<'_>, routers: [&dyn Router; 2]) -> bool {
+        if case.agrees() {
+            *self.agreed.entry((case.event.kind, format!("{:?}", case.ours.fate))).or_default() += 1;
+            return true;
+        }
+        match DIFFERENCES.iter().find(|difference| (difference.is_it)(case)) {
+            Some(Difference { name, .. }) => *self.justified.entry(name).or_default() += 1,
+            None => {
+                let class = (case.event.kind, format!("{:?} {:?}", case.kernel.fate, case.ours.fate));
+                let (count, _) = self.unjustified.entry(class).or_insert_with(|| (0, case.story(routers)));
+                *count += 1;
+            }
+        }
+        false
+    }
+
+    /// How often both did the same.
+    pub(crate) fn agreed(&self) -> u32 {
+        self.agreed.values().sum()
+    }
+
+    /// What was counted, a line each.
+    pub(crate) fn report(&self) -> String {
+        let mut report = String::new();
+        for ((kind, fate), count) in &self.agreed {
+            let _ = writeln!(report, "  {count:>6}  {kind:?}: {fate}");
+        }
+        let _ = writeln!(report, "differences:");
+        for Difference { name, reason, .. } in DIFFERENCES {
+            let _ = writeln!(report, "  {:>6}  {name}: {reason}", self.justified.get(name).unwrap_or(&0));
+        }
+        report
+    }
+
+    /// What is neither the same nor justified: of each class the first, and how many.
+    pub(crate) fn unjustified(&self) -> Vec<String> {
+        self.unjustified.values().map(|(count, story)| format!("{count} times: {story}")).collect()
+    }
+}

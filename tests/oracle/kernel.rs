@@ -1,0 +1,201 @@
+//! The Linux kernel as the router: a namespace of its own between two more.
+//!
+//! No packet waits for a timer: after each follows a marker on either side, and what
+//! has come out before both markers did is what became of the packet. The thread is
+//! bound to one processor, whose backlog is first in, first out.
+
+use std::io::Write;
+use std::net::IpAddr;
+use std::process::Stdio;
+use std::time::Duration;
+
+use causeway_lab::netlink::{Mac, Netlink, Offload};
+use causeway_lab::netns::Namespace;
+use causeway_testkit::packet::{Build, Network, ToIp};
+use causeway_tests::injector::Injector;
+use ipnet::IpNet;
+
+use crate::place::{NARROW_MTU, Place, Side};
+use crate::router::{Passed, Router};
+
+/// What a careful operator writes for a masquerading gateway. Markers pass unseen.
+const RULES: &str = r#"
+table inet oracle {
+    chain marker {
+        type filter hook prerouting priority raw; policy accept;
+        meta l4proto 253 notrack
+    }
+    chain forward {
+        type filter hook forward priority filter; policy drop;
+        meta l4proto 253 accept
+        ct state established,related accept
+        ct state invalid drop
+        iifname "inside" oifname "outside" accept
+    }
+    chain leave {
+        type nat hook postrouting priority srcnat; policy accept;
+        oifname "outside" masquerade
+    }
+}
+"#;
+
+/// An experimental protocol (RFC 3692).
+const MARKER: u8 = 253;
+
+/// Every switch that matters, whatever this kernel's default is.
+const SWITCHES: [(&str, &str); 20] = [
+    ("net.ipv4.ip_forward", "1"),
+    // Strict: a source must be where its route leads (RFC 3704, 2.2).
+    ("net.ipv4.conf.all.rp_filter", "1"),
+    ("net.ipv4.conf.all.send_redirects", "0"),
+    // ICMP errors as many as are due; each of the three has its own limit.
+    ("net.ipv4.icmp_ratelimit", "0"),
+    ("net.ipv6.icmp.ratelimit", "0"),
+    ("net.ipv4.conf.all.log_martians", "0"),
+    // No conversation begins in its middle.
+    ("net.netfilter.nf_conntrack_tcp_loose", "0"),
+    // A router leaves transport checksums to the ends.
+    ("net.netfilter.nf_conntrack_checksum", "0"),
+    // Windows are watched.
+    ("net.netfilter.nf_conntrack_tcp_be_liberal", "0"),
+    // Nothing ends by itself while the test lasts.
+    ("net.netfilter.nf_conntrack_udp_timeout", "3600"),
+    ("net.netfilter.nf_conntrack_icmp_timeout", "3600"),
+    ("net.netfilter.nf_conntrack_icmpv6_timeout", "3600"),
+    ("net.netfilter.nf_conntrack_tcp_timeout_close", "3600"),
+    ("net.netfilter.nf_conntrack_tcp_timeout_syn_sent", "3600"),
+    ("net.netfilter.nf_conntrack_tcp_timeout_syn_recv", "3600"),
+    ("net.netfilter.nf_conntrack_tcp_timeout_last_ack", "3600"),
+    ("net.netfilter.nf_conntrack_tcp_timeout_time_wait", "3600"),
+    ("net.ipv4.ipfrag_time", "3600"),
+    ("net.netfilter.nf_conntrack_frag6_timeout", "3600"),
+    ("net.ipv6.conf.all.forwarding", "1"),
+];
+
+/// ICMP errors a second; the switches are a namespace's own from Linux 6.13 on, and
+/// absent from namespaces before.
+const ERRORS_PER_SECOND: [(&str, &str); 2] =
+    [("net.ipv4.icmp_msgs_per_sec", "1000000"), ("net.ipv4.icmp_msgs_burst", "1000000")];
+
+/// How long a marker may take; a healthy kernel needs microseconds.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The namespaces, held, and a socket at either end.
+pub(crate) struct Kernel {
+    _router: Namespace,
+    _ends: [Namespace; 2],
+    wires: [Injector; 2],
+    markers: [Vec<u8>; 2],
+}
+
+impl Kernel {
+    pub(crate) fn new(place: &Place, narrow: Side) -> Kernel {
+        let cores = core_affinity::get_core_ids().expect("processors");
+        assert!(core_affinity::set_for_current(cores[0]), "a thread may choose its processor");
+        let namespace = || Namespace::new().expect("a namespace");
+        let (router, ends) = (namespace(), [namespace(), namespace()]);
+        let mut netlink = Netlink::open(&router).expect("netlink");
+        for (side, end) in Side::BOTH.into_iter().zip(&ends) {
+            connect(&router, &mut netlink, end, side, if side == narrow { NARROW_MTU } else { 1500 });
+        }
+        router.set_sysctls(&SWITCHES).expect("the switches of a router");
+        for (key, value) in ERRORS_PER_SECOND {
+            if router.sysctl(key).is_ok() {
+                router.set_sysctl(key, value).expect("a switch that is there");
+            }
+        }
+        for (side, net, neighbor, beyond) in [
+            (Side::Inside, place.inside_net, place.node, place.hosts),
+            (Side::Outside, place.outside_net, place.next, place.peers),
+        ] {
+            let length = net.parse::<IpNet>().expect("a network").prefix_len();
+            let own = IpNet::new(place.router(side), length).expect("an address of the network");
+            let neighbor: IpAddr = neighbor.to_ip();
+            netlink.add_address(name(side), own).expect("an address");
+            netlink.add_neighbor(name(side), neighbor, Mac(side.neighbor_mac())).expect("a neighbour");
+            netlink.add_route(beyond.parse().expect("a network"), neighbor).expect("a route");
+        }
+        load_rules(&router);
+        let wires = [Side::Inside, Side::Outside].map(|side| Injector::listening(&ends[side as usize], "end"));
+        let markers = [
+            marker(Side::Inside, place.marker_inside, place.marker_outside),
+            marker(Side::Outside, place.marker_outside, place.marker_inside),
+        ];
+        Kernel { _router: router, _ends: ends, wires, markers }
+    }
+
+    /// All that arrives at a side before the marker that was sent towards it.
+    fn collect(&self, side: Side, out: &mut Vec<(Side, Vec<u8>)>) {
+        loop {
+            let frame = self.wires[side as usize].receive(PATIENCE);
+            let frame = frame.unwrap_or_else(|| panic!("the kernel lost a marker to its {side:?}"));
+            if is_marker(&frame) {
+                return;
+            }
+            // What the kernel tells groups is about itself: discovery, group membership.
+            if frame[0] & 1 == 0 {
+                out.push((side, frame));
+            }
+        }
+    }
+}
+
+impl Router for Kernel {
+    fn name(&self) -> &'static str {
+        "the kernel"
+    }
+
+    fn pass(&mut self, from: Side, frame: &[u8]) -> Passed {
+        let taken = self.wires[from as usize].send(frame);
+        let mut out = Vec::new();
+        for side in Side::BOTH {
+            assert!(self.wires[side as usize].send(&self.markers[side as usize]), "a marker is a sound frame");
+        }
+        for side in Side::BOTH {
+            self.collect(side, &mut out);
+        }
+        Passed { out, note: if taken { String::new() } else { "the wire did not take it".into() } }
+    }
+}
+
+fn name(side: Side) -> &'static str {
+    match side {
+        Side::Inside => "inside",
+        Side::Outside => "outside",
+    }
+}
+
+fn connect(router: &Namespace, netlink: &mut Netlink, end: &Namespace, side: Side, mtu: u16) {
+    // The far end is nobody: it has no address, and its kernel says nothing.
+    end.set_sysctl("net.ipv6.conf.default.disable_ipv6", "1").expect("a switch");
+    router.set_sysctl("net.ipv6.conf.default.accept_ra", "0").expect("a switch");
+    netlink.create_veth(name(side), "end", end).expect("a veth pair");
+    netlink.set_mac(name(side), Mac(side.router_mac())).expect("an Ethernet address");
+    let mut far = Netlink::open(end).expect("netlink");
+    far.set_mac("end", Mac(side.neighbor_mac())).expect("an Ethernet address");
+    for (netlink, device) in [(&mut far, "end"), (&mut *netlink, name(side))] {
+        // Checksums complete, as a physical wire carries them.
+        netlink.set_offload(device, Offload::TxChecksum, false).expect("an offload");
+        netlink.set_mtu(device, u32::from(mtu)).expect("an MTU");
+        netlink.set_up(device).expect("a link");
+    }
+}
+
+fn load_rules(router: &Namespace) {
+    let mut nft = router.command("nft");
+    let mut child = nft.args(["-f", "-"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("nft");
+    child.stdin.take().expect("its input").write_all(RULES.as_bytes()).expect("nft reads");
+    let output = child.wait_with_output().expect("nft ends");
+    assert!(output.status.success(), "nft: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn marker(side: Side, from: &str, to: &str) -> Vec<u8> {
+    side.towards_router().ip(from, to).raw(MARKER, [0; 8]).build()
+}
+
+fn is_marker(frame: &[u8]) -> bool {
+    matches!(
+        (frame.get(12..14), frame.get(23), frame.get(20)),
+        (Some([0x08, 0x00]), Some(&MARKER), _) | (Some([0x86, 0xdd]), _, Some(&MARKER))
+    )
+}
