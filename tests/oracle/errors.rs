@@ -7,7 +7,7 @@ use causeway_testkit::packet::*;
 use causeway_testkit::seed::Rng;
 
 use crate::event::{Dress, Event, Kind};
-use crate::flow::Flow;
+use crate::flow::{Flow, Stage};
 use crate::names::FlowId;
 use crate::place::{Place, Side};
 use crate::wire::{End, layout, word};
@@ -35,6 +35,7 @@ pub(crate) fn about(rng: &mut Rng, place: &Place, id: FlowId, flow: &Flow) -> Ev
     let from = *rng.choose(&Side::BOTH);
     let damage = damage(rng, place);
     let kind = match damage {
+        Damage::None if flow.stage == Stage::Refused => Kind::ErrorAboutRefused,
         Damage::None if flow.is_over() => Kind::ErrorAboutEnded,
         Damage::None if from == Side::Inside => Kind::ErrorFromInside,
         Damage::None => Kind::ErrorFromOutside,

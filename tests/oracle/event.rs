@@ -33,6 +33,7 @@ pub(crate) enum Kind {
     ErrorFromOutside,
     ErrorFromInside,
     ErrorAboutEnded,
+    ErrorAboutRefused,
     ErrorWithBadChecksum,
     ErrorMangled,
     ErrorCutShort,

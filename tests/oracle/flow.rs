@@ -35,6 +35,8 @@ pub(crate) enum Stage {
 pub(crate) struct Flow {
     pub(crate) parties: Parties,
     pub(crate) stage: Stage,
+    /// Its ports served another conversation before.
+    is_second: bool,
     /// TCP: the next sequence number of each side.
     next: [u32; 2],
     /// TCP: the last data of each side, with its sequence number.
@@ -78,7 +80,7 @@ impl Filler {
 
 impl Flow {
     pub(crate) fn new(rng: &mut Rng, parties: Parties) -> Flow {
-        Flow { parties, stage: Stage::Fresh, next: [rng.u32(), rng.u32()], last: [None, None] }
+        Flow { parties, stage: Stage::Fresh, is_second: false, next: [rng.u32(), rng.u32()], last: [None, None] }
     }
 
     /// Whether its host is known outside by now, as far as the flow can tell.
@@ -140,7 +142,7 @@ impl Flow {
                 }
                 2 => {
                     self.stage = Stage::Crossed;
-                    (Kind::TcpOpens, Outside, self.syn(Outside))
+                    (if self.is_second { Kind::TcpReopens } else { Kind::TcpOpens }, Outside, self.syn(Outside))
                 }
                 _ => {
                     self.stage = Stage::Answered;
@@ -235,6 +237,7 @@ impl Flow {
     /// A conversation that ended begins again on the same ports.
     pub(crate) fn reopen(&mut self, rng: &mut Rng, place: &Place, id: FlowId) -> Event {
         self.stage = Stage::Called;
+        self.is_second = true;
         self.last = [None, None];
         // Above what was seen, as RFC 9293, 3.6.1 wants it of a port in TIME-WAIT.
         self.next = self.next.map(|next| next.wrapping_add(0x0004_0000));

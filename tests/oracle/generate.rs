@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 
 use causeway_testkit::seed::Rng;
 
-use crate::event::{Event, Kind};
+use crate::event::Event;
 use crate::flow::{Flow, Stage, echo_protocol};
 use crate::names::{FlowId, Parties};
-use crate::place::Place;
+use crate::place::{Place, Side};
 use crate::wire::{TCP, UDP};
 use crate::{errors, odd};
 
@@ -20,6 +20,7 @@ const REMEMBERED: usize = 60;
 pub(crate) struct Generator {
     rng: Rng,
     place: Place,
+    narrow: Side,
     flows: Vec<Flow>,
     live: Vec<FlowId>,
     over: Vec<FlowId>,
@@ -27,8 +28,8 @@ pub(crate) struct Generator {
 }
 
 impl Generator {
-    pub(crate) fn new(rng: Rng, place: Place) -> Generator {
-        Generator { rng, place, flows: Vec::new(), live: Vec::new(), over: Vec::new(), queue: VecDeque::new() }
+    pub(crate) fn new(rng: Rng, place: Place, narrow: Side) -> Generator {
+        Generator { rng, place, narrow, flows: Vec::new(), live: Vec::new(), over: Vec::new(), queue: VecDeque::new() }
     }
 
     pub(crate) fn parties(&self, flow: FlowId) -> &Parties {
@@ -128,7 +129,7 @@ impl Generator {
         let Some(id) = self.known().filter(|id| open(&self.flows[*id])) else {
             return self.conversation();
         };
-        self.queue.extend(odd::about(&mut self.rng, &self.place, id, &self.flows[id]));
+        self.queue.extend(odd::about(&mut self.rng, &self.place, self.narrow, id, &self.flows[id]));
         self.queue.pop_front().expect("something odd")
     }
 
@@ -143,8 +144,6 @@ impl Generator {
         }
         self.over.retain(|over| *over != id);
         self.live.push(id);
-        let event = self.flows[id].reopen(&mut self.rng, &self.place, id);
-        assert_eq!(event.kind, Kind::TcpReopens);
-        event
+        self.flows[id].reopen(&mut self.rng, &self.place, id)
     }
 }

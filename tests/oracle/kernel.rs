@@ -18,12 +18,14 @@ use ipnet::IpNet;
 use crate::place::{NARROW_MTU, Place, Side};
 use crate::router::{Passed, Router};
 
-/// What a careful operator writes for a masquerading gateway. Markers pass unseen.
+/// What a careful operator writes for a masquerading gateway. Markers pass unseen; for
+/// IPv6 there is no `rp_filter`, and a rule takes its place.
 const RULES: &str = r#"
 table inet oracle {
-    chain marker {
+    chain enter {
         type filter hook prerouting priority raw; policy accept;
         meta l4proto 253 notrack
+        meta nfproto ipv6 fib saddr . iif oif missing drop
     }
     chain forward {
         type filter hook forward priority filter; policy drop;
@@ -31,6 +33,10 @@ table inet oracle {
         ct state established,related accept
         ct state invalid drop
         iifname "inside" oifname "outside" accept
+    }
+    chain answer {
+        type filter hook input priority filter; policy accept;
+        ct state invalid drop
     }
     chain leave {
         type nat hook postrouting priority srcnat; policy accept;

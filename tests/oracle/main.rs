@@ -69,7 +69,7 @@ fn compare(test: &str, place: &Place, narrow: Side) {
     let seed = Seed::from_env_or(0xca05_0bac);
     let (mut kernel, mut ours) = (Kernel::new(place, narrow), Causeway::new(narrow, seed.value()));
     let (mut kernel_names, mut our_names) = (Names::default(), Names::default());
-    let mut generator = Generator::new(seed.rng(), *place);
+    let mut generator = Generator::new(seed.rng(), *place, narrow);
     let mut judge = Judge::default();
     let mut sent = 0;
     while sent < PACKETS {

@@ -13,7 +13,7 @@ use crate::wire::TCP;
 
 /// Something odd under the names of an open TCP or UDP flow; several pieces, if it
 /// comes in pieces.
-pub(crate) fn about(rng: &mut Rng, place: &Place, id: FlowId, flow: &Flow) -> Vec<Event> {
+pub(crate) fn about(rng: &mut Rng, place: &Place, narrow: Side, id: FlowId, flow: &Flow) -> Vec<Event> {
     let from = *rng.choose(&Side::BOTH);
     let dress = Dress::any(rng);
     let over_tcp = flow.parties.protocol == TCP;
@@ -43,7 +43,7 @@ pub(crate) fn about(rng: &mut Rng, place: &Place, id: FlowId, flow: &Flow) -> Ve
             let kind = if may_cut { Kind::TooBigMayBeCut } else { Kind::TooBig };
             // From just above what the narrow link takes.
             let length = 1400 + rng.range(1..20) - place.ip_header - if over_tcp { 20 } else { 8 };
-            flow.filler((kind, from), id, place, dress.may_cut(may_cut), move |filler| any(filler, length))
+            flow.filler((kind, narrow.other()), id, place, dress.may_cut(may_cut), move |filler| any(filler, length))
         }
         6 | 7 => {
             let options = rng.range(0..5);
@@ -92,8 +92,9 @@ fn pieces(rng: &mut Rng, place: &Place, id: FlowId, flow: &Flow, from: Side) -> 
 /// Something odd that belongs to no conversation.
 pub(crate) fn alone(rng: &mut Rng, place: &Place) -> Event {
     let side = *rng.choose(&Side::BOTH);
-    // Hosts and peers of no flow.
-    let (host, peer) = (place.host(100 + rng.below(8) as u16), place.peer(100 + rng.below(8) as u16));
+    // Hosts and peers of no flow. Of hosts there are many: to each the kernel says
+    // only five times in a row that there is no route, and no switch changes that.
+    let (host, peer) = (place.host(100 + rng.below(20_000) as u16), place.peer(100 + rng.below(8) as u16));
     let public = place.router(Side::Outside);
     let (src, dst) = if side == Side::Inside { (host, peer) } else { (peer, public) };
     let dress = Dress::any(rng);

@@ -115,7 +115,8 @@ fn blank_ip(packet: &mut [u8], is_own: bool) {
     if packet[0] >> 4 == 4 {
         packet[10..12].fill(0);
         if is_own {
-            packet[4..6].fill(0);
+            // Identification and DF: RFC 6864 leaves them to the sender.
+            packet[4..8].fill(0);
         }
     } else if is_own {
         packet[1] &= 0xf0;

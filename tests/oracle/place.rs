@@ -109,9 +109,13 @@ pub(crate) const V6: Place = Place {
 pub(crate) const NARROW_MTU: u16 = 1400;
 
 impl Place {
-    /// Host number `nth` inside.
+    /// Host number `nth` inside, below 60 000.
     pub(crate) fn host(&self, nth: u16) -> IpAddr {
-        if self.v4 { [10, 1, 1, nth as u8].to_ip() } else { format!("fd00:10:0:1::{nth:x}").as_str().to_ip() }
+        if self.v4 {
+            [10, 1, 1 + (nth >> 8) as u8, nth as u8].to_ip()
+        } else {
+            format!("fd00:10:0:1::{nth:x}").as_str().to_ip()
+        }
     }
 
     /// Peer number `nth` outside.
