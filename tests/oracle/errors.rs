@@ -52,7 +52,7 @@ pub(crate) fn about(rng: &mut Rng, place: &Place, id: FlowId, flow: &Flow) -> Ev
     };
     let (dress, message, length) = (Dress::any(rng), message(rng, place), quoted(rng, place));
     let elsewhere = place.peer(240);
-    Event::told(kind, from, move |names| {
+    Event::about(id, kind, from, move |names| {
         let packet = match from {
             Side::Inside => names.entered(id)?,
             Side::Outside => names.left(id)?,

@@ -21,6 +21,7 @@ pub(crate) enum Kind {
     TcpResetOutOfWindow,
     TcpSynInOpen,
     TcpOddFlags,
+    TcpAfterCrossing,
     TcpAfterEnd,
     TcpAfterRefusal,
     TcpStray,
@@ -42,6 +43,8 @@ pub(crate) enum Kind {
     HopsRunOut,
     BadIpHeader,
     CutShort,
+    Padded,
+    NotForRouter,
     IpOptions,
     BadIpOptions,
     SourceRoute,
@@ -52,6 +55,8 @@ pub(crate) enum Kind {
     SourceElsewhere,
     IntoHosts,
     Unsolicited,
+    Stranger,
+    Hairpin,
     ToRouter,
     ToRouterWithoutService,
     ToPublicFromInside,
@@ -68,8 +73,10 @@ pub(crate) type Draft = Box<dyn Fn(&Names) -> Option<Vec<u8>>>;
 pub(crate) struct Event {
     pub(crate) kind: Kind,
     pub(crate) from: Side,
-    /// The live flow it belongs to: not an error about one.
+    /// The flow it is about.
     pub(crate) flow: Option<FlowId>,
+    /// It is part of that conversation: the routers' names for it are learned from it.
+    pub(crate) belongs: bool,
     /// It may give the flow a name.
     pub(crate) opens: bool,
     pub(crate) draft: Draft,
@@ -78,12 +85,18 @@ pub(crate) struct Event {
 impl Event {
     /// A packet that belongs to no flow.
     pub(crate) fn alone(kind: Kind, from: Side, frame: Vec<u8>) -> Event {
-        Event::told(kind, from, move |_| Some(frame.clone()))
+        let draft = Box::new(move |_: &Names| Some(frame.clone()));
+        Event { kind, from, flow: None, belongs: false, opens: false, draft }
     }
 
-    /// A packet that belongs to no flow, but tells of one.
-    pub(crate) fn told(kind: Kind, from: Side, draft: impl Fn(&Names) -> Option<Vec<u8>> + 'static) -> Event {
-        Event { kind, from, flow: None, opens: false, draft: Box::new(draft) }
+    /// A packet that tells of a flow and is no part of it.
+    pub(crate) fn about(
+        flow: FlowId,
+        kind: Kind,
+        from: Side,
+        draft: impl Fn(&Names) -> Option<Vec<u8>> + 'static,
+    ) -> Event {
+        Event { kind, from, flow: Some(flow), belongs: false, opens: false, draft: Box::new(draft) }
     }
 }
 

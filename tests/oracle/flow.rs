@@ -37,6 +37,8 @@ pub(crate) struct Flow {
     pub(crate) stage: Stage,
     /// Its ports served another conversation before.
     is_second: bool,
+    /// TCP: both sides called at once.
+    has_crossed: bool,
     /// TCP: the next sequence number of each side.
     next: [u32; 2],
     /// TCP: the last data of each side, with its sequence number.
@@ -80,12 +82,24 @@ impl Filler {
 
 impl Flow {
     pub(crate) fn new(rng: &mut Rng, parties: Parties) -> Flow {
-        Flow { parties, stage: Stage::Fresh, is_second: false, next: [rng.u32(), rng.u32()], last: [None, None] }
+        Flow {
+            parties,
+            stage: Stage::Fresh,
+            is_second: false,
+            has_crossed: false,
+            next: [rng.u32(), rng.u32()],
+            last: [None, None],
+        }
     }
 
     /// Whether its host is known outside by now, as far as the flow can tell.
     pub(crate) fn is_known(&self) -> bool {
         self.stage != Stage::Fresh
+    }
+
+    /// Whether it is open and was opened in the usual way.
+    pub(crate) fn is_plainly_open(&self) -> bool {
+        self.stage == Stage::Open && !self.has_crossed
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -141,7 +155,7 @@ impl Flow {
                     (Kind::TcpResets, Outside, self.bare(RST | ACK, 0, self.next[0]))
                 }
                 2 => {
-                    self.stage = Stage::Crossed;
+                    (self.stage, self.has_crossed) = (Stage::Crossed, true);
                     (if self.is_second { Kind::TcpReopens } else { Kind::TcpOpens }, Outside, self.syn(Outside))
                 }
                 _ => {
@@ -184,6 +198,8 @@ impl Flow {
                 (kind, from, self.ack(from))
             }
         };
+        let is_open = !matches!(kind, Kind::TcpOpens | Kind::TcpReopens);
+        let kind = if self.has_crossed && is_open { Kind::TcpAfterCrossing } else { kind };
         self.segment(kind, from, id, place, Dress::any(rng), segment)
     }
 
@@ -213,7 +229,7 @@ impl Flow {
     /// A segment that does not belong where the conversation stands; `None` where
     /// there is no conversation to disturb.
     pub(crate) fn disturb(&mut self, rng: &mut Rng, place: &Place, id: FlowId) -> Option<Event> {
-        if self.parties.protocol != TCP || self.stage != Stage::Open {
+        if self.parties.protocol != TCP || !self.is_plainly_open() {
             return None;
         }
         let from = *rng.choose(&Side::BOTH);
@@ -237,7 +253,7 @@ impl Flow {
     /// A conversation that ended begins again on the same ports.
     pub(crate) fn reopen(&mut self, rng: &mut Rng, place: &Place, id: FlowId) -> Event {
         self.stage = Stage::Called;
-        self.is_second = true;
+        (self.is_second, self.has_crossed) = (true, false);
         self.last = [None, None];
         // Above what was seen, as RFC 9293, 3.6.1 wants it of a port in TIME-WAIT.
         self.next = self.next.map(|next| next.wrapping_add(0x0004_0000));
@@ -258,7 +274,7 @@ impl Flow {
     ) -> Event {
         let numbers = (self.next[from as usize], self.next[from.other() as usize]);
         let filler = move |ip, src, dst| carry(Filler { ip, src, dst, numbers });
-        Event { flow: None, ..self.packet(kind, from, id, place, dress, filler) }
+        Event { belongs: false, ..self.packet(kind, from, id, place, dress, filler) }
     }
 
     fn syn(&mut self, from: Side) -> Segment {
@@ -334,7 +350,7 @@ impl Flow {
                 Side::Outside => carry(dress.ip(from, peer.0, public), peer.1, names.outside(id)?),
             })
         };
-        Event { kind, from, flow: Some(id), opens: false, draft: Box::new(draft) }
+        Event { kind, from, flow: Some(id), belongs: true, opens: false, draft: Box::new(draft) }
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use causeway_testkit::seed::Rng;
 
 use crate::event::Event;
-use crate::flow::{Flow, Stage, echo_protocol};
+use crate::flow::{Flow, echo_protocol};
 use crate::names::{FlowId, Parties};
 use crate::place::{Place, Side};
 use crate::wire::{TCP, UDP};
@@ -42,11 +42,11 @@ impl Generator {
             return event;
         }
         match self.rng.below(20) {
-            0..12 => self.conversation(),
-            12..15 => self.error(),
-            15 | 16 => odd::alone(&mut self.rng, &self.place),
-            17 => self.disturbance(),
-            18 => self.odd(),
+            0..11 => self.conversation(),
+            11..14 => self.error(),
+            14 | 15 => odd::alone(&mut self.rng, &self.place),
+            16 => self.disturbance(),
+            17 | 18 => self.odd(),
             _ => self.after_the_end(),
         }
     }
@@ -73,14 +73,20 @@ impl Generator {
     fn conversation(&mut self) -> Event {
         if self.live.len() < AT_ONCE && (self.live.is_empty() || self.rng.chance(1, 6)) {
             self.open();
-        } else if self.rng.chance(1, 400) {
-            // UDP and echo have no end of their own.
-            let at = self.rng.range(0..self.live.len());
-            self.live.swap_remove(at);
+        } else if self.rng.chance(1, 40) {
+            self.forget();
             self.open();
         }
         let id = *self.rng.choose(&self.live);
         self.flows[id].advance(&mut self.rng, &self.place, id)
+    }
+
+    /// No more of one conversation: UDP and echo have no end of their own.
+    fn forget(&mut self) {
+        let endless = |id: &usize| self.flows[*id].parties.protocol != TCP;
+        if let Some(at) = self.live.iter().position(endless) {
+            self.live.remove(at);
+        }
     }
 
     /// A new conversation, often with ports that others use, too.
@@ -125,7 +131,7 @@ impl Generator {
     }
 
     fn odd(&mut self) -> Event {
-        let open = |flow: &Flow| flow.stage == Stage::Open && matches!(flow.parties.protocol, TCP | UDP);
+        let open = |flow: &Flow| flow.is_plainly_open() && matches!(flow.parties.protocol, TCP | UDP);
         let Some(id) = self.known().filter(|id| open(&self.flows[*id])) else {
             return self.conversation();
         };

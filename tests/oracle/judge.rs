@@ -1,12 +1,13 @@
 //! Where the two routers may differ, and the count of where they do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
 use causeway_testkit::print;
 
 use crate::differences::{DIFFERENCES, Difference};
 use crate::event::{Event, Kind};
+use crate::names::FlowId;
 use crate::outcome::Outcome;
 use crate::router::Router;
 use crate::wire::L2;
@@ -59,6 +60,12 @@ impl Case<'_> {
     }
 }
 
+/// What was said about a flow of late, the last line being the case itself.
+fn tell_history(history: &[(Kind, Vec<u8>)]) -> String {
+    let late = &history[history.len().saturating_sub(HISTORY)..];
+    late.iter().map(|(kind, frame)| format!("  before: {kind:?} {}\n", print::line(frame))).collect()
+}
+
 fn without_tos(frame: &[u8]) -> Vec<u8> {
     let mut frame = frame.to_vec();
     if frame[L2] >> 4 == 4 {
@@ -70,6 +77,8 @@ fn without_tos(frame: &[u8]) -> Vec<u8> {
     frame
 }
 
+/// Packets of a flow's history that are told.
+const HISTORY: usize = 16;
 /// Lines of a difference between two frames that are worth reading.
 const DIFF_LINES: usize = 40;
 
@@ -80,11 +89,16 @@ pub(crate) struct Judge {
     justified: BTreeMap<&'static str, u32>,
     /// A story and a count for each class.
     unjustified: BTreeMap<(Kind, String), (u32, String)>,
+    /// What the kernel was given about each flow so far.
+    histories: HashMap<FlowId, Vec<(Kind, Vec<u8>)>>,
 }
 
 impl Judge {
     /// Judges one case; says whether both routers did the same.
     pub(crate) fn hear(&mut self, case: &Case<'_>, routers: [&dyn Router; 2]) -> bool {
+        if let Some(flow) = case.event.flow {
+            self.histories.entry(flow).or_default().push((case.event.kind, case.frames[0].to_vec()));
+        }
         if case.agrees() {
             *self.agreed.entry((case.event.kind, format!("{:?}", case.ours.fate))).or_default() += 1;
             return true;
@@ -93,8 +107,9 @@ impl Judge {
             Some(Difference { name, .. }) => *self.justified.entry(name).or_default() += 1,
             None => {
                 let class = (case.event.kind, format!("{:?} {:?}", case.kernel.fate, case.ours.fate));
-                let (count, _) = self.unjustified.entry(class).or_insert_with(|| (0, case.story(routers)));
-                *count += 1;
+                let history = case.event.flow.and_then(|flow| self.histories.get(&flow));
+                let tell = || (0, case.story(routers) + &tell_history(history.map_or(&[], |history| history)));
+                self.unjustified.entry(class).or_insert_with(tell).0 += 1;
             }
         }
         false

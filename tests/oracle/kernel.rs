@@ -85,13 +85,18 @@ const ERRORS_PER_SECOND: [(&str, &str); 2] =
 
 /// How long a marker may take; a healthy kernel needs microseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a marker may take over a link that may not be up yet, and how often one is sent.
+const FIRST_PATIENCE: Duration = Duration::from_millis(20);
+const FIRST_TRIES: u32 = 250;
 
 /// The namespaces, held, and a socket at either end.
 pub(crate) struct Kernel {
     _router: Namespace,
     _ends: [Namespace; 2],
     wires: [Injector; 2],
+    /// The marker from either side; its last bytes number the round.
     markers: [Vec<u8>; 2],
+    round: u64,
 }
 
 impl Kernel {
@@ -127,19 +132,44 @@ impl Kernel {
             marker(Side::Inside, place.marker_inside, place.marker_outside),
             marker(Side::Outside, place.marker_outside, place.marker_inside),
         ];
-        Kernel { _router: router, _ends: ends, wires, markers }
+        let mut kernel = Kernel { _router: router, _ends: ends, wires, markers, round: 0 };
+        kernel.wait_until_up();
+        kernel
     }
 
-    /// All that arrives at a side before the marker that was sent towards it.
-    fn collect(&self, side: Side, out: &mut Vec<(Side, Vec<u8>)>) {
+    /// The kernel says that a link is up, and lets packets through some time later.
+    fn wait_until_up(&mut self) {
+        for from in Side::BOTH {
+            let came_through = (0..FIRST_TRIES).any(|_| {
+                self.mark(from);
+                self.collect(from.other(), FIRST_PATIENCE).is_some()
+            });
+            assert!(came_through, "nothing comes through from {from:?}");
+        }
+    }
+
+    /// Sends the marker of a new round from a side.
+    fn mark(&mut self, from: Side) {
+        self.round += 1;
+        let marker = &mut self.markers[from as usize];
+        let tail = marker.len() - size_of::<u64>();
+        marker[tail..].copy_from_slice(&self.round.to_be_bytes());
+        assert!(self.wires[from as usize].send(marker), "a marker is a sound frame");
+    }
+
+    /// All that arrives at a side before the last marker towards it; `None` if that
+    /// does not arrive.
+    fn collect(&self, side: Side, patience: Duration) -> Option<Vec<(Side, Vec<u8>)>> {
+        let marker = &self.markers[side.other() as usize];
+        let mut out = Vec::new();
         loop {
-            let frame = self.wires[side as usize].receive(PATIENCE);
-            let frame = frame.unwrap_or_else(|| panic!("the kernel lost a marker to its {side:?}"));
+            let frame = self.wires[side as usize].receive(patience)?;
             if is_marker(&frame) {
-                return;
-            }
-            // What the kernel tells groups is about itself: discovery, group membership.
-            if frame[0] & 1 == 0 {
+                if frame.ends_with(&marker[marker.len() - size_of::<u64>()..]) {
+                    return Some(out);
+                }
+            } else if frame[0] & 1 == 0 {
+                // What the kernel tells groups is about itself: discovery, membership.
                 out.push((side, frame));
             }
         }
@@ -153,14 +183,14 @@ impl Router for Kernel {
 
     fn pass(&mut self, from: Side, frame: &[u8]) -> Passed {
         let taken = self.wires[from as usize].send(frame);
-        let mut out = Vec::new();
         for side in Side::BOTH {
-            assert!(self.wires[side as usize].send(&self.markers[side as usize]), "a marker is a sound frame");
+            self.mark(side);
         }
-        for side in Side::BOTH {
-            self.collect(side, &mut out);
-        }
-        Passed { out, note: if taken { String::new() } else { "the wire did not take it".into() } }
+        let out = Side::BOTH.map(|side| {
+            let out = self.collect(side, PATIENCE);
+            out.unwrap_or_else(|| panic!("the kernel lost a marker to its {side:?}"))
+        });
+        Passed { out: out.concat(), note: if taken { String::new() } else { "the wire did not take it".into() } }
     }
 }
 
@@ -196,7 +226,7 @@ fn load_rules(router: &Namespace) {
 }
 
 fn marker(side: Side, from: &str, to: &str) -> Vec<u8> {
-    side.towards_router().ip(from, to).raw(MARKER, [0; 8]).build()
+    side.towards_router().ip(from, to).raw(MARKER, [0; size_of::<u64>()]).build()
 }
 
 fn is_marker(frame: &[u8]) -> bool {

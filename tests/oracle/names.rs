@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::outcome::{Fate, Outcome};
 use crate::place::Side;
-use crate::wire::L2;
+use crate::wire::{End, L2, layout, word};
 
 /// A flow's number, the same for both routers.
 pub(crate) type FlowId = usize;
@@ -69,8 +69,10 @@ impl Names {
         let trace = &mut self.traces[flow];
         let frame = outcome.out[0].1.clone();
         if from == Side::Outside {
+            let found = destination(&frame);
             trace.entered = Some(frame);
-            return None;
+            return (found != Some(parties.host))
+                .then(|| format!("it was for {:?} and went to {found:?}", parties.host));
         }
         trace.left = Some(frame);
         let name = outcome.outside_name()?;
@@ -93,4 +95,11 @@ impl Names {
             self.taken.remove(&(parties.protocol, parties.peer, name));
         }
     }
+}
+
+/// Whom a packet is for: address and port, or echo identifier.
+fn destination(frame: &[u8]) -> Option<(IpAddr, u16)> {
+    let packet = &frame[L2..];
+    let found = layout(packet)?;
+    Some((found.dst, word(packet, found.name_at(packet, End::Destination)?)))
 }

@@ -20,7 +20,7 @@ pub(crate) fn about(rng: &mut Rng, place: &Place, narrow: Side, id: FlowId, flow
     let any = move |filler: Filler, length| {
         if over_tcp { filler.tcp(length).build() } else { filler.udp(length).build() }
     };
-    let event = match rng.below(11) {
+    let event = match rng.below(15) {
         0 | 1 => {
             let hops = rng.below(2) as u8;
             flow.filler((Kind::HopsRunOut, from), id, place, dress.hops(hops), move |filler| any(filler, 64))
@@ -55,7 +55,31 @@ pub(crate) fn about(rng: &mut Rng, place: &Place, narrow: Side, id: FlowId, flow
         8 => flow.filler((Kind::SourceRoute, from), id, place, dress, move |filler| {
             any(filler.with_ip(with_source_route), 20)
         }),
-        9 => return pieces(rng, place, id, flow, from),
+        9 | 10 => return pieces(rng, place, id, flow, from),
+        11 => {
+            // As a short frame is, and sometimes with more behind the packet.
+            let surplus = if rng.bool() { rng.bytes(24) } else { Vec::new() };
+            flow.filler((Kind::Padded, from), id, place, dress, move |filler| {
+                if over_tcp {
+                    filler.tcp(0).pad_to_60().trailing(&surplus).build()
+                } else {
+                    filler.udp(3).pad_to_60().trailing(&surplus).build()
+                }
+            })
+        }
+        12 => {
+            let address = rng.range(0..3);
+            flow.filler((Kind::NotForRouter, from), id, place, dress, move |filler| {
+                let mut frame = any(filler, 9);
+                match address {
+                    0 => frame[5] ^= 0x40,
+                    1 => frame[..6].fill(0xff),
+                    _ => frame.splice(12..12, [0x81, 0x00, 0x00, 0x07]).for_each(drop),
+                }
+                frame
+            })
+        }
+        13 => return vec![strangers(rng, place, id, flow)],
         _ => {
             let lie = rng.range(0..4);
             let kind = if lie == 3 { Kind::CutShort } else { Kind::BadIpHeader };
@@ -70,9 +94,29 @@ pub(crate) fn about(rng: &mut Rng, place: &Place, narrow: Side, id: FlowId, flow
     vec![event]
 }
 
+/// Somebody who is not the flow's peer sends to its name outside.
+fn strangers(rng: &mut Rng, place: &Place, id: FlowId, flow: &Flow) -> Event {
+    let from = *rng.choose(&Side::BOTH);
+    let (kind, src) = match from {
+        Side::Inside => (Kind::Hairpin, flow.parties.host.0),
+        Side::Outside => (Kind::Stranger, *rng.choose(&[flow.parties.peer.0, place.peer(230)])),
+    };
+    // Never the port of a peer.
+    let (port, flags) = (rng.range(9000..60_000) as u16, *rng.choose(&[SYN, ACK, RST]));
+    let (dress, public, over_tcp) = (Dress::any(rng), place.router(Side::Outside), flow.parties.protocol == TCP);
+    Event::about(id, kind, from, move |names| {
+        let (ip, name) = (dress.ip(from, src, public), names.outside(id)?);
+        Some(if over_tcp {
+            ip.tcp(port, name).flags(flags).build()
+        } else {
+            ip.udp(port, name).payload([6; 9]).build()
+        })
+    })
+}
+
 /// One datagram or segment in pieces.
 fn pieces(rng: &mut Rng, place: &Place, id: FlowId, flow: &Flow, from: Side) -> Vec<Event> {
-    let (dress, number, length) = (Dress::any(rng).may_cut(true), rng.u32(), rng.range(900..1200));
+    let (dress, number, length) = (Dress::any(rng).may_cut(true), rng.u32(), rng.range(940..1200));
     let over_tcp = flow.parties.protocol == TCP;
     (0..3)
         .map(|nth| {
