@@ -118,8 +118,9 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         is_it: |case| case.event.kind == OtherProtocol && is_error(case.kernel.fate) && case.ours.fate == Dropped,
     },
     Difference {
-        name: "class-e",
-        reason: "reserved destinations are dropped as martians (RFC 1812, 5.3.7); the kernel looks for a route first",
+        name: "martian-destinations",
+        reason: "destinations that nobody can have are dropped as martians (RFC 1812, 5.3.7; RFC 4291, 2.5.2); the \
+                 kernel looks for a route to some of them, and reports that there is none",
         is_it: |case| case.event.kind == BadDestination && is_error(case.kernel.fate) && case.ours.fate == Dropped,
     },
     Difference {
@@ -178,4 +179,12 @@ fn is_error(fate: Fate) -> bool {
 
 fn is_port_unreachable(fate: Fate) -> bool {
     matches!(fate, Icmp(3, 3) | Icmp(1, 4))
+}
+
+#[test]
+fn every_difference_is_documented() {
+    let page = std::fs::read_to_string(causeway_tests::top().join("docs/kernel.md")).expect("docs/kernel.md");
+    for Difference { name, .. } in DIFFERENCES {
+        assert!(page.contains(&format!("| `{name}` |")), "docs/kernel.md has no row for {name}");
+    }
 }

@@ -86,7 +86,8 @@ const DIFF_LINES: usize = 40;
 #[derive(Default)]
 pub(crate) struct Judge {
     agreed: BTreeMap<(Kind, String), u32>,
-    justified: BTreeMap<&'static str, u32>,
+    /// By the name of the difference, what the kernel did, and what we did.
+    justified: BTreeMap<(&'static str, String), u32>,
     /// A story and a count for each class.
     unjustified: BTreeMap<(Kind, String), (u32, String)>,
     /// What the kernel was given about each flow so far.
@@ -103,13 +104,13 @@ impl Judge {
             *self.agreed.entry((case.event.kind, format!("{:?}", case.ours.fate))).or_default() += 1;
             return true;
         }
+        let fates = format!("{:?} there, {:?} here", case.kernel.fate, case.ours.fate);
         match DIFFERENCES.iter().find(|difference| (difference.is_it)(case)) {
-            Some(Difference { name, .. }) => *self.justified.entry(name).or_default() += 1,
+            Some(Difference { name, .. }) => *self.justified.entry((name, fates)).or_default() += 1,
             None => {
-                let class = (case.event.kind, format!("{:?} {:?}", case.kernel.fate, case.ours.fate));
                 let history = case.event.flow.and_then(|flow| self.histories.get(&flow));
                 let tell = || (0, case.story(routers) + &tell_history(history.map_or(&[], |history| history)));
-                self.unjustified.entry(class).or_insert_with(tell).0 += 1;
+                self.unjustified.entry((case.event.kind, fates)).or_insert_with(tell).0 += 1;
             }
         }
         false
@@ -128,7 +129,10 @@ impl Judge {
         }
         let _ = writeln!(report, "differences:");
         for Difference { name, reason, .. } in DIFFERENCES {
-            let _ = writeln!(report, "  {:>6}  {name}: {reason}", self.justified.get(name).unwrap_or(&0));
+            let _ = writeln!(report, "  {name}: {reason}");
+            for ((_, fates), count) in self.justified.iter().filter(|((of, _), _)| of == name) {
+                let _ = writeln!(report, "  {count:>6}  {fates}");
+            }
         }
         report
     }
