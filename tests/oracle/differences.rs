@@ -163,6 +163,20 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         },
     },
     Difference {
+        name: "no-checksum-here",
+        reason: "who wants a service of the gateway is refused before checksums are looked at; the kernel drops what is \
+                 damaged and for itself in silence (RFC 1122, 4.1.3.4 and 4.2.2.7; not built yet)",
+        is_it: |case| {
+            case.event.kind == UnsolicitedDamaged && case.kernel.fate == Dropped && is_port_unreachable(case.ours.fate)
+        },
+    },
+    Difference {
+        name: "errors-about-queries",
+        reason: "no error goes out about ICMP but echo; the kernel is silent about errors only (RFC 1122, 3.2.2; \
+                 RFC 4443, 2.4 e)",
+        is_it: |case| case.event.kind == OtherIcmpNowhere && is_error(case.kernel.fate) && case.ours.fate == Dropped,
+    },
+    Difference {
         name: "no-route-limit",
         reason: "the kernel limits these errors for each host by a switch of the whole machine",
         is_it: |case| case.event.kind == Nowhere && case.kernel.fate == Dropped && is_error(case.ours.fate),

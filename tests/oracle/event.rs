@@ -55,6 +55,7 @@ pub(crate) enum Kind {
     SourceElsewhere,
     IntoHosts,
     Unsolicited,
+    UnsolicitedDamaged,
     Stranger,
     Hairpin,
     ToRouter,
@@ -63,6 +64,7 @@ pub(crate) enum Kind {
     TooBig,
     TooBigMayBeCut,
     Nowhere,
+    OtherIcmpNowhere,
 }
 
 /// Makes the bytes of an event for one router; `None` if they need a name that it

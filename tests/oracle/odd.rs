@@ -142,7 +142,7 @@ pub(crate) fn alone(rng: &mut Rng, place: &Place) -> Event {
     let public = place.router(Side::Outside);
     let (src, dst) = if side == Side::Inside { (host, peer) } else { (peer, public) };
     let dress = Dress::any(rng);
-    match rng.below(14) {
+    match rng.below(17) {
         0 => {
             let frame = other_protocol(rng, dress.ip(side, src, dst));
             Event::alone(Kind::OtherProtocol, side, frame)
@@ -201,16 +201,28 @@ pub(crate) fn alone(rng: &mut Rng, place: &Place) -> Event {
             Event::alone(Kind::TcpStray, Side::Inside, tcp.seq(rng.u32()).ack(rng.u32()).build())
         }
         12 => {
+            let ip = dress.ip(Side::Outside, peer, public);
+            let (src, dst) = (rng.range(1024..65536) as u16, rng.range(1..1024) as u16);
+            let frame = if rng.bool() {
+                ip.tcp(src, dst).flags(SYN).bad_checksum().build()
+            } else {
+                ip.udp(src, dst).payload([1; 30]).bad_checksum().build()
+            };
+            Event::alone(Kind::UnsolicitedDamaged, Side::Outside, frame)
+        }
+        13 => {
+            let ip = dress.ip(Side::Inside, host, place.nowhere.to_ip());
+            Event::alone(Kind::OtherIcmpNowhere, Side::Inside, other_icmp(rng, place, ip))
+        }
+        14 => {
+            let ip = dress.hops(rng.below(2) as u8).ip(Side::Inside, host, peer);
+            Event::alone(Kind::HopsRunOut, Side::Inside, any_opener(rng, ip))
+        }
+        15 => {
             let frame = dress.ip(side, src, dst).icmp_echo_reply(rng.range(1..1024) as u16, 1).payload([7; 9]).build();
             Event::alone(Kind::EchoStray, side, frame)
         }
-        _ => {
-            let kinds: &[u8] = if place.v4 { &[4, 5, 13, 14, 15, 17, 40] } else { &[100, 127, 139, 200] };
-            let kind = *rng.choose(kinds);
-            // Redirects and quenches quote: a header of zeros is as unrelated as any.
-            let body = vec![0; 28];
-            Event::alone(Kind::OtherIcmp, side, dress.ip(side, src, dst).icmp(kind, 0, [0, 9, 0, 1], body).build())
-        }
+        _ => Event::alone(Kind::OtherIcmp, side, other_icmp(rng, place, dress.ip(side, src, dst))),
     }
 }
 
@@ -237,6 +249,13 @@ fn other_protocol(rng: &mut Rng, ip: Ip) -> Vec<u8> {
         3 => ip.raw(50, [0x33; 40]).build(),
         _ => ip.raw(89, [2; 24]).build(),
     }
+}
+
+/// An ICMP message that is neither echo nor an error.
+fn other_icmp(rng: &mut Rng, place: &Place, ip: Ip) -> Vec<u8> {
+    let kinds: &[u8] = if place.v4 { &[4, 5, 13, 14, 15, 17, 40] } else { &[100, 127, 139, 200] };
+    // Redirects and quenches quote: a header of zeros is as unrelated as any.
+    ip.icmp(*rng.choose(kinds), 0, [0, 9, 0, 1], [0; 28]).build()
 }
 
 fn with_options(ip: Ip, which: usize) -> Ip {
