@@ -136,8 +136,8 @@ fn pieces(rng: &mut Rng, place: &Place, id: FlowId, flow: &Flow, from: Side) -> 
 /// Something odd that belongs to no conversation.
 pub(crate) fn alone(rng: &mut Rng, place: &Place) -> Event {
     let side = *rng.choose(&Side::BOTH);
-    // Hosts and peers of no flow. Of hosts there are many: to each the kernel says
-    // only five times in a row that there is no route, and no switch changes that.
+    // Hosts and peers of no flow. Of hosts there are many: the kernel limits errors
+    // about missing routes by host, and no switch of a namespace changes that.
     let (host, peer) = (place.host(100 + rng.below(20_000) as u16), place.peer(100 + rng.below(8) as u16));
     let public = place.router(Side::Outside);
     let (src, dst) = if side == Side::Inside { (host, peer) } else { (peer, public) };
