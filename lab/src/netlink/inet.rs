@@ -97,3 +97,29 @@ fn family(address: IpAddr) -> AddressFamily {
         IpAddr::V6(_) => AddressFamily::Inet6,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netns::Namespace;
+    use crate::privilege::require_for_test;
+    use std::fs;
+
+    #[test]
+    fn a_neighbour_is_where_it_was_said_to_be() {
+        if !require_for_test("a_neighbour_is_where_it_was_said_to_be") {
+            return;
+        }
+        let (here, there) = (Namespace::new().unwrap(), Namespace::new().unwrap());
+        let mut netlink = Netlink::open(&here).unwrap();
+        netlink.create_veth("a", "b", &there).unwrap();
+        netlink.set_up("a").unwrap();
+        netlink.add_address("a", "10.9.0.1/24".parse().unwrap()).unwrap();
+        netlink.add_neighbor("a", "10.9.0.2".parse().unwrap(), Mac([2, 0, 0, 0, 0, 9])).unwrap();
+        let table = here.run(|| fs::read_to_string("/proc/thread-self/net/arp")).unwrap();
+        let row =
+            table.lines().find(|row| row.starts_with("10.9.0.2 ")).unwrap_or_else(|| panic!("no row in\n{table}"));
+        // 0x6: complete, and permanent (linux/if_arp.h).
+        assert!(row.contains(" 0x6 ") && row.contains(" 02:00:00:00:00:09 "), "{row}");
+    }
+}
