@@ -7,6 +7,7 @@
 use std::io::Write;
 use std::net::IpAddr;
 use std::process::Stdio;
+use std::thread;
 use std::time::Duration;
 
 use causeway_lab::netlink::{Mac, Netlink, Offload};
@@ -54,7 +55,7 @@ const SWITCHES: [(&str, &str); 20] = [
     // Strict: a source must be where its route leads (RFC 3704, 2.2).
     ("net.ipv4.conf.all.rp_filter", "1"),
     ("net.ipv4.conf.all.send_redirects", "0"),
-    // ICMP errors as many as are due; each of the three has its own limit.
+    // ICMP errors as many as are due to each destination; to all together: below.
     ("net.ipv4.icmp_ratelimit", "0"),
     ("net.ipv6.icmp.ratelimit", "0"),
     ("net.ipv4.conf.all.log_martians", "0"),
@@ -78,10 +79,14 @@ const SWITCHES: [(&str, &str); 20] = [
     ("net.ipv6.conf.all.forwarding", "1"),
 ];
 
-/// ICMP errors a second; the switches are a namespace's own from Linux 6.13 on, and
-/// absent from namespaces before.
+/// ICMP errors a second to all destinations together. In recent kernels these switches
+/// are a namespace's own; in others they are the machine's, and no namespace has them.
 const ERRORS_PER_SECOND: [(&str, &str); 2] =
     [("net.ipv4.icmp_msgs_per_sec", "1000000"), ("net.ipv4.icmp_msgs_burst", "1000000")];
+
+/// Between packets where the machine's limit stands: 1000 errors a second, of which a
+/// course has one in ten packets.
+const PACE: Duration = Duration::from_micros(100);
 
 /// How long a marker may take; a healthy kernel needs microseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -97,6 +102,8 @@ pub(crate) struct Kernel {
     /// The marker from either side; its last bytes number the round.
     markers: [Vec<u8>; 2],
     round: u64,
+    /// The wait before each packet.
+    pause: Duration,
 }
 
 impl Kernel {
@@ -110,11 +117,11 @@ impl Kernel {
             connect(&router, &mut netlink, end, side, if side == narrow { NARROW_MTU } else { 1500 });
         }
         router.set_sysctls(&SWITCHES).expect("the switches of a router");
-        for (key, value) in ERRORS_PER_SECOND {
-            if router.sysctl(key).is_ok() {
-                router.set_sysctl(key, value).expect("a switch that is there");
-            }
+        let is_unlimited = ERRORS_PER_SECOND.iter().all(|(key, _)| router.sysctl(key).is_ok());
+        if is_unlimited {
+            router.set_sysctls(&ERRORS_PER_SECOND).expect("switches that are there");
         }
+        let pause = if is_unlimited { Duration::ZERO } else { PACE };
         for (side, net, neighbor, beyond) in [
             (Side::Inside, place.inside_net, place.node, place.hosts),
             (Side::Outside, place.outside_net, place.next, place.peers),
@@ -132,7 +139,7 @@ impl Kernel {
             marker(Side::Inside, place.marker_inside, place.marker_outside),
             marker(Side::Outside, place.marker_outside, place.marker_inside),
         ];
-        let mut kernel = Kernel { _router: router, _ends: ends, wires, markers, round: 0 };
+        let mut kernel = Kernel { _router: router, _ends: ends, wires, markers, round: 0, pause };
         kernel.wait_until_up();
         kernel
     }
@@ -182,6 +189,9 @@ impl Router for Kernel {
     }
 
     fn pass(&mut self, from: Side, frame: &[u8]) -> Passed {
+        if !self.pause.is_zero() {
+            thread::sleep(self.pause);
+        }
         let taken = self.wires[from as usize].send(frame);
         for side in Side::BOTH {
             self.mark(side);
