@@ -79,8 +79,8 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     },
     Difference {
         name: "record-route",
-        reason: "options pass as they are; the kernel notes its address in a recorded route (RFC 7126, 4.6 advises \
-                 against)",
+        reason: "options pass as they are; the kernel notes its address in a recorded route (RFC 791 wants it noted, \
+                 RFC 7126, 4.6 wants such packets dropped)",
         is_it: |case| case.event.kind == IpOptions && fates(case) == (Crossed, Crossed) && case.ours.faults.is_empty(),
     },
     Difference {
