@@ -10,7 +10,7 @@ mod transport;
 pub use network::{IpHeader, ipv4, ipv6};
 pub(crate) use network::{plain_ipv4, plain_ipv6};
 pub use quote::{Quote, quote};
-pub use transport::{L4Kind, Layers, first_fragment, layers};
+pub use transport::{L4Kind, Layers, first_fragment, layers, may_be_error};
 
 #[cfg(test)]
 mod tests {

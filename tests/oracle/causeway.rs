@@ -104,6 +104,8 @@ fn snapshot(narrow: Side) -> Snapshot {
             entry(Side::Outside, VrfId::MAIN, link_local(2), Some(PoolId(0))),
         ]),
         adjacencies: Side::BOTH.map(adjacency).into(),
+        groups: Arc::from([]),
+        flow_seed: 0,
         v4: tables(&V4),
         v6: tables(&V6),
         timeouts: Timeouts::default(),
@@ -126,12 +128,14 @@ fn tables<A: Address>(place: &Place) -> Tables<A> {
     island.insert(everything(), NextHop::new(Hop::Egress(VrfId::MAIN)));
     let masquerade = |source| EgressRule { source, destination: everything(), action: EgressAction::Masquerade };
     let rules = vec![masquerade(prefix(place.hosts)), masquerade(prefix(place.inside_net))];
-    let pool = Pool { addresses: vec![address(place.public.to_ip())], first_port: 1024, last_port: u16::MAX };
+    let addresses = vec![address(place.public.to_ip())];
+    let pool = Pool { addresses, first_port: 1024, last_port: u16::MAX, keep_ports: false };
     Tables {
-        fibs: [main, island].iter().map(|fib| Arc::new(fib.build())).collect(),
+        fibs: [main, island].iter_mut().map(|fib| Arc::new(fib.build())).collect(),
         egress: Arc::from([Vec::new(), rules]),
         neighbors: Arc::default(),
         pools: Arc::from([pool]),
+        forwards: Arc::default(),
     }
 }
 

@@ -4,11 +4,14 @@ use super::refuse::Refusal;
 use super::set::Set;
 use super::walk::Walk;
 use crate::address::Address;
+use crate::fib::Hop;
 use crate::offload::{ChecksumState, Offload};
 use crate::parse::{L4Kind, Layers};
 use crate::verdict::{DropReason, Verdict};
-use crate::wire::checksum::Delta;
-use crate::wire::{get16, icmp, ipv4, protocol, put16};
+use crate::wire::checksum::{Delta, fold, pseudo, sum};
+use crate::wire::ethernet::HEADER_LEN as L2;
+use crate::wire::tcp::{ACK, FIN, RST, SYN};
+use crate::wire::{get16, icmp, ipv4, ipv6, protocol, put16, udp};
 
 /// TTL and hop limit of packets that the gateway originates (RFC 1700).
 pub(super) const OWN_TTL: u8 = 64;
@@ -21,10 +24,46 @@ impl<A: Address> Walk<'_, A> {
             let layers = self.look_into(i);
             match layers.kind {
                 L4Kind::EchoRequest if !super::classify::bad_source(layers.key.src) => self.echo(i, &layers),
+                L4Kind::Tcp | L4Kind::Udp if !self.is_whole(i, &layers) => self.drop(i, DropReason::L4HeaderBad),
+                L4Kind::Tcp if !self.may_ask(i, &layers) => self.drop(i, DropReason::LocalUnwanted),
                 L4Kind::Tcp | L4Kind::Udp => self.refuse(i, Refusal::PortUnreachable),
+                L4Kind::Other => {
+                    self.refuse(i, Refusal::ProtocolUnreachable { next_header_at: self.next_header_at(i) })
+                }
                 _ => self.drop(i, DropReason::LocalUnwanted),
             }
         }
+    }
+
+    /// Is the checksum of a TCP or UDP packet right? What is damaged gets no answer (RFC
+    /// 1122, 4.1.3.4 and 4.2.2.7).
+    fn is_whole(&self, i: usize, layers: &Layers<A>) -> bool {
+        let frame = &self.frames[i];
+        let body = &frame.bytes()[layers.l4 as usize..layers.end as usize];
+        if frame.offload.checksum_at(layers.l4) != ChecksumState::Complete {
+            return true;
+        }
+        if layers.kind == L4Kind::Udp && get16(body, udp::CHECKSUM) == 0 {
+            // No checksum (RFC 768), which IPv6 does not allow (RFC 8200, 8.1).
+            return A::BITS == 32;
+        }
+        let addresses = layers.key.src.sum() + layers.key.dst.sum();
+        fold(sum(body) + addresses + pseudo(layers.key.protocol, body.len())) == 0xffff
+    }
+
+    /// Does a segment ask for a conversation, and may it be told that there is none?
+    ///
+    /// Strays get no answer. Where the address stands for islands too, nobody outside
+    /// gets one: his SYN may cross one from inside (RFC 5382, REQ-4).
+    fn may_ask(&self, i: usize, layers: &Layers<A>) -> bool {
+        layers.tcp_flags & (SYN | ACK | RST | FIN) == SYN && self.scratch.hops[i].hop() != Hop::LocalTranslated
+    }
+
+    /// Where the number of an unknown protocol stands, from the start of the packet; 0
+    /// behind extension headers.
+    fn next_header_at(&self, i: usize) -> u16 {
+        let plain = usize::from(self.scratch.notes[i].l4) == L2 + ipv6::HEADER_LEN;
+        if plain { ipv6::NEXT_HEADER as u16 } else { 0 }
     }
 
     /// Turns a request into its reply: type, addresses and MACs change, data stays.
@@ -34,7 +73,7 @@ impl<A: Address> Walk<'_, A> {
         let offload = frame.offload;
         let bytes = frame.bytes_mut();
         swap_macs(bytes);
-        let ip = &mut bytes[crate::wire::ethernet::HEADER_LEN..];
+        let ip = &mut bytes[L2..];
         layers.key.dst.put(ip, A::SOURCE_AT);
         layers.key.src.put(ip, A::DESTINATION_AT);
         let was = get16(ip, A::TTL_AT & !1);

@@ -57,6 +57,7 @@ impl<A: Address> Walk<'_, A> {
         for i in odd {
             match self.scratch.onward[i].hop() {
                 Hop::Pool | Hop::LocalTranslated => self.hairpin(i, local),
+                Hop::Local => local.insert(i),
                 _ => self.leave(i),
             }
         }

@@ -23,8 +23,14 @@ pub(super) enum Refusal {
     Unreachable,
     Prohibited,
     PortUnreachable,
+    /// The gateway does not speak it; IPv6 says where the number stands.
+    ProtocolUnreachable {
+        next_header_at: u16,
+    },
     NeighborDead,
-    TooBig { mtu: u16 },
+    TooBig {
+        mtu: u16,
+    },
     NatResources(DropReason),
 }
 
@@ -39,7 +45,7 @@ impl Refusal {
             Refusal::NoRoute => DropReason::NoRoute,
             Refusal::Unreachable => DropReason::Unreachable,
             Refusal::Prohibited => DropReason::Prohibited,
-            Refusal::PortUnreachable => DropReason::LocalUnwanted,
+            Refusal::PortUnreachable | Refusal::ProtocolUnreachable { .. } => DropReason::LocalUnwanted,
             Refusal::NeighborDead => DropReason::NeighborDead,
             Refusal::TooBig { .. } => DropReason::MtuExceeded,
             Refusal::NatResources(reason) => reason,
@@ -56,6 +62,7 @@ impl Refusal {
                 Refusal::Unreachable | Refusal::NeighborDead => (v4::UNREACHABLE, v4::HOST_UNREACHABLE, 0),
                 Refusal::Prohibited | Refusal::NatResources(_) => (v4::UNREACHABLE, v4::ADMIN_PROHIBITED, 0),
                 Refusal::PortUnreachable => (v4::UNREACHABLE, v4::PORT_UNREACHABLE, 0),
+                Refusal::ProtocolUnreachable { .. } => (v4::UNREACHABLE, v4::PROTOCOL_UNREACHABLE, 0),
                 // RFC 1191, section 4: the MTU in the lower half.
                 Refusal::TooBig { mtu } => (v4::UNREACHABLE, v4::FRAGMENTATION_NEEDED, u32::from(mtu)),
             }
@@ -66,6 +73,10 @@ impl Refusal {
                 Refusal::Unreachable | Refusal::NeighborDead => (v6::UNREACHABLE, v6::ADDRESS_UNREACHABLE, 0),
                 Refusal::Prohibited | Refusal::NatResources(_) => (v6::UNREACHABLE, v6::ADMIN_PROHIBITED, 0),
                 Refusal::PortUnreachable => (v6::UNREACHABLE, v6::PORT_UNREACHABLE, 0),
+                // RFC 8200, section 4, and RFC 4443, 3.4.
+                Refusal::ProtocolUnreachable { next_header_at } => {
+                    (v6::PARAMETER_PROBLEM, v6::UNRECOGNIZED_NEXT_HEADER, next_header_at.into())
+                }
                 Refusal::TooBig { mtu } => (v6::PACKET_TOO_BIG, 0, u32::from(mtu)),
             }
         }
@@ -104,7 +115,7 @@ impl<A: Address> Walk<'_, A> {
         let port = &self.snapshot.ports[self.frames[i].ingress.index()];
         let kind = if layers.kind == L4Kind::Fragment { parse::first_fragment(frame, layers) } else { layers.kind };
         let silent = kind == L4Kind::IcmpError
-            || kind == L4Kind::IcmpOther
+            || (kind == L4Kind::IcmpOther && parse::may_be_error::<A>(frame, layers))
             || kind == L4Kind::NeighborDiscovery
             // Cut short, it may have been an error.
             || (kind == L4Kind::Damaged && layers.key.protocol == A::ICMP)
@@ -113,7 +124,11 @@ impl<A: Address> Walk<'_, A> {
             || ethernet::is_group(frame)
             || ethernet::is_group(&frame[ethernet::SOURCE..])
             || bad_source(layers.key.src)
-            || matches!(self.scratch.refusals[i], Refusal::TooBig { .. } if !self.must_not_fragment(i));
+            || match self.scratch.refusals[i] {
+                Refusal::TooBig { .. } => !self.must_not_fragment(i),
+                Refusal::ProtocolUnreachable { next_header_at } => A::BITS == 128 && next_header_at == 0,
+                _ => false,
+            };
         if silent {
             return None;
         }
@@ -154,6 +169,8 @@ impl<A: Address> Walk<'_, A> {
             // RFC 1812, 4.3.2.5: errors at precedence 6, internetwork control.
             head[ipv4::TOS] = 0xc0;
             put16(head, ipv4::TOTAL_LENGTH, (ip_len + message_len) as u16);
+            // RFC 6864, section 4: what is never cut up needs no identification.
+            put16(head, ipv4::FLAGS_FRAGMENT, ipv4::DONT_FRAGMENT);
             head[ipv4::PROTOCOL] = A::ICMP;
         } else {
             head[ipv6::VERSION] = 0x60;

@@ -144,6 +144,13 @@ fn icmp<A: Address>(body: &[u8], layers: &mut Layers<A>) -> L4Kind {
     kind
 }
 
+/// May an ICMP message of kind `IcmpOther` be an error all the same, of a type that has
+/// gone out of use or is not known yet? `layers` are those of this frame.
+pub fn may_be_error<A: Address>(frame: &[u8], layers: &Layers<A>) -> bool {
+    let kind = frame[layers.l4 as usize + icmp::TYPE];
+    if A::ICMP == protocol::ICMP { !icmp::v4::QUERIES.contains(&kind) } else { kind < icmp::v6::FIRST_QUERY }
+}
+
 pub(super) fn icmp_kind<A: Address>(kind: u8) -> L4Kind {
     if A::ICMP == protocol::ICMP {
         match kind {

@@ -39,6 +39,11 @@ pub mod v4 {
     pub const NET_UNREACHABLE: u8 = 0;
     /// Code of unreachable: the host does not answer.
     pub const HOST_UNREACHABLE: u8 = 1;
+    /// Queries besides echo and their replies: timestamp, information, address mask.
+    pub const QUERIES: core::ops::RangeInclusive<u8> = 13..=18;
+
+    /// Code of unreachable: the host does not speak the protocol.
+    pub const PROTOCOL_UNREACHABLE: u8 = 2;
     /// Code of unreachable: nobody listens at the port.
     pub const PORT_UNREACHABLE: u8 = 3;
     /// Code of unreachable: too big, and must not be fragmented.
@@ -74,4 +79,8 @@ pub mod v6 {
     pub const ADDRESS_UNREACHABLE: u8 = 3;
     /// Code of unreachable: nobody listens at the port.
     pub const PORT_UNREACHABLE: u8 = 4;
+    /// Code of parameter problem: the next header is unknown.
+    pub const UNRECOGNIZED_NEXT_HEADER: u8 = 1;
+    /// The types below it are errors.
+    pub const FIRST_QUERY: u8 = 128;
 }

@@ -16,7 +16,7 @@ fn opening(family: Family, port: u16) -> Tcp {
 /// The error that says that there is no name left.
 fn prohibited(family: Family, quoted: &[u8]) -> Vec<u8> {
     let (kind, code) = family.admin_prohibited;
-    let ip = to(NODE_A).ip(family.gateway_inside, family.pod_a).tos(family.error_tos);
+    let ip = to(NODE_A).ip(family.gateway_inside, family.pod_a).tos(family.error_tos).df();
     ip.icmp_error(kind, code, [0; 4], quoted).build()
 }
 

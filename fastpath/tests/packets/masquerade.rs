@@ -56,13 +56,15 @@ fn what_belongs_to_no_session_is_the_gateways_own() {
         let (kind, code) = family.port_unreachable;
         let inbound = || from(ROUTER).ip(family.outside, family.gateway_outside).ttl(1);
         let sent = inbound().udp(53, 2_000);
-        let error = to(ROUTER).ip(family.gateway_outside, family.outside).tos(family.error_tos);
+        let error = to(ROUTER).ip(family.gateway_outside, family.outside).tos(family.error_tos).df();
         let error = error.icmp_error(kind, code, [0; 4], &sent.packet()).build();
         assert_frames_eq(error, world.send(UPLINK, sent.build()).replied());
         for frame in [
             inbound().icmp_echo_reply(2_000, 1).build(),
             inbound().icmp_error(kind, code, [0; 4], &sent.packet()).build(),
-            inbound().gre(0x0800, b"").build(),
+            // Its SYN may cross one from inside (RFC 5382 REQ-4).
+            inbound().tcp(443, 2_000).flags(SYN).build(),
+            inbound().tcp(443, 2_000).flags(ACK).build(),
         ] {
             world.send(UPLINK, frame).dropped(DropReason::LocalUnwanted);
         }
@@ -79,7 +81,7 @@ fn a_port_that_masquerades_nobody_offers_no_name() {
         let sent = from(NODE_A).ip(family.pod_a, family.outside).udp(1, 2);
         let out = world.send(NODES, sent.build());
         let (kind, code) = family.admin_prohibited;
-        let ip = to(NODE_A).ip(family.gateway_inside, family.pod_a).tos(family.error_tos);
+        let ip = to(NODE_A).ip(family.gateway_inside, family.pod_a).tos(family.error_tos).df();
         assert_frames_eq(ip.icmp_error(kind, code, [0; 4], &sent.packet()).build(), out.replied());
     }
 }

@@ -211,7 +211,7 @@ fn the_error_about_a_super_frame_is_an_ordinary_frame() {
         let sent = from(NODE_A).ip(family.pod_a, family.no_pod).tcp(1, 2).payload([3; 40_000]).partial_checksum();
         let out = world.send_with(NODES, sent.build(), gso(family, 1_400));
         let (kind, code) = family.host_unreachable;
-        let ip = to(NODE_A).ip(family.gateway_inside, family.pod_a).tos(family.error_tos);
+        let ip = to(NODE_A).ip(family.gateway_inside, family.pod_a).tos(family.error_tos).df();
         assert_frames_eq(ip.icmp_error(kind, code, [0; 4], &sent.packet()).build(), out.replied());
         assert_eq!(out.offload, Offload::DONE);
     }

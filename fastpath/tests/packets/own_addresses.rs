@@ -102,7 +102,7 @@ fn nobody_listens_on_tcp_and_udp() {
             ] {
                 let ethertype = if family.v4 { 0x0800 } else { 0x86dd };
                 let out = world.send(port, from(asker).raw(ethertype, &sent).build());
-                let error = to(asker).ip(ours, his).tos(family.error_tos).icmp_error(kind, code, [0; 4], &sent);
+                let error = to(asker).ip(ours, his).tos(family.error_tos).df().icmp_error(kind, code, [0; 4], &sent);
                 assert_frames_eq(error.build(), out.replied());
             }
         }
@@ -121,10 +121,11 @@ fn anything_else_to_the_gateway_is_unwanted() {
                 ip().icmp_echo_reply(1, 2).build(),
                 ip().icmp_error(kind, code, [0; 4], &quoted).build(),
                 ip().icmp(if family.v4 { 13 } else { 130 }, 0, [0; 4], [0; 16]).build(),
-                ip().gre(0x0800, b"").build(),
-                ip().sctp(1, 2, 3, b"").build(),
                 ip().udp(1, 2).length(7).build(),
-                ip().raw(1, [8, 0, 0]).build(),
+                ip().raw(if family.v4 { 1 } else { 58 }, [8, 0, 0]).build(),
+                ip().tcp(1, 22).flags(ACK).build(),
+                ip().tcp(1, 22).flags(RST).build(),
+                ip().tcp(1, 22).flags(SYN | ACK).build(),
             ] {
                 world.send(port, frame).dropped(DropReason::LocalUnwanted);
             }
@@ -136,11 +137,38 @@ fn anything_else_to_the_gateway_is_unwanted() {
 }
 
 #[test]
-fn the_gateways_outside_address_is_nobodys_from_inside() {
+fn other_protocols_are_refused_and_what_is_damaged_is_not_answered() {
     for family in FAMILIES {
         let mut world = World::new();
-        let frame = from(NODE_A).ip(family.pod_a, family.gateway_outside).icmp_echo_request(1, 2).build();
-        world.send(NODES, frame).dropped(DropReason::LocalUnwanted);
+        let (kind, code, rest) = if family.v4 { (3, 2, 0) } else { (4, 1, 6) };
+        for (port, asker, his, ours) in own(family) {
+            let ip = || from(asker).ip(his, ours);
+            for sent in [ip().gre(0x0800, b"").packet(), ip().sctp(1, 2, 3, b"").packet()] {
+                let ethertype = if family.v4 { 0x0800 } else { 0x86dd };
+                let out = world.send(port, from(asker).raw(ethertype, &sent).build());
+                let error = to(asker).ip(ours, his).tos(family.error_tos).df();
+                assert_frames_eq(error.icmp_error(kind, code, [0, 0, 0, rest], &sent).build(), out.replied());
+            }
+            for damaged in [
+                ip().udp(1, 2).payload(b"data").bad_checksum().build(),
+                ip().tcp(1, 22).flags(SYN).bad_checksum().build(),
+            ] {
+                world.send(port, damaged).dropped(DropReason::L4HeaderBad);
+            }
+            // Without a checksum: fine in IPv4 only.
+            let bare = world.send(port, ip().udp(1, 2).no_checksum().build());
+            if family.v4 { _ = bare.replied() } else { bare.dropped(DropReason::L4HeaderBad) }
+        }
+    }
+}
+
+#[test]
+fn the_gateways_outside_address_answers_from_inside_too() {
+    for family in FAMILIES {
+        let mut world = World::new();
+        let ping = from(NODE_A).ip(family.pod_a, family.gateway_outside).icmp_echo_request(1, 2).build();
+        let pong = to(NODE_A).ip(family.gateway_outside, family.pod_a).icmp_echo_reply(1, 2).build();
+        assert_frames_eq(pong, world.send(NODES, ping).replied());
         assert_eq!(world.sessions(8).len(), 0);
     }
 }

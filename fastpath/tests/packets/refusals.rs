@@ -13,7 +13,7 @@ use crate::world::{
 
 /// The error to pod A that quotes `quoted`.
 fn error_to_pod(family: Family, (kind, code): (u8, u8), quoted: &[u8]) -> Vec<u8> {
-    let ip = to(NODE_A).ip(family.gateway_inside, family.pod_a).tos(family.error_tos);
+    let ip = to(NODE_A).ip(family.gateway_inside, family.pod_a).tos(family.error_tos).df();
     ip.icmp_error(kind, code, [0; 4], quoted).build()
 }
 
@@ -44,7 +44,7 @@ fn a_ttl_that_runs_out_on_the_way_in_shows_the_public_name() {
         let sent = from(ROUTER).ip(family.outside.to_ip(), name.0).ttl(1).udp(53, name.1);
         let out = world.send(UPLINK, sent.build());
         let (kind, code) = family.time_exceeded;
-        let ip = to(ROUTER).ip(family.gateway_outside, family.outside).tos(family.error_tos);
+        let ip = to(ROUTER).ip(family.gateway_outside, family.outside).tos(family.error_tos).df();
         assert_frames_eq(ip.icmp_error(kind, code, [0; 4], &sent.packet()).build(), out.replied());
         world.expect_counted(&[("received", 1), ("replied", 1)]);
     }
@@ -152,7 +152,7 @@ fn an_inbound_packet_whose_pod_has_gone_is_refused_under_the_public_name() {
         let sent = from(ROUTER).ip(family.outside.to_ip(), name.0).udp(53, name.1);
         let out = world.send(UPLINK, sent.build());
         let (kind, code) = family.host_unreachable;
-        let ip = to(ROUTER).ip(family.gateway_outside, family.outside).tos(family.error_tos);
+        let ip = to(ROUTER).ip(family.gateway_outside, family.outside).tos(family.error_tos).df();
         assert_frames_eq(ip.icmp_error(kind, code, [0; 4], &sent.packet()).build(), out.replied());
     }
 }

@@ -27,6 +27,15 @@ fn no_error_is_answered_with_an_error() {
 }
 
 #[test]
+fn a_query_is_answered_like_any_packet() {
+    for family in FAMILIES {
+        let mut world = World::new();
+        let query = lost(family).icmp(if family.v4 { 13 } else { 139 }, 0, [0; 4], [0; 12]).build();
+        world.send(NODES, query).replied();
+    }
+}
+
+#[test]
 fn no_icmp_message_that_is_cut_short_is_answered() {
     for family in FAMILIES {
         let mut world = World::new();

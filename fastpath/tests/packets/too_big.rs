@@ -23,7 +23,7 @@ fn packet(family: Family, link: Eth, (src, dst): (&str, &str), ttl: u8, len: usi
 fn too_big(family: Family, mtu: u16, quoted: &[u8]) -> Vec<u8> {
     let [high, low] = mtu.to_be_bytes();
     let (kind, code) = family.too_big;
-    let ip = to(NODE_A).ip(family.gateway_inside, family.pod_a).tos(family.error_tos);
+    let ip = to(NODE_A).ip(family.gateway_inside, family.pod_a).tos(family.error_tos).df();
     ip.icmp_error(kind, code, [0, 0, high, low], quoted).build()
 }
 
@@ -80,7 +80,7 @@ fn an_inbound_packet_that_is_too_big_is_quoted_under_its_outside_name() {
         }
         let out = world.send(UPLINK, sent.build());
         let (kind, code) = family.too_big;
-        let ip = to(ROUTER).ip(family.gateway_outside, family.outside).tos(family.error_tos);
+        let ip = to(ROUTER).ip(family.gateway_outside, family.outside).tos(family.error_tos).df();
         assert_frames_eq(ip.icmp_error(kind, code, [0, 0, 5, 120], &sent.packet()).build(), out.replied());
     }
 }

@@ -113,6 +113,14 @@ impl Ip {
         }
     }
 
+    /// Sets "don't fragment", which goes without saying in IPv6.
+    pub fn df(self) -> Self {
+        match self {
+            Ip::V4(ip) => Ip::V4(ip.df()),
+            ip @ Ip::V6(_) => ip,
+        }
+    }
+
     pub(super) fn is_v4(&self) -> bool {
         matches!(self, Ip::V4(_))
     }
