@@ -108,14 +108,21 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     Difference {
         name: "other-protocols",
         reason: "without ports two hosts would share one name: only TCP, UDP and echo leave; the kernel translates the \
-                 address alone",
-        is_it: |case| case.event.kind == OtherProtocol && fates(case) == (Crossed, Dropped),
+                 address alone, and lets answers in",
+        is_it: |case| {
+            case.event.kind == OtherProtocol
+                && case.kernel.fate == Crossed
+                && matches!(case.ours.fate, Dropped | Icmp(3, 2) | Icmp(4, 1))
+        },
     },
     Difference {
-        name: "protocol-unreachable",
-        reason: "other protocols to the gateway itself are dropped in silence; the kernel says that it does not speak \
-                 them (RFC 1812, 5.2.7.1; not built yet)",
-        is_it: |case| case.event.kind == OtherProtocol && is_error(case.kernel.fate) && case.ours.fate == Dropped,
+        name: "udp-lite-here",
+        reason: "who sends the gateway UDP-Lite is told that it does not speak it; the kernel does, and has no such port",
+        is_it: |case| {
+            case.event.kind == OtherProtocol
+                && is_port_unreachable(case.kernel.fate)
+                && matches!(case.ours.fate, Icmp(3, 2) | Icmp(4, 1))
+        },
     },
     Difference {
         name: "martian-destinations",
@@ -138,43 +145,26 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         is_it: |case| case.event.kind == IntoHosts && case.ours.fate == Dropped,
     },
     Difference {
-        name: "public-address-from-inside",
-        reason: "what hosts send to the public address is dropped, hairpin or not (RFC 4787, REQ-9; not built yet); \
-                 the kernel takes it for itself",
-        is_it: |case| matches!(case.event.kind, ToPublicFromInside | Hairpin) && case.ours.fate == Dropped,
+        name: "hairpin",
+        reason: "what a host sends to the name of another comes in again if that one has sent to its name, and is \
+                 refused otherwise (RFC 4787, REQ-9 and REQ-8); the kernel takes it for itself",
+        is_it: |case| case.event.kind == Hairpin && (case.ours.fate == Dropped || is_port_unreachable(case.ours.fate)),
     },
     Difference {
         name: "no-tcp-here",
         reason: "who wants a TCP service of the gateway is told that the port is unreachable; the kernel has a TCP, \
                  which resets",
         is_it: |case| {
-            matches!(case.event.kind, Unsolicited | Stranger | ToRouterWithoutService)
+            matches!(case.event.kind, ToRouterWithoutService | ToPublicFromInside)
                 && case.kernel.fate == Reset
                 && is_port_unreachable(case.ours.fate)
         },
     },
     Difference {
-        name: "no-tcp-here-to-strays",
-        reason: "so is who sends the gateway any other segment; the kernel's TCP knows which deserve an answer",
-        is_it: |case| {
-            matches!(case.event.kind, Unsolicited | Stranger)
-                && case.kernel.fate == Dropped
-                && is_port_unreachable(case.ours.fate)
-        },
-    },
-    Difference {
-        name: "no-checksum-here",
-        reason: "who wants a service of the gateway is refused before checksums are looked at; the kernel drops what is \
-                 damaged and for itself in silence (RFC 1122, 4.1.3.4 and 4.2.2.7; not built yet)",
-        is_it: |case| {
-            case.event.kind == UnsolicitedDamaged && case.kernel.fate == Dropped && is_port_unreachable(case.ours.fate)
-        },
-    },
-    Difference {
-        name: "errors-about-queries",
-        reason: "no error goes out about ICMP but echo; the kernel is silent about errors only (RFC 1122, 3.2.2; \
-                 RFC 4443, 2.4 e)",
-        is_it: |case| case.event.kind == OtherIcmpNowhere && is_error(case.kernel.fate) && case.ours.fate == Dropped,
+        name: "no-tcp-answer-outside",
+        reason: "at the address of the masquerade, strangers get no answer to a SYN, which may cross one from inside \
+                 (RFC 5382, REQ-4), nor do strays; the kernel has a TCP, which resets",
+        is_it: |case| matches!(case.event.kind, Unsolicited | Stranger) && fates(case) == (Reset, Dropped),
     },
     Difference {
         name: "no-route-limit",

@@ -17,18 +17,19 @@ use crate::verdict::DropReason;
 
 impl<A: Address> Walk<'_, A> {
     /// Sends a packet that leaves its island for an address that stands for islands.
-    /// Without a forward or a session it is, where the address is the gateway's own,
-    /// the gateway's: it joins `local`.
+    /// What nobody inside waits for is, where the address is the gateway's own, for the
+    /// gateway: it joins `local`.
     pub(super) fn hairpin(&mut self, i: usize, local: &mut Set) {
         let own = self.scratch.onward[i].hop() == Hop::LocalTranslated;
         let (key, kind) = (self.scratch.keys[i], self.scratch.kinds[i]);
-        let for_us = kind.has_ports() && self.scratch.found[i].is_none() && self.tables.forward(&key).is_none();
-        if own && for_us {
+        let is_flow = self.scratch.found[i].is_some() || self.tables.forward(&key).is_some();
+        if own && !is_flow && !matches!(kind, L4Kind::Tcp | L4Kind::Udp | L4Kind::IcmpError) {
             local.insert(i);
             return;
         }
         match self.hairpin_sessions(i) {
             Ok((first, second)) => self.turn_inward(i, first, second),
+            Err(DropReason::NatUnsolicited) if own => local.insert(i),
             Err(reason) => self.refuse_name(i, reason),
         }
     }

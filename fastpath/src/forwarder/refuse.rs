@@ -132,6 +132,11 @@ impl<A: Address> Walk<'_, A> {
         if silent {
             return None;
         }
+        // What was sent to the gateway is answered by the address it was sent to (RFC
+        // 4443, 2.2 (a)).
+        if matches!(self.scratch.refusals[i], Refusal::PortUnreachable | Refusal::ProtocolUnreachable { .. }) {
+            return Some(layers.key.dst);
+        }
         let own = if A::BITS == 32 {
             port.v4?.to_ip()
         } else if is_link_local(layers.key.src) {

@@ -158,12 +158,14 @@ fn an_inbound_packet_whose_pod_has_gone_is_refused_under_the_public_name() {
 }
 
 #[test]
-fn an_icmpv6_error_to_a_link_local_sender_comes_from_a_link_local_address() {
+fn what_is_sent_to_the_gateway_is_refused_by_the_address_it_was_sent_to() {
     let mut world = World::new();
-    let sent = from(NODE_A).ipv6("fe80::11", "fd00:a::1").udp(1, 2);
-    let out = world.send(NODES, sent.build());
-    let ip = to(NODE_A).ipv6(link_local(NODES), "fe80::11");
-    assert_frames_eq(ip.icmp_error(1, 4, [0; 4], &sent.packet()).build(), out.replied());
+    for ours in ["fd00:a::1".to_ipv6(), link_local(NODES)] {
+        let sent = from(NODE_A).ipv6("fe80::11", ours).udp(1, 2);
+        let out = world.send(NODES, sent.build());
+        let ip = to(NODE_A).ipv6(ours, "fe80::11");
+        assert_frames_eq(ip.icmp_error(1, 4, [0; 4], &sent.packet()).build(), out.replied());
+    }
 }
 
 #[test]
