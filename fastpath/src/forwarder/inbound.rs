@@ -1,7 +1,7 @@
 //! Packets to an address that stands for islands: to whom do they really go?
 
 use super::refuse::Refusal;
-use super::rewrite::{rewrite_renamed, translate};
+use super::rewrite::{rewrite_renamed, segment, translate};
 use super::route::look_up;
 use super::set::Set;
 use super::walk::{Note, Plan, Scratch, Walk};
@@ -70,9 +70,10 @@ impl<A: Address> Walk<'_, A> {
                 && let Some(found) = scratch.found[i]
                 && scratch.kinds[i].has_ports()
             {
-                nat.touch(found, scratch.tcp_flags[i], &snapshot.timeouts, *now);
+                let kind = scratch.kinds[i];
+                nat.touch(found, segment(&frames[i], kind, l4), &snapshot.timeouts, *now);
                 let session = nat.sessions.get(found.session);
-                let names = translate(&mut frames[i], scratch.kinds[i], l4, session, found.direction);
+                let names = translate(&mut frames[i], kind, l4, session, found.direction);
                 let adjacency = &adjacencies[id.index()];
                 rewrite_renamed(&mut frames[i], adjacency, end, names);
                 verdicts[i] = Verdict::Forward(adjacency.port);

@@ -239,7 +239,7 @@ fn row<A: Address>(session: &Session<A>, now: Instant, timeouts: &Timeouts) -> S
         outside: end(outside),
         peer: end(peer),
         forwarded,
-        state: if forth.protocol == protocol::TCP { session.tcp.name() } else { "" },
+        state: if forth.protocol == protocol::TCP { session.tcp.state.name() } else { "" },
         packets_out,
         packets_in,
         age_ms: now_ms.wrapping_sub(session.created_ms),

@@ -7,6 +7,7 @@ use crate::ids::AdjacencyId;
 use crate::nat::{Names, icmp_error};
 use crate::offload::ChecksumState;
 use crate::parse::L4Kind;
+use crate::session::tcp::Segment;
 use crate::session::{Direction, FlowKey, Found, Session};
 use crate::snapshot::Adjacency;
 use crate::wire::checksum::{self, Delta};
@@ -87,6 +88,15 @@ pub(super) fn translate<A: Address>(
     Names { src: answer.dst, dst: answer.src, delta: address_delta }
 }
 
+/// What there is to know of a TCP segment; `None` for anything else.
+#[inline(always)]
+pub(super) fn segment(frame: &Frame, kind: L4Kind, l4: u16) -> Option<Segment> {
+    if kind != L4Kind::Tcp {
+        return None;
+    }
+    frame.bytes()[usize::from(l4)..].first_chunk().map(Segment::read)
+}
+
 /// Both ports: the packet goes the other way than what answers it.
 #[inline(always)]
 fn put_ports<A>(header: &mut [u8], answer: &FlowKey<A>) {
@@ -150,7 +160,8 @@ impl<A: Address> Walk<'_, A> {
             return self.translate_error(i, found);
         }
         let Walk { frames, snapshot, scratch, nat, now, .. } = self;
-        nat.touch(found, scratch.tcp_flags[i], &snapshot.timeouts, *now);
+        let segment = segment(&frames[i], scratch.kinds[i], scratch.notes[i].l4);
+        nat.touch(found, segment, &snapshot.timeouts, *now);
         let session = nat.sessions.get(found.session);
         translate(&mut frames[i], scratch.kinds[i], scratch.notes[i].l4, session, found.direction)
     }

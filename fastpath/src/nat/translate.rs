@@ -9,7 +9,7 @@ use super::space::Space;
 use crate::address::Address;
 use crate::chance::Chance;
 use crate::ids::{PoolId, VrfId};
-use crate::session::tcp::Phase;
+use crate::session::tcp::{Phase, Segment};
 use crate::session::{Direction, FlowKey, Found, Seed, Session, SessionTable};
 use crate::snapshot::{Pool, Timeouts};
 use crate::time::Instant;
@@ -155,20 +155,21 @@ impl<A: Address> Nat<A> {
         Ok(Found { session, direction: Direction::Forth })
     }
 
-    /// A packet of the session passed.
+    /// A packet of the session passed; `segment` is what there is to know of it if it is
+    /// TCP.
     #[inline(always)]
-    pub fn touch(&mut self, found: Found, tcp_flags: u8, timeouts: &Timeouts, now: Instant) {
+    pub fn touch(&mut self, found: Found, segment: Option<Segment>, timeouts: &Timeouts, now: Instant) {
         let session = self.sessions.get_mut(found.session);
         session.last_ms = now.as_millis() as u32;
         match found.direction {
             Direction::Forth => session.packets_forth = session.packets_forth.wrapping_add(1),
             Direction::Back => session.packets_back = session.packets_back.wrapping_add(1),
         }
-        if session.forth.protocol == protocol::TCP {
-            let before = session.tcp.phase();
-            session.tcp = session.tcp.after(tcp_flags, found.direction);
+        if let Some(segment) = segment {
+            let before = session.tcp.state.phase();
+            session.tcp.pass(segment, found.direction);
             // The one change that shortens a deadline; longer ones are found out when the old one comes up.
-            if before == Phase::Established && session.tcp.phase() == Phase::Closing {
+            if before == Phase::Established && session.tcp.state.phase() == Phase::Closing {
                 self.sessions.reschedule(found.session, timeouts.tcp_transitory_ms, now);
             }
         }
@@ -211,7 +212,7 @@ impl<A: Address> Nat<A> {
 /// How long this session may be silent, in milliseconds.
 pub fn timeout_ms<A: Address>(session: &Session<A>, timeouts: &Timeouts) -> u32 {
     match session.forth.protocol {
-        protocol::TCP => match session.tcp.phase() {
+        protocol::TCP => match session.tcp.state.phase() {
             Phase::Established => timeouts.tcp_established_ms,
             Phase::Opening | Phase::Closing => timeouts.tcp_transitory_ms,
         },

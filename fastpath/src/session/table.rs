@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 
-use super::tcp::TcpState;
+use super::tcp::Tcp;
 use super::{FlowKey, Index, Seed, Wheel};
 use crate::address::Address;
 use crate::burst::Burst;
@@ -37,7 +37,7 @@ pub struct Session<A> {
     /// What it adds to a sum over addresses and ports.
     pub flow_delta: Delta,
     /// Where a TCP conversation stands.
-    pub tcp: TcpState,
+    pub tcp: Tcp,
     live: bool,
 }
 

@@ -168,6 +168,29 @@ fn a_reset_session_ends_after_four_minutes_however_old_it_is() {
 }
 
 #[test]
+fn a_reset_from_somewhere_else_in_the_sequence_passes_and_ends_nothing() {
+    for family in FAMILIES {
+        let mut world = World::with(&Plan::island());
+        let outward = from(NODE_A).ip(family.pod_a, family.outside);
+        let segment =
+            |flags, seq: u32, ack: u32| outward.clone().tcp(5_000, 443).flags(flags).seq(seq).ack(ack).build();
+        let name = source(world.send(NODES, segment(SYN, 99, 0)).forwarded(UPLINK));
+        let inward = from(ROUTER).ip(family.outside.to_ip(), name.0);
+        let answer = |flags, seq: u32| inward.clone().tcp(443, name.1).flags(flags).seq(seq).ack(100).build();
+        world.send(UPLINK, answer(SYN | ACK, 0x7000_0000)).forwarded(NODES);
+        world.send(NODES, segment(ACK, 100, 0x7000_0001)).forwarded(UPLINK);
+        // RFC 7857, 2.2: the end it is for judges, but no mapping ends by it.
+        for guess in [0, 0x6fff_0000, 0x7010_0000, 0xf000_0000] {
+            world.send(UPLINK, answer(RST, guess)).forwarded(NODES);
+        }
+        assert_eq!(world.sessions(8)[0].state, "established");
+        world.send(UPLINK, answer(RST, 0x7000_0001)).forwarded(NODES);
+        assert_eq!(world.sessions(8)[0].state, "reset");
+        ends_after(&mut world, TRANSITORY);
+    }
+}
+
+#[test]
 fn a_closed_session_ends_after_four_minutes_however_old_it_is_and_half_closed_it_stays_open() {
     for family in FAMILIES {
         for age in [0, 100, 241, 1_000, 7_000] {
