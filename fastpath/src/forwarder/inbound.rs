@@ -1,7 +1,7 @@
 //! Packets to an address that stands for islands: to whom do they really go?
 
 use super::refuse::Refusal;
-use super::rewrite::{rewrite_renamed, segment, translate};
+use super::rewrite::{rewrite_renamed, translate};
 use super::route::look_up;
 use super::set::Set;
 use super::walk::{Note, Plan, Scratch, Walk};
@@ -9,7 +9,7 @@ use crate::address::Address;
 use crate::fib::Hop;
 use crate::nat::icmp_error;
 use crate::parse::L4Kind;
-use crate::session::Found;
+use crate::session::{Found, Tally};
 use crate::verdict::{DropReason, Verdict};
 
 impl<A: Address> Walk<'_, A> {
@@ -60,9 +60,10 @@ impl<A: Address> Walk<'_, A> {
     /// were sent.
     #[inline(always)]
     pub(super) fn send(&mut self, packets: Set) -> (Set, u64) {
-        let (mut odd, mut sent) = (Set::EMPTY, 0);
+        let (mut odd, mut sent, mut segments) = (Set::EMPTY, 0, Set::EMPTY);
         let Walk { frames, verdicts, snapshot, scratch, nat, now, .. } = self;
         let adjacencies = &*snapshot.adjacencies;
+        let now_ms = now.as_millis() as u32;
         for i in packets {
             let Note { end, l4, .. } = scratch.notes[i];
             if let Some(id) = scratch.onward[i].adjacency()
@@ -70,16 +71,24 @@ impl<A: Address> Walk<'_, A> {
                 && let Some(found) = scratch.found[i]
                 && scratch.kinds[i].has_ports()
             {
-                let kind = scratch.kinds[i];
-                nat.touch(found, segment(&frames[i], kind, l4), &snapshot.timeouts, *now);
-                let session = nat.sessions.get(found.session);
-                let names = translate(&mut frames[i], kind, l4, session, found.direction);
+                let session = nat.sessions.get_mut(found.session);
+                session.touch(found.direction, now_ms);
+                let names = translate(&mut frames[i], scratch.kinds[i], l4, session, found.direction);
                 let adjacency = &adjacencies[id.index()];
                 rewrite_renamed(&mut frames[i], adjacency, end, names);
                 verdicts[i] = Verdict::Forward(adjacency.port);
                 sent += 1;
+                if scratch.kinds[i] == L4Kind::Tcp {
+                    segments.insert(i);
+                }
             } else {
                 odd.insert(i);
+            }
+        }
+        // What a segment says of its conversation is where it was before.
+        for i in segments {
+            if let Some(found) = self.scratch.found[i] {
+                self.pass(i, found);
             }
         }
         (odd, sent)
@@ -104,9 +113,8 @@ impl<A: Address> Walk<'_, A> {
         }
     }
 
-    /// Looks into the packets and finds the sessions of those that have ports. Says
-    /// whether each of them has one.
-    pub(super) fn find_sessions(&mut self, packets: Set) -> bool {
+    /// Looks into the packets and finds the sessions of those that have ports.
+    pub(super) fn find_sessions(&mut self, packets: Set) -> Tally {
         for i in packets {
             let layers = self.look_into(i);
             self.scratch.keys[i] = layers.key;

@@ -32,22 +32,9 @@ impl<A: Address> Walk<'_, A> {
         if packets.is_empty() {
             return;
         }
-        if !self.find_sessions(packets) {
-            for i in packets {
-                if self.scratch.found[i].is_none() {
-                    self.nat.prefetch(&self.scratch.keys[i]);
-                }
-            }
-        }
-        // What answers a forwarded flow goes to whom the session says.
-        for i in packets {
-            if let Some(found) = self.scratch.found[i]
-                && found.direction == Direction::Back
-            {
-                let answer = self.nat.sessions.get(found.session).answer(found.direction);
-                self.scratch.beyond[i] = answer.vrf;
-                self.scratch.targets[i] = answer.src;
-            }
+        let tally = self.find_sessions(packets);
+        if tally.missing || tally.back {
+            self.prepare(packets);
         }
         // Before a session begins it must be known that the packet can go on.
         let Scratch { targets, beyond, onward, .. } = &mut *self.scratch;
@@ -59,6 +46,22 @@ impl<A: Address> Walk<'_, A> {
                 Hop::Pool | Hop::LocalTranslated => self.hairpin(i, local),
                 Hop::Local => local.insert(i),
                 _ => self.leave(i),
+            }
+        }
+    }
+
+    /// Asks for what the sessions to be begun will need. What answers a forwarded flow
+    /// goes to whom its session says.
+    fn prepare(&mut self, packets: Set) {
+        for i in packets {
+            match self.scratch.found[i] {
+                None => self.nat.prefetch(&self.scratch.keys[i]),
+                Some(found) if found.direction == Direction::Back => {
+                    let answer = self.nat.sessions.get(found.session).answer(found.direction);
+                    self.scratch.beyond[i] = answer.vrf;
+                    self.scratch.targets[i] = answer.src;
+                }
+                Some(_) => {}
             }
         }
     }

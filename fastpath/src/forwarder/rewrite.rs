@@ -88,15 +88,6 @@ pub(super) fn translate<A: Address>(
     Names { src: answer.dst, dst: answer.src, delta: address_delta }
 }
 
-/// What there is to know of a TCP segment; `None` for anything else.
-#[inline(always)]
-pub(super) fn segment(frame: &Frame, kind: L4Kind, l4: u16) -> Option<Segment> {
-    if kind != L4Kind::Tcp {
-        return None;
-    }
-    frame.bytes()[usize::from(l4)..].first_chunk().map(Segment::read)
-}
-
 /// Both ports: the packet goes the other way than what answers it.
 #[inline(always)]
 fn put_ports<A>(header: &mut [u8], answer: &FlowKey<A>) {
@@ -159,11 +150,26 @@ impl<A: Address> Walk<'_, A> {
         if self.scratch.kinds[i] == L4Kind::IcmpError {
             return self.translate_error(i, found);
         }
-        let Walk { frames, snapshot, scratch, nat, now, .. } = self;
-        let segment = segment(&frames[i], scratch.kinds[i], scratch.notes[i].l4);
-        nat.touch(found, segment, &snapshot.timeouts, *now);
-        let session = nat.sessions.get(found.session);
+        self.pass(i, found);
+        let Walk { frames, scratch, nat, now, .. } = self;
+        let session = nat.sessions.get_mut(found.session);
+        session.touch(found.direction, now.as_millis() as u32);
         translate(&mut frames[i], scratch.kinds[i], scratch.notes[i].l4, session, found.direction)
+    }
+
+    /// Tells the session of a segment, if the packet is one.
+    #[inline(always)]
+    pub(super) fn pass(&mut self, i: usize, found: Found) {
+        if self.scratch.kinds[i] == L4Kind::Tcp {
+            self.pass_segment(i, found);
+        }
+    }
+
+    #[inline(never)]
+    fn pass_segment(&mut self, i: usize, found: Found) {
+        let header = &self.frames[i].bytes()[usize::from(self.scratch.notes[i].l4)..];
+        let header = header.first_chunk().expect("a TCP header is whole");
+        self.nat.pass(found, Segment::read(header), &self.snapshot.timeouts, self.now);
     }
 
     fn translate_error(&mut self, i: usize, found: Found) -> Names<A> {

@@ -155,23 +155,14 @@ impl<A: Address> Nat<A> {
         Ok(Found { session, direction: Direction::Forth })
     }
 
-    /// A packet of the session passed; `segment` is what there is to know of it if it is
-    /// TCP.
-    #[inline(always)]
-    pub fn touch(&mut self, found: Found, segment: Option<Segment>, timeouts: &Timeouts, now: Instant) {
-        let session = self.sessions.get_mut(found.session);
-        session.last_ms = now.as_millis() as u32;
-        match found.direction {
-            Direction::Forth => session.packets_forth = session.packets_forth.wrapping_add(1),
-            Direction::Back => session.packets_back = session.packets_back.wrapping_add(1),
-        }
-        if let Some(segment) = segment {
-            let before = session.tcp.state.phase();
-            session.tcp.pass(segment, found.direction);
-            // The one change that shortens a deadline; longer ones are found out when the old one comes up.
-            if before == Phase::Established && session.tcp.state.phase() == Phase::Closing {
-                self.sessions.reschedule(found.session, timeouts.tcp_transitory_ms, now);
-            }
+    /// A TCP segment passes through its session.
+    pub fn pass(&mut self, found: Found, segment: Segment, timeouts: &Timeouts, now: Instant) {
+        let tcp = &mut self.sessions.get_mut(found.session).tcp;
+        let before = tcp.state.phase();
+        tcp.pass(segment, found.direction);
+        // The one change that shortens a deadline; longer ones are found out when the old one comes up.
+        if before == Phase::Established && tcp.state.phase() == Phase::Closing {
+            self.sessions.reschedule(found.session, timeouts.tcp_transitory_ms, now);
         }
     }
 

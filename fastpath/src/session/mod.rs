@@ -9,7 +9,7 @@ mod wheel;
 
 pub use index::Index;
 pub use key::{FlowKey, Seed};
-pub use table::{Direction, Found, Session, SessionTable, TableFull};
+pub use table::{Direction, Found, Session, SessionTable, TableFull, Tally};
 pub use wheel::Wheel;
 
 #[cfg(test)]

@@ -73,9 +73,17 @@ impl<A: Address> Session<A> {
     /// and ports.
     #[inline(always)]
     pub fn deltas(&self, direction: Direction) -> (Delta, Delta) {
+        let back = direction == Direction::Back;
+        (self.address_delta.inverse_if(back), self.flow_delta.inverse_if(back))
+    }
+
+    /// A packet passes in this direction.
+    #[inline(always)]
+    pub fn touch(&mut self, direction: Direction, now_ms: u32) {
+        self.last_ms = now_ms;
         match direction {
-            Direction::Forth => (self.address_delta, self.flow_delta),
-            Direction::Back => (self.address_delta.inverse(), self.flow_delta.inverse()),
+            Direction::Forth => self.packets_forth = self.packets_forth.wrapping_add(1),
+            Direction::Back => self.packets_back = self.packets_back.wrapping_add(1),
         }
     }
 
@@ -115,6 +123,15 @@ pub struct Found {
     pub session: u32,
     /// Whose packet it is.
     pub direction: Direction,
+}
+
+/// What a burst of look-ups found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Has a key no session?
+    pub missing: bool,
+    /// Does a key go back through its session?
+    pub back: bool,
 }
 
 /// There is no room for another session.
@@ -188,8 +205,7 @@ impl<A: Address> SessionTable<A> {
         &mut self.records[session as usize]
     }
 
-    /// Finds the sessions of a burst of keys: `out[i]` answers `keys[i]`. Says whether
-    /// each of them has one.
+    /// Finds the sessions of a burst of keys: `out[i]` answers `keys[i]`.
     ///
     /// Buckets, then records are prefetched for the whole burst, so that the cache
     /// misses of up to 64 look-ups overlap.
@@ -197,7 +213,7 @@ impl<A: Address> SessionTable<A> {
     /// # Panics
     /// The lengths differ or exceed a burst: a bug in the caller.
     #[inline]
-    pub fn find_burst(&self, keys: &[FlowKey<A>], out: &mut [Option<Found>]) -> bool {
+    pub fn find_burst(&self, keys: &[FlowKey<A>], out: &mut [Option<Found>]) -> Tally {
         assert!(keys.len() == out.len() && keys.len() <= Burst::MAX, "one answer a key, a burst at most");
         let mut hashes = [0u64; Burst::MAX];
         for (hash, key) in hashes.iter_mut().zip(keys) {
@@ -221,7 +237,7 @@ impl<A: Address> SessionTable<A> {
     /// # Panics
     /// The lengths differ or exceed a burst: a bug in the caller.
     #[inline]
-    pub fn find_announced(&self, keys: &[FlowKey<A>], hashes: &[u64], out: &mut [Option<Found>]) -> bool {
+    pub fn find_announced(&self, keys: &[FlowKey<A>], hashes: &[u64], out: &mut [Option<Found>]) -> Tally {
         assert!(
             keys.len() == out.len() && keys.len() == hashes.len() && keys.len() <= Burst::MAX,
             "one answer a key, a burst at most"
@@ -237,16 +253,17 @@ impl<A: Address> SessionTable<A> {
                 }
             }
         }
-        let mut all = true;
+        let mut tally = Tally::default();
         for (((key, hash), out), session) in keys.iter().zip(hashes).zip(out).zip(candidates) {
             let direction = self.records.get(session as usize).and_then(|record| record.direction(key));
             *out = match direction {
                 Some(direction) => Some(Found { session, direction }),
                 None => self.find_hashed(key, *hash),
             };
-            all &= out.is_some();
+            tally.missing |= out.is_none();
+            tally.back |= out.is_some_and(|found| found.direction == Direction::Back);
         }
-        all
+        tally
     }
 
     /// Asks the CPU for what a look-up of this key or the insertion of a session with

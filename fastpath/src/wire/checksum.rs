@@ -90,6 +90,13 @@ impl Delta {
         Delta(!self.0)
     }
 
+    /// The change back, if so asked, without a branch.
+    #[inline(always)]
+    #[must_use]
+    pub const fn inverse_if(self, back: bool) -> Delta {
+        Delta(self.0 ^ (back as u16).wrapping_neg())
+    }
+
     /// The checksum field `field` after the change.
     #[inline(always)]
     #[must_use]
