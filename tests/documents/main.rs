@@ -1,4 +1,5 @@
 //! What the documents tell people to type must work.
 
 mod commands;
+mod rfc;
 mod shell_blocks;
