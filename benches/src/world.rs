@@ -84,6 +84,7 @@ impl World {
             source: Prefix::containing(0x0a00_0000, 8),
             destination: Prefix::containing(0, 0),
             action: EgressAction::Translate(PoolId(0)),
+            most_sessions: None,
         };
         snapshot.v4 = Tables {
             fibs: vec![Arc::new(outside.build()), Arc::new(inside.build())],

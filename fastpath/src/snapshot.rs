@@ -156,6 +156,11 @@ impl<A: Address> Tables<A> {
         &self.fibs[vrf.index()]
     }
 
+    /// Must somebody not have too many sessions?
+    pub fn limits_senders(&self) -> bool {
+        self.egress.iter().flatten().any(|rule| rule.most_sessions.is_some())
+    }
+
     /// The forward for a flow from outside.
     pub fn forward(&self, flow: &FlowKey<A>) -> Option<Forward<A>> {
         self.forwards.find(flow).copied()

@@ -126,7 +126,12 @@ fn tables<A: Address>(place: &Place) -> Tables<A> {
     island.insert(prefix(place.hosts), NextHop::new(Hop::Adjacency(neighbor(Side::Inside))));
     island.insert(host(place.router_inside), NextHop::new(Hop::Local));
     island.insert(everything(), NextHop::new(Hop::Egress(VrfId::MAIN)));
-    let masquerade = |source| EgressRule { source, destination: everything(), action: EgressAction::Masquerade };
+    let masquerade = |source| EgressRule {
+        source,
+        destination: everything(),
+        action: EgressAction::Masquerade,
+        most_sessions: None,
+    };
     let rules = vec![masquerade(prefix(place.hosts)), masquerade(prefix(place.inside_net))];
     let addresses = vec![address(place.public.to_ip())];
     let pool = Pool { addresses, first_port: 1024, last_port: u16::MAX, keep_ports: false };

@@ -32,13 +32,18 @@ pub(super) fn egress_rules<A: Address>(config: &Config, domains: &Domains, domai
             Egress::Masquerade => EgressAction::Masquerade,
         };
         for source in cluster.pod_cidrs.iter().filter_map(|cidr| prefix(*cidr)) {
-            rules.push(EgressRule { source, destination: everywhere, action });
+            rules.push(EgressRule { source, destination: everywhere, action, most_sessions: None });
         }
     }
     for (at, port) in config.ports.iter().enumerate() {
         if domains.of_port(PortIdx(at)) == domain {
             for source in port.addresses.iter().filter_map(|subnet| prefix(subnet.trunc())) {
-                rules.push(EgressRule { source, destination: everywhere, action: EgressAction::Forward });
+                rules.push(EgressRule {
+                    source,
+                    destination: everywhere,
+                    action: EgressAction::Forward,
+                    most_sessions: None,
+                });
             }
         }
     }
@@ -46,6 +51,7 @@ pub(super) fn egress_rules<A: Address>(config: &Config, domains: &Domains, domai
         source: everywhere,
         destination: everywhere,
         action: EgressAction::Drop(DropReason::NotInIsland),
+        most_sessions: None,
     });
     rules
 }

@@ -155,6 +155,12 @@ impl Forwarder {
         let (v4, v6) = (&snapshot.v4, &snapshot.v6);
         let ended = self.v4.set_names(&v4.pools, &v4.forwards) + self.v6.set_names(&v6.pools, &v6.forwards);
         self.counters.sessions_ended += ended;
+        if v4.limits_senders() {
+            self.v4.count_hosts();
+        }
+        if v6.limits_senders() {
+            self.v6.count_hosts();
+        }
         if snapshot.icmp_errors_per_second != self.snapshot.icmp_errors_per_second {
             self.limits.errors = TokenBucket::new(snapshot.icmp_errors_per_second);
         }

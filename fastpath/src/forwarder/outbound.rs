@@ -8,7 +8,7 @@ use super::walk::{Plan, Scratch, Walk};
 use crate::address::Address;
 use crate::fib::Hop;
 use crate::ids::{AdjacencyId, PortId};
-use crate::nat::{EgressAction, Translation, icmp_error};
+use crate::nat::{EgressAction, EgressRule, Translation, icmp_error};
 use crate::parse::{self, L4Kind};
 use crate::session::{Direction, Found};
 use crate::snapshot::NeighborState;
@@ -25,7 +25,7 @@ pub(super) enum Way {
     Inward(PortId),
 }
 
-impl<A: Address> Walk<'_, A> {
+impl<'a, A: Address> Walk<'a, A> {
     /// Finds or begins the sessions of packets that leave their routing domain, and
     /// routes them in the one they go to. What is for the gateway itself joins `local`.
     pub(super) fn outbound(&mut self, packets: Set, local: &mut Set) {
@@ -88,7 +88,10 @@ impl<A: Address> Walk<'_, A> {
     /// A packet gets no name: who waits for one is told (RFC 5508 REQ-8).
     pub(super) fn refuse_name(&mut self, i: usize, reason: DropReason) {
         match reason {
-            DropReason::NatPortsExhausted | DropReason::NatTableFull | DropReason::NatNoPool => {
+            DropReason::NatPortsExhausted
+            | DropReason::NatTableFull
+            | DropReason::NatNoPool
+            | DropReason::NatSourceLimit => {
                 self.refuse(i, Refusal::NatResources(reason));
             }
             reason => self.drop(i, reason),
@@ -110,7 +113,8 @@ impl<A: Address> Walk<'_, A> {
     /// Begins a session, where policy wants one.
     fn begin(&mut self, i: usize, way: Way) -> Result<Plan, DropReason> {
         let key = self.scratch.keys[i];
-        let pool = match self.action(i)? {
+        let rule = self.rule(i)?;
+        let pool = match rule.action {
             EgressAction::Forward => return Ok(Plan::AsIs),
             EgressAction::Drop(reason) => return Err(reason),
             EgressAction::Translate(pool) => pool,
@@ -134,7 +138,8 @@ impl<A: Address> Walk<'_, A> {
         {
             return Ok(Plan::AsIs);
         }
-        let translation = Translation { pool, outer: self.scratch.beyond[i] };
+        let most_sessions = rule.most_sessions;
+        let translation = Translation { pool, outer: self.scratch.beyond[i], most_sessions };
         let session = self.nat.begin(&key, translation, &self.snapshot.timeouts, self.now, self.chance)?;
         self.counters.sessions_created += 1;
         Ok(Plan::Translate(Found { session, direction: Direction::Forth }))
@@ -172,12 +177,11 @@ impl<A: Address> Walk<'_, A> {
     /// A packet that could not be translated may pass where policy wants it
     /// untranslated.
     fn untranslated(&self, i: usize) -> Option<Plan> {
-        matches!(self.action(i), Ok(EgressAction::Forward)).then_some(Plan::AsIs)
+        self.rule(i).is_ok_and(|rule| rule.action == EgressAction::Forward).then_some(Plan::AsIs)
     }
 
-    fn action(&self, i: usize) -> Result<EgressAction, DropReason> {
+    fn rule(&self, i: usize) -> Result<&'a EgressRule<A>, DropReason> {
         let key = &self.scratch.keys[i];
-        let rule = self.tables.egress_rule(key.vrf, key.src, key.dst);
-        rule.map(|rule| rule.action).ok_or(DropReason::NotInIsland)
+        self.tables.egress_rule(key.vrf, key.src, key.dst).ok_or(DropReason::NotInIsland)
     }
 }

@@ -3,6 +3,7 @@
 mod binding;
 mod crowd;
 mod forward;
+mod hosts;
 pub mod icmp_error;
 mod name;
 mod numbers;

@@ -14,6 +14,8 @@ pub struct EgressRule<A> {
     pub destination: Prefix<A>,
     /// What becomes of them.
     pub action: EgressAction,
+    /// Sessions that a sender may have at once; `None`: as many as it likes.
+    pub most_sessions: Option<u32>,
 }
 
 /// What an [`EgressRule`] does.

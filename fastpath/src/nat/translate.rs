@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::binding::{BindingTable, endpoint};
 use super::forward::Forwards;
+use super::hosts::Hosts;
 use super::space::Space;
 use crate::address::Address;
 use crate::chance::Chance;
@@ -25,6 +26,10 @@ pub struct Nat<A> {
     pub(super) forwards: Arc<Forwards<A>>,
     /// Free ports by pool.
     pub(super) spaces: Vec<Space>,
+    /// Sessions by who began them, once somebody must not have too many.
+    hosts: Option<Hosts<A>>,
+    /// Sessions that were begun from outside.
+    forwarded: usize,
     pub(super) seed: Seed,
 }
 
@@ -35,6 +40,8 @@ pub struct Translation {
     pub pool: PoolId,
     /// The routing domain it goes to.
     pub outer: VrfId,
+    /// Sessions that its sender may have at once.
+    pub most_sessions: Option<u32>,
 }
 
 impl<A: Address> Nat<A> {
@@ -46,6 +53,8 @@ impl<A: Address> Nat<A> {
             pools: Arc::from([]),
             forwards: Arc::new(Forwards::new()),
             spaces: Vec::new(),
+            hosts: None,
+            forwarded: 0,
             seed,
         }
     }
@@ -75,6 +84,13 @@ impl<A: Address> Nat<A> {
             }
         }
         ended
+    }
+
+    /// Counts sessions by host from now on. Those there are do not count.
+    pub fn count_hosts(&mut self) {
+        if self.hosts.is_none() {
+            self.hosts = Some(Hosts::new(self.sessions.capacity(), self.seed));
+        }
     }
 
     /// Ends every session; says how many there were.
@@ -119,6 +135,11 @@ impl<A: Address> Nat<A> {
         if self.sessions.len() == self.sessions.capacity() {
             return Err(DropReason::NatTableFull);
         }
+        if let (Some(hosts), Some(most)) = (&self.hosts, translation.most_sessions)
+            && hosts.sessions(key.src, key.vrf) >= most
+        {
+            return Err(DropReason::NatSourceLimit);
+        }
         let (outside, binding) = self.name(key, translation, chance)?;
         let mut session = Session::new(*key, outside, now);
         session.binding = binding;
@@ -127,14 +148,21 @@ impl<A: Address> Nat<A> {
         if key.protocol == protocol::TCP {
             self.spaces[pool].crowds.began(binding, outside.dst_port, standing);
         }
-        self.sessions.insert(session, timeout, now).map_err(|_| {
+        let number = self.sessions.insert(session, timeout, now).map_err(|_| {
             self.let_go(binding, outside.dst_port);
             DropReason::NatTableFull
-        })
+        })?;
+        if let Some(hosts) = &mut self.hosts {
+            hosts.add(key.src, key.vrf);
+        }
+        Ok(number)
     }
 
     /// Begins the session of a flow that is forwarded: its packets arrive as `forth`,
     /// the answers as `back`.
+    ///
+    /// Half of the table is for those who are inside: a flood from outside does not
+    /// get it.
     ///
     /// # Errors
     /// There is no room, or the answers could not be told from another flow. Then
@@ -146,12 +174,16 @@ impl<A: Address> Nat<A> {
         timeouts: &Timeouts,
         now: Instant,
     ) -> Result<Found, DropReason> {
+        if self.forwarded >= self.sessions.capacity().div_ceil(2) {
+            return Err(DropReason::NatTableFull);
+        }
         if self.sessions.find(back).is_some() {
             return Err(DropReason::NatConflict);
         }
         let session = Session::new(*forth, *back, now);
         let timeout = timeout_ms(&session, timeouts);
         let session = self.sessions.insert(session, timeout, now).map_err(|_| DropReason::NatTableFull)?;
+        self.forwarded += 1;
         Ok(Found { session, direction: Direction::Forth })
     }
 
@@ -172,21 +204,30 @@ impl<A: Address> Nat<A> {
         let Some(session) = self.sessions.expire(now, budget, |session| timeout_ms(session, timeouts)) else {
             return false;
         };
-        self.let_go(session.binding, session.back.dst_port);
+        self.ended(&session);
         true
     }
 
     /// Ends a session.
     pub fn end(&mut self, number: u32) {
         let session = self.sessions.remove(number);
+        self.ended(&session);
+    }
+
+    /// Gives back what a session had.
+    fn ended(&mut self, session: &Session<A>) {
+        if session.binding == Session::<A>::UNBOUND {
+            self.forwarded -= 1;
+            return;
+        }
         self.let_go(session.binding, session.back.dst_port);
+        if let Some(hosts) = &mut self.hosts {
+            hosts.remove(session.forth.src, session.forth.vrf);
+        }
     }
 
     /// A session that stood on the binding ended; it had this port.
     fn let_go(&mut self, number: u32, port: u16) {
-        if number == Session::<A>::UNBOUND {
-            return;
-        }
         let binding = self.bindings.release(number);
         let space = &mut self.spaces[usize::from(binding.pool)];
         if binding.key.protocol == protocol::TCP {

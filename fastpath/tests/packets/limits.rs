@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use causeway_fastpath::verdict::{DropReason, PuntReason};
+use causeway_fastpath::verdict::{DropReason, PuntReason, Verdict};
 use causeway_testkit::packet::*;
 use causeway_testkit::print::assert_frames_eq;
 
@@ -176,4 +176,62 @@ fn each_kind_of_punt_has_a_limit_of_its_own() {
     world.wait(Duration::from_secs(1));
     let frame = from(ROUTER).arp_reply("203.0.113.1", "203.0.113.2").build();
     world.send(UPLINK, frame).punted(PuntReason::Arp);
+}
+
+#[test]
+fn a_noisy_pod_has_as_many_sessions_as_it_may_and_the_others_theirs() {
+    for family in FAMILIES {
+        let mut plan = Plan::island();
+        for rule in plan.v4.egress.iter_mut().flatten() {
+            rule.most_sessions = Some(50);
+        }
+        for rule in plan.v6.egress.iter_mut().flatten() {
+            rule.most_sessions = Some(50);
+        }
+        let mut world = World::with(&plan);
+        let flow = |pod: &str, port: u16| from(NODE_A).ip(pod, family.outside).udp(port, 53).build();
+        let (kind, code) = family.admin_prohibited;
+        for port in 0..200 {
+            let sent = world.send(NODES, flow(family.pod_a, 1_000 + port));
+            if port < 50 {
+                sent.forwarded(UPLINK);
+            } else {
+                assert_eq!(sent.replied()[if family.v4 { 34 } else { 54 }..][..2], [kind, code]);
+            }
+            // Whatever the noisy one does.
+            if port % 4 == 0 {
+                world.send(NODES, flow(family.pod_a2, 1_000 + port)).forwarded(UPLINK);
+            }
+        }
+        // What it has keeps going, and what ends makes room.
+        world.send(NODES, flow(family.pod_a, 1_007)).forwarded(UPLINK);
+        world.wait(Duration::from_secs(299));
+        world.send(NODES, flow(family.pod_a, 1_007)).forwarded(UPLINK);
+        world.wait(Duration::from_secs(2));
+        for port in 0..49 {
+            world.send(NODES, flow(family.pod_a, 2_000 + port)).forwarded(UPLINK);
+        }
+        assert_eq!(world.send(NODES, flow(family.pod_a, 2_049)).verdict, Verdict::Reply(NODES));
+    }
+}
+
+#[test]
+fn a_flood_from_outside_leaves_half_of_the_table_to_those_inside() {
+    for family in FAMILIES {
+        let mut plan = Plan::forwards();
+        plan.icmp_errors_per_second = 0;
+        let mut world = World::sized(&plan, 100);
+        let syn = |port: u16| from(ROUTER).ip(family.outside, family.pool).tcp(port, 443).flags(SYN).build();
+        for port in 0..50 {
+            world.send(UPLINK, syn(10_000 + port)).forwarded(NODES);
+        }
+        for port in 50..500 {
+            world.send(UPLINK, syn(10_000 + port)).dropped(DropReason::IcmpRateLimited);
+        }
+        for port in 0..50 {
+            let flow = from(NODE_A).ip(family.pod_a2, family.outside).udp(1_000 + port, 53).build();
+            world.send(NODES, flow).forwarded(UPLINK);
+        }
+        world.send(UPLINK, syn(10_000)).forwarded(NODES);
+    }
 }

@@ -222,7 +222,12 @@ impl<A: Address> FamilyPlan<A> {
     }
 
     fn egress(&mut self, vrf: VrfId, source: &str, action: EgressAction) {
-        let rule = EgressRule { source: prefix(source), destination: Prefix::containing(A::default(), 0), action };
+        let rule = EgressRule {
+            source: prefix(source),
+            destination: Prefix::containing(A::default(), 0),
+            action,
+            most_sessions: None,
+        };
         self.egress[vrf.index()].push(rule);
     }
 
@@ -243,6 +248,7 @@ impl<A: Address> FamilyPlan<A> {
             source: Prefix::host(address(owner)),
             destination: Prefix::containing(A::default(), 0),
             action: EgressAction::Translate(PoolId(1)),
+            most_sessions: None,
         };
         self.egress[ISLAND.index()].insert(0, rule);
     }
