@@ -68,6 +68,9 @@ fn tables() -> &'static [Arc<Snapshot>] {
         let mut tables = Vec::new();
         for (epoch, mtu) in [1_500, 0, 68, 576, 1_280, u16::MAX].into_iter().enumerate() {
             let mut plan = Plan::two_islands();
+            if epoch % 2 == 1 {
+                plan = plan.with_forwards().with_groups().with_limit(8);
+            }
             plan.adjacencies[NODE_B.index()].state = states[epoch % 3];
             plan.adjacencies[NODE_B.index()].mtu = mtu;
             // Few ports, so that they run out.
@@ -120,7 +123,7 @@ fn template(input: &mut Unstructured<'_>, family: Family) -> Result<Vec<u8>> {
     let src = *input.choose(&[family.pod_a, family.pod_b, family.node_a, family.outside])?;
     let dst = [family.pod_b, family.outside, family.server, family.pool, family.gateway_inside, family.no_pod];
     let ip = from(NODE_A).ip(src, *input.choose(&dst)?);
-    let (port, peer_port) = (input.int_in_range(1..=4)?, input.int_in_range(1..=2)?);
+    let (port, peer_port) = (input.int_in_range(1..=4)?, *input.choose(&[1, 2, 443])?);
     Ok(match input.int_in_range(0..=5)? {
         0 => ip.udp(port, peer_port).payload([port as u8; 3]).build(),
         1 => ip.tcp(port, peer_port).flags(input.arbitrary()?).build(),

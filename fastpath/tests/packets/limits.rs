@@ -181,14 +181,7 @@ fn each_kind_of_punt_has_a_limit_of_its_own() {
 #[test]
 fn a_noisy_pod_has_as_many_sessions_as_it_may_and_the_others_theirs() {
     for family in FAMILIES {
-        let mut plan = Plan::island();
-        for rule in plan.v4.egress.iter_mut().flatten() {
-            rule.most_sessions = Some(50);
-        }
-        for rule in plan.v6.egress.iter_mut().flatten() {
-            rule.most_sessions = Some(50);
-        }
-        let mut world = World::with(&plan);
+        let mut world = World::with(&Plan::island().with_limit(50));
         let flow = |pod: &str, port: u16| from(NODE_A).ip(pod, family.outside).udp(port, 53).build();
         let (kind, code) = family.admin_prohibited;
         for port in 0..200 {

@@ -64,6 +64,15 @@ fn whatever_comes_in_meets_one_end_leaks_nothing_and_keeps_its_checksums() {
 /// Tables in which anything may have happened to a neighbour or a pool.
 fn any_plan(rng: &mut Rng) -> Plan {
     let mut plan = Plan::two_islands();
+    if rng.bool() {
+        plan = plan.with_forwards();
+    }
+    if rng.bool() {
+        plan = plan.with_groups();
+    }
+    if rng.chance(1, 4) {
+        plan = plan.with_limit(4);
+    }
     let node_b = &mut plan.adjacencies[NODE_B.index()];
     node_b.state = *rng.choose(&[NeighborState::Reachable, NeighborState::Pending, NeighborState::Dead]);
     node_b.mtu = *rng.choose(&[576, 1_280, 1_500]);
@@ -82,6 +91,7 @@ fn any_frame(rng: &mut Rng, left: &[Vec<u8>], port: PortId) -> Vec<u8> {
             let frame = rng.choose(left).clone();
             if rng.bool() { answer_to(&frame) } else { error_about(rng, &frame) }
         }
+        1 if port == UPLINK => towards_the_services(rng),
         1 => towards_the_world(rng),
         _ => random::frame(rng),
     };
@@ -110,6 +120,19 @@ fn towards_the_world(rng: &mut Rng) -> Vec<u8> {
             let quoted = from(ROUTER).ip(peer, sender).udp(53, port).packet();
             ip.icmp_error(family.time_exceeded.0, 0, [0; 4], &quoted).build()
         }
+    }
+}
+
+/// What clients outside send to what is forwarded.
+fn towards_the_services(rng: &mut Rng) -> Vec<u8> {
+    let family = *rng.choose(&FAMILIES);
+    let own = if family.v4 { "203.0.113.23" } else { "2001:db8:1::107" };
+    let ip = from(ROUTER).ip(family.outside, *rng.choose(&[family.pool, own])).ttl(1 + rng.below(40) as u8);
+    let port = 5_000 + rng.below(8) as u16;
+    match rng.below(3) {
+        0 => ip.udp(port, 443).payload(rng.bytes(9)).build(),
+        1 => ip.tcp(port, 443).flags(*rng.choose(&[SYN, SYN, ACK, FIN | ACK, RST])).build(),
+        _ => ip.icmp_echo_request(port, 1).build(),
     }
 }
 

@@ -152,7 +152,11 @@ impl Plan {
     /// Router and server share what leaves, and what is for the pods of node A is
     /// shared by both nodes.
     pub(crate) fn groups() -> Plan {
-        let mut plan = Plan::island();
+        Plan::island().with_groups()
+    }
+
+    pub(crate) fn with_groups(self) -> Plan {
+        let mut plan = self;
         let member = |adjacency: AdjacencyId| Member { identity: adjacency.0.into(), weight: 1, adjacency };
         plan.groups =
             vec![Group::new(&[member(ROUTER), member(SERVER)]), Group::new(&[member(NODE_A), member(NODE_B)])];
@@ -167,7 +171,11 @@ impl Plan {
     /// port 8443 of a pod on node B, by TCP and UDP. A pod on node A has an address of
     /// its own, the last one, which is not in the pool.
     pub(crate) fn forwards() -> Plan {
-        let mut plan = Plan::island();
+        Plan::island().with_forwards()
+    }
+
+    pub(crate) fn with_forwards(self) -> Plan {
+        let mut plan = self;
         plan.v4.forward("203.0.113.16", "10.1.2.20", "203.0.113.23", "10.1.1.10");
         plan.v6.forward("2001:db8:1::100", "fd00:10:0:2::20", "2001:db8:1::107", "fd00:10:0:1::10");
         plan
@@ -181,6 +189,13 @@ impl Plan {
         plan.v4.copy_island("192.168.0.0/24", "10.1.1.0/24", "10.1.2.0/24");
         plan.v6.copy_island("fd00:a::/64", "fd00:10:0:1::/64", "fd00:10:0:2::/64");
         plan
+    }
+
+    /// Nobody inside has more than so many sessions.
+    pub(crate) fn with_limit(mut self, most: u32) -> Plan {
+        self.v4.egress.iter_mut().flatten().for_each(|rule| rule.most_sessions = Some(most));
+        self.v6.egress.iter_mut().flatten().for_each(|rule| rule.most_sessions = Some(most));
+        self
     }
 
     pub(crate) fn compile(&self, epoch: u64) -> Arc<Snapshot> {
