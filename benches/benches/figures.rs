@@ -48,6 +48,7 @@ impl Figures {
             });
         }
         self.row("nat_new", |name| self.begun(name, 1_000_000));
+        self.row("nat_expire_1m", |name| self.expired(name, 1_000_000));
         self.row("lpm_v4_5k", |name| self.lookups::<u32>(name, &pod_cidrs(of(5_000)), of(ADDRESSES)));
         self.row("lpm_v4_10k", |name| self.lookups::<u32>(name, &pod_cidrs(of(10_000)), of(ADDRESSES)));
         self.row("lpm_v4_10k_mixed", |name| self.lookups(name, &mixed_pod_cidrs(of(10_000)), of(ADDRESSES)));
@@ -101,6 +102,32 @@ impl Figures {
         }
         world.check();
         self.rate(name, &whole, &feed);
+    }
+
+    /// A million sessions are due at once: what one costs, and how long a worker's turn
+    /// is kept but for one time in a thousand, when somebody else was let use the core.
+    fn expired(&self, name: &str, sessions: usize) {
+        let flows = flows(self.scale.of(sessions), protocol::UDP, &mut Rng::new(1));
+        let mut arena = Arena::new();
+        let mut world = World::island(&flows);
+        let (mut total, mut longest) = (f64::INFINITY, f64::INFINITY);
+        for _ in 0..self.rounds().min(6) {
+            for _ in 0..flows.len().div_ceil(Burst::MAX) {
+                world.turn(&mut arena);
+            }
+            let calls = world.end_all_measured();
+            let (last, long) = (calls[calls.len() - 1] as f64, calls[calls.len() * 999 / 1000] as f64);
+            self.say(&format!(
+                "{name}: {} turns, all but one in a thousand within {:.1} us, the longest {:.1} us",
+                calls.len(),
+                long / 1000.0,
+                last / 1000.0
+            ));
+            longest = longest.min(long);
+            total = total.min(calls.iter().sum::<u64>() as f64);
+        }
+        self.print(name, total / flows.len() as f64, "ns");
+        self.print(&format!("{name}_turn"), longest / 1000.0, "us");
     }
 
     /// All the packets, and at least a million of them, in windows.

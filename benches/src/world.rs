@@ -181,6 +181,20 @@ impl World {
         }
     }
 
+    /// As [`World::end_all`]; each call of the timers is measured by itself. Says how long
+    /// the calls took, in nanoseconds: the shortest ones first.
+    pub fn end_all_measured(&mut self) -> Vec<u64> {
+        self.now = Instant::from_nanos(self.now.as_nanos() + 600_000_000_000);
+        let mut calls = Vec::with_capacity(1 << 16);
+        while self.forwarder.sessions() != (0, 0) {
+            let start = std::time::Instant::now();
+            self.forwarder.handle_timeout(self.now);
+            calls.push(start.elapsed().as_nanos() as u64);
+        }
+        calls.sort_unstable();
+        calls
+    }
+
     /// # Panics
     /// A packet was not forwarded: then something else was measured than meant.
     pub fn check(&self) {

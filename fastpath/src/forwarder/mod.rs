@@ -34,7 +34,7 @@ use walk::{Limits, Scratch, Walk};
 /// Punts of each kind that a worker sends to control, a second.
 const PUNTS_PER_SECOND: u32 = 5_000;
 /// Sessions that one call of [`Forwarder::handle_timeout`] looks at.
-const EXPIRY_BUDGET: u32 = 256;
+const EXPIRY_BUDGET: u32 = 128;
 
 /// What a worker knows: the tables it was given, the sessions it owns, what it counted.
 ///
