@@ -232,11 +232,12 @@ impl<A: Address> Nat<A> {
         let space = &mut self.spaces[usize::from(binding.pool)];
         if binding.key.protocol == protocol::TCP {
             space.crowds.ended(number, port, binding.sessions);
-        } else if binding.sessions > 0 {
-        } else if self.forwards.holds(binding.outside, binding.key.protocol, binding.port) {
-            space.give_to_forward(binding.address, binding.port);
-        } else {
-            space.give_back(binding.key.protocol, binding.address, binding.port);
+        } else if binding.sessions == 0 {
+            if self.forwards.holds(binding.outside, binding.key.protocol, binding.port) {
+                space.give_to_forward(binding.address, binding.port);
+            } else {
+                space.give_back(binding.key.protocol, binding.address, binding.port);
+            }
         }
     }
 }
