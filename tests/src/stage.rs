@@ -45,7 +45,7 @@ impl Medium {
 }
 
 /// How long a gateway may take to be ready, and to end after SIGTERM: as the lab has it.
-pub const READY: Duration = Duration::from_secs(10);
+pub const READY: Duration = Duration::from_secs(30);
 /// How long a gateway may take to end after SIGTERM.
 pub const END: Duration = Duration::from_secs(3);
 
