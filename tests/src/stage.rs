@@ -44,7 +44,7 @@ impl Medium {
     }
 }
 
-/// How long a gateway may take to be ready, and to end after SIGTERM: as the lab has it.
+/// How long a gateway may take to be ready, on a machine that is busy with other tests.
 pub const READY: Duration = Duration::from_secs(30);
 /// How long a gateway may take to end after SIGTERM.
 pub const END: Duration = Duration::from_secs(3);
