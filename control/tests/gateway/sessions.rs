@@ -2,6 +2,7 @@
 
 use causeway_control::api::SessionView;
 use causeway_fastpath::command::{Event, SessionPage};
+use causeway_fastpath::session::SessionFilter;
 use causeway_testkit::packet::*;
 
 use crate::lab::*;
@@ -20,7 +21,7 @@ fn lab_with_sessions(count: u16) -> World {
 }
 
 fn list(world: &mut World, most: usize) -> usize {
-    assert!(world.control.list_sessions(7, most));
+    assert!(world.control.list_sessions(7, most, SessionFilter::default()));
     world.settle();
     let (request, rows) = world.control.take_sessions().expect("it is there");
     assert_eq!(request, 7);
@@ -56,8 +57,8 @@ fn a_listing_stops_asking_when_it_has_enough() {
 #[test]
 fn one_listing_goes_on_at_a_time_and_foreign_pages_do_not_disturb_it() {
     let mut world = lab_with_sessions(3);
-    assert!(world.control.list_sessions(1, 10));
-    assert!(!world.control.list_sessions(2, 10));
+    assert!(world.control.list_sessions(1, 10, SessionFilter::default()));
+    assert!(!world.control.list_sessions(2, 10, SessionFilter::default()));
     world.control.handle_event(Event::Sessions(Box::new(SessionPage { request: 9, ..Default::default() })), world.now);
     world.settle();
     let (request, rows) = world.control.take_sessions().expect("it is there");
@@ -65,7 +66,7 @@ fn one_listing_goes_on_at_a_time_and_foreign_pages_do_not_disturb_it() {
     // Nor do pages that nobody asked for.
     world.tell(Event::Sessions(Box::new(SessionPage { request: 1, ..Default::default() })));
     assert!(world.control.take_sessions().is_none());
-    assert!(world.control.list_sessions(3, 10));
+    assert!(world.control.list_sessions(3, 10, SessionFilter::default()));
 }
 
 #[test]
@@ -73,7 +74,7 @@ fn a_session_is_shown_from_both_sides() {
     let mut world = lab_with(&[NODE_A, SERVER]);
     world.send(NODES, NODE_A.eth().ipv4("10.1.1.10", "203.0.113.10").tcp(40000, 443).flags(SYN).build());
     world.wait(seconds(2));
-    assert!(world.control.list_sessions(1, 10));
+    assert!(world.control.list_sessions(1, 10, SessionFilter::default()));
     world.settle();
     let (_, rows) = world.control.take_sessions().expect("it is there");
     let view = SessionView::of(&world.control, &rows[0]);
