@@ -67,7 +67,8 @@ pub struct RouteView {
     /// The routers that share it, if there are several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub next_hops: Vec<NextHopView>,
-    /// Who says so: "own", "connected", "static", "cluster", "node", "pool" or "island".
+    /// Who says so: "own", "forward", "connected", "static", "cluster", "node", "pool"
+    /// or "island".
     pub origin: String,
     /// Whose it is: the node, cluster or pool.
     pub owner: Option<String>,
