@@ -11,6 +11,7 @@ use causeway_fastpath::session::SessionFilter;
 use causeway_fastpath::time::Instant;
 use causeway_fastpath::verdict::PuntReason;
 
+use crate::api::read_filter;
 use crate::compile::{self, Build, Compiler, PortFacts};
 use crate::config::{Config, PortIdx};
 use crate::domains::Domains;
@@ -159,6 +160,14 @@ impl Control {
     /// Every neighbour.
     pub fn neighbors(&self) -> impl Iterator<Item = Row> + '_ {
         self.neighbors.rows()
+    }
+
+    /// The filter that these words make, each as `inside=10.1.2.0/24`; all must hold.
+    ///
+    /// # Errors
+    /// What is wrong with the first that is not sound, and what would do.
+    pub fn session_filter(&self, words: &[String]) -> Result<SessionFilter, String> {
+        read_filter(words, &self.domains)
     }
 
     /// Starts to collect sessions that are meant, `most` at most. One listing goes on at

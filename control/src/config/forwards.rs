@@ -28,7 +28,7 @@ pub(super) struct Surroundings<'a> {
 #[derive(Default)]
 struct Taken {
     /// By address and protocol.
-    ports: HashMap<(IpAddr, Protocol), Vec<(RangeInclusive<u16>, At)>>,
+    ports: HashMap<(IpAddr, Protocol), Vec<Spanned<RangeInclusive<u16>>>>,
     /// Whole addresses.
     addresses: HashMap<IpAddr, At>,
 }
@@ -246,18 +246,14 @@ fn claim(
     ports: &Spanned<RangeInclusive<u16>>,
 ) {
     let others = taken.ports.entry((address, protocol)).or_default();
-    let overlaps =
-        |other: &RangeInclusive<u16>| other.start() <= ports.value.end() && ports.value.start() <= other.end();
-    if let Some((other, first)) = others.iter().find(|(other, _)| overlaps(other)) {
-        let what = if *other == ports.value {
-            format!("is already {}, for {address} by {}", report.reference(first), protocol.name())
-        } else {
-            format!("overlaps {}, for {address} by {}", report.reference(first), protocol.name())
-        };
+    let (first, last) = (*ports.value.start(), *ports.value.end());
+    if let Some(other) = others.iter().find(|other| *other.value.start() <= last && first <= *other.value.end()) {
+        let verb = if other.value == ports.value { "is already" } else { "overlaps" };
+        let what = format!("{verb} {}, of {address} by {}", report.reference(&other.at), protocol.name());
         report.error(&ports.at, what, "a port goes to one receiver");
         return;
     }
-    others.push((ports.value.clone(), ports.at.clone()));
+    others.push(ports.clone());
 }
 
 /// Takes a range from what may still be forwarded; `None` once that was exceeded, which
