@@ -208,7 +208,8 @@ pub enum Model {
     Isolated,
     /// Pods are routable from everywhere. Not accepted by this version.
     Flat,
-    /// Pods reach out under another address, and are not reached from outside.
+    /// Pods reach out under another address, and are reached from outside by forwards
+    /// and static NAT alone.
     Island,
 }
 
