@@ -9,15 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_control::api::{
-    Answer, Ask, CounterView, Deed, ForwardView, MOST_SESSIONS, NeighborView, PortView, RouteView, SessionView, Show,
-    TableView, mac_text,
+    Answer, Ask, CounterView, Deed, ForwardView, MOST_SESSIONS, NeighborView, PortView, RouteView, Show, TableView,
+    mac_text,
 };
 use causeway_control::compile::PortFacts;
 use causeway_control::config::{Config, PortIdx};
 use causeway_control::control::Control;
 use causeway_fastpath::chance::Chance;
 use causeway_fastpath::command::Command;
-use causeway_fastpath::session::SessionFilter;
 use causeway_fastpath::time::Instant;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use tracing::{error, info, warn};
@@ -27,6 +26,7 @@ use crate::channel::Channel;
 use crate::clock;
 use crate::thread::{StartError, WorkerThread};
 use crate::wake::{Doorbell, readable, sleep};
+use crate::walks::{Purpose, Walks};
 
 /// How long control sleeps at most.
 const SLEEP: Duration = Duration::from_secs(1);
@@ -88,15 +88,7 @@ pub fn run(config: Config, out: &mut dyn Write) -> Result<(), GatewayError> {
     let facts = worker.ports.iter().map(|port| PortFacts { mac: port.mac, mtu: port.mtu }).collect();
     let control = Control::new(config, facts, flow_seed(seed), clock::now());
     let up = vec![true; worker.ports.len()];
-    let mut gateway = Gateway {
-        control,
-        worker,
-        backlog: VecDeque::new(),
-        waiting: VecDeque::new(),
-        walking: false,
-        requests: 0,
-        up,
-    };
+    let mut gateway = Gateway { control, worker, backlog: VecDeque::new(), walks: Walks::default(), up };
     let result = gateway.serve(&bell, &signals, &server, out);
     drop(server);
     let orderly = gateway.worker.stop();
@@ -109,33 +101,10 @@ struct Gateway {
     worker: WorkerThread,
     /// Commands that the ring had no room for, in order.
     backlog: VecDeque<Command>,
-    /// Askers whose answer takes a walk over the sessions; the first one's is under way.
-    waiting: VecDeque<(Asked, Walk)>,
-    /// Is it?
-    walking: bool,
-    requests: u64,
+    /// Answers that are being put together.
+    walks: Walks,
     /// Which ports were up when last looked at.
     up: Vec<bool>,
-}
-
-/// What a walk over the sessions is for.
-struct Walk {
-    filter: SessionFilter,
-    purpose: Purpose,
-}
-
-/// What is done with the sessions that are met.
-enum Purpose {
-    /// They are listed.
-    List {
-        /// So many, at most.
-        most: usize,
-    },
-    /// They end.
-    Kill {
-        /// Are they only counted?
-        dry_run: bool,
-    },
 }
 
 impl Gateway {
@@ -159,7 +128,7 @@ impl Gateway {
             while let Some(asked) = server.next() {
                 self.answer(asked, now);
             }
-            self.finish_walk();
+            self.walks.advance(&mut self.control, self.worker.stats.sessions());
             self.send_commands();
             if self.worker.died() {
                 error!("a worker has ended by itself");
@@ -240,39 +209,11 @@ impl Gateway {
         let answer = match answer {
             Ok(answer) => answer,
             Err((words, purpose)) => match self.control.session_filter(words) {
-                Ok(filter) => return self.waiting.push_back((asked, Walk { filter, purpose })),
+                Ok(filter) => return self.walks.begin(asked, filter, purpose),
                 Err(what) => Answer::Error(what),
             },
         };
         asked.answer(answer);
-    }
-
-    /// Answers who asked for a walk that is over, and starts the next.
-    fn finish_walk(&mut self) {
-        let listed = self.control.take_sessions().map(|(_, rows)| {
-            let sessions = rows.iter().map(|row| SessionView::of(&self.control, row)).collect();
-            Answer::Sessions { alive: self.worker.stats.sessions(), sessions }
-        });
-        let killed = self.control.take_killed().map(|(_, killed)| killed);
-        if listed.is_some() || killed.is_some() {
-            let Some((asked, walk)) = self.waiting.pop_front() else {
-                return;
-            };
-            let answer = match walk.purpose {
-                Purpose::List { .. } => listed,
-                Purpose::Kill { dry_run } => killed.map(|killed| Answer::SessionsKilled { killed, dry_run }),
-            };
-            asked.answer(answer.expect("walks end in the order in which they began"));
-            self.walking = false;
-        }
-        if let Some((_, Walk { filter, purpose })) = self.waiting.front().filter(|_| !self.walking) {
-            let (request, filter) = (self.requests, filter.clone());
-            self.walking = match purpose {
-                Purpose::List { most } => self.control.list_sessions(request, *most, filter),
-                Purpose::Kill { dry_run } => self.control.kill_sessions(request, filter, *dry_run),
-            };
-            self.requests += 1;
-        }
     }
 
     fn ports(&self) -> Vec<PortView> {

@@ -8,9 +8,10 @@ use ipnet::IpNet;
 
 use super::clusters::{Clusters, family};
 use super::keys;
-use super::model::{ClusterIdx, Forward, Neighbor, Protocol, Route, RouteKind, StaticNat};
+use super::model::{ClusterIdx, Neighbor, Route, RouteKind};
 use super::pools::{Pools, warn_about_ends};
 use super::ports::{Ports, link_local};
+use super::public::{Forward, Protocol, StaticNat};
 use super::report::{At, Report, Spanned};
 use super::table::Table;
 use super::value;

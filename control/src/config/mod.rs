@@ -16,6 +16,7 @@ mod neighbors;
 mod nodes;
 mod pools;
 mod ports;
+mod public;
 mod reference;
 mod report;
 mod routes;
@@ -31,9 +32,10 @@ use std::io::Read;
 use std::path::Path;
 
 pub use model::{
-    Cluster, ClusterIdx, Config, Driver, Egress, Forward, Gateway, Idle, Model, Neighbor, NextHop, Node, NodeMaskSize,
-    Pool, PoolIdx, Port, PortIdx, Protocol, Route, RouteKind, StaticNat, Timers,
+    Cluster, ClusterIdx, Config, Driver, Egress, Gateway, Idle, Model, Neighbor, NextHop, Node, NodeMaskSize, Pool,
+    PoolIdx, Port, PortIdx, Route, RouteKind, Timers,
 };
+pub use public::{Forward, Protocol, StaticNat};
 pub use reference::reference;
 pub use report::{ConfigError, ConfigErrors, Warning};
 pub(crate) use schema::suggestion;

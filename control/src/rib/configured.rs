@@ -95,9 +95,10 @@ fn own(config: &Config, domains: &Domains, domain: VrfId, masqueraded: bool, rou
             let via = match stands_for_islands || config.is_forwarded(address.addr()) {
                 true if domain == VrfId::MAIN => Via::LocalTranslated,
                 // What is translated is so in main: who sends to it from an island leaves
-                // that first, and gets a name by which the answer comes back.
-                true => Via::Egress(VrfId::MAIN),
-                false => Via::Local,
+                // that first, and gets a name by which the answer comes back. What means
+                // this link cannot leave it.
+                true if !is_link_local(address.addr()) => Via::Egress(VrfId::MAIN),
+                _ => Via::Local,
             };
             routes.push(Route { domain, to: IpNet::from(address.addr()), via, origin: Origin::Own });
         }
