@@ -226,8 +226,9 @@ impl Control {
         }
     }
 
-    /// The neighbour that a packet waits for. A packet to a pool's address waits for
-    /// a node, which is being asked for already: it is not kept, its sender repeats it.
+    /// The neighbour that a packet waits for. One that a session brings to a public
+    /// address waits for a node, which is being asked for already: it is not kept, its
+    /// sender repeats it. Only where a forward leads is known here.
     fn awaited(&self, frame: &Frame) -> Option<(PortIdx, IpAddr)> {
         let domain = self.domains.of_port(PortIdx(frame.ingress.index()));
         self.compiler.neighbor_toward(domain, frame.bytes())
