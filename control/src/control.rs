@@ -4,21 +4,21 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use causeway_fastpath::command::{Command, Event, SessionCursor, SessionPage, SessionRow};
+use causeway_fastpath::command::{Command, Event, SessionRow};
 use causeway_fastpath::frame::Frame;
 use causeway_fastpath::ids::{Epoch, PortId, VrfId};
+use causeway_fastpath::session::SessionFilter;
 use causeway_fastpath::time::Instant;
 use causeway_fastpath::verdict::PuntReason;
 
+use crate::api::read_filter;
 use crate::compile::{self, Build, Compiler, PortFacts};
 use crate::config::{Config, PortIdx};
 use crate::domains::Domains;
 use crate::neighbors::{Effect, Neighbors, Row, free};
 use crate::rib::{Change, Route};
+use crate::sessions::Walks;
 
-/// Records that one page of a session listing looks at. Small, so that a worker is
-/// never kept long.
-const PAGE: u32 = 256;
 /// Room around a frame that control makes, for the headers of an ICMP error.
 const ROOM: usize = 128;
 
@@ -35,8 +35,7 @@ pub struct Control {
     epoch: Epoch,
     installed: Epoch,
     commands: VecDeque<Command>,
-    listing: Option<Listing>,
-    listed: Option<(u64, Vec<SessionRow>)>,
+    walks: Walks,
 }
 
 /// A forwarding table, for people.
@@ -50,13 +49,6 @@ pub struct TableRow {
     pub lengths: BTreeMap<u8, usize>,
     /// How it was made.
     pub build: Build,
-}
-
-/// A listing of sessions that is going on.
-struct Listing {
-    request: u64,
-    most: usize,
-    rows: Vec<SessionRow>,
 }
 
 impl Control {
@@ -73,8 +65,7 @@ impl Control {
             epoch: Epoch(0),
             installed: Epoch(0),
             commands: VecDeque::new(),
-            listing: None,
-            listed: None,
+            walks: Walks::default(),
         };
         control.meet_routers(now);
         control.settle();
@@ -101,7 +92,14 @@ impl Control {
                 drop(retired);
             }
             Event::Punted(reason, frame) => self.punted(reason, frame, now),
-            Event::Sessions(page) => self.paged(*page),
+            Event::Sessions(page) => {
+                let next = self.walks.paged(*page);
+                self.commands.extend(next);
+            }
+            Event::SessionsEnded(kill) => {
+                let next = self.walks.ended(kill);
+                self.commands.extend(next);
+            }
             Event::Spent(frame) => free(frame),
         }
     }
@@ -164,21 +162,42 @@ impl Control {
         self.neighbors.rows()
     }
 
-    /// Starts to collect sessions, `most` at most. One listing goes on at a time:
-    /// `false` when one does already. [`Control::take_sessions`] has the result.
+    /// The filter that these words make, each as `inside=10.1.2.0/24`; all must hold.
+    ///
+    /// # Errors
+    /// What is wrong with the first that is not sound, and what would do.
+    pub fn session_filter(&self, words: &[String]) -> Result<SessionFilter, String> {
+        read_filter(words, &self.domains)
+    }
+
+    /// Starts to collect sessions that are meant, `most` at most. One listing goes on at
+    /// a time: `false` when one does already. [`Control::take_sessions`] has the result.
     #[must_use]
-    pub fn list_sessions(&mut self, request: u64, most: usize) -> bool {
-        if self.listing.is_some() {
-            return false;
-        }
-        self.listing = Some(Listing { request, most, rows: Vec::new() });
-        self.ask_for_page(request, Some(SessionCursor::default()), Vec::with_capacity(PAGE as usize));
-        true
+    pub fn list_sessions(&mut self, request: u64, most: usize, filter: SessionFilter) -> bool {
+        let first = self.walks.list(request, most, filter);
+        let started = first.is_some();
+        self.commands.extend(first);
+        started
     }
 
     /// The result of a listing, once it is there.
     pub fn take_sessions(&mut self) -> Option<(u64, Vec<SessionRow>)> {
-        self.listed.take()
+        self.walks.take_listed()
+    }
+
+    /// Starts to end the sessions that are meant; with `dry_run`, only to count them.
+    /// `false` when that goes on already. [`Control::take_killed`] has the result.
+    #[must_use]
+    pub fn kill_sessions(&mut self, request: u64, filter: SessionFilter, dry_run: bool) -> bool {
+        let first = self.walks.kill(request, filter, dry_run);
+        let started = first.is_some();
+        self.commands.extend(first);
+        started
+    }
+
+    /// The request, and how many sessions were meant, once all were looked at.
+    pub fn take_killed(&mut self) -> Option<(u64, u64)> {
+        self.walks.take_killed()
     }
 
     fn punted(&mut self, reason: PuntReason, frame: Frame, now: Instant) {
@@ -207,8 +226,9 @@ impl Control {
         }
     }
 
-    /// The neighbour that a packet waits for. A packet to a pool's address waits for
-    /// a node, which is being asked for already: it is not kept, its sender repeats it.
+    /// The neighbour that a packet waits for. One that a session brings to a public
+    /// address waits for a node, which is being asked for already: it is not kept, its
+    /// sender repeats it. Only where a forward leads is known here.
     fn awaited(&self, frame: &Frame) -> Option<(PortIdx, IpAddr)> {
         let domain = self.domains.of_port(PortIdx(frame.ingress.index()));
         self.compiler.neighbor_toward(domain, frame.bytes())
@@ -238,25 +258,6 @@ impl Control {
                 Effect::Send(port, bytes) => Command::Transmit(PortId(port.0 as u16), Frame::boxed(&bytes, ROOM, 0)),
                 Effect::Resume(frame) => Command::Inject(frame),
             });
-        }
-    }
-
-    fn ask_for_page(&mut self, request: u64, cursor: Option<SessionCursor>, rows: Vec<SessionRow>) {
-        let page = SessionPage { request, cursor, limit: PAGE, rows };
-        self.commands.push_back(Command::ListSessions(Box::new(page)));
-    }
-
-    fn paged(&mut self, page: SessionPage) {
-        let Some(mut listing) = self.listing.take_if(|listing| listing.request == page.request) else {
-            return;
-        };
-        listing.rows.extend(page.rows.iter().take(listing.most - listing.rows.len()));
-        match page.cursor {
-            Some(cursor) if listing.rows.len() < listing.most => {
-                self.listing = Some(listing);
-                self.ask_for_page(page.request, Some(cursor), page.rows);
-            }
-            _ => self.listed = Some((listing.request, listing.rows)),
         }
     }
 }

@@ -40,7 +40,7 @@ impl Domains {
     }
 
     /// All domains, main first.
-    pub fn all(&self) -> impl Iterator<Item = VrfId> + use<> {
+    pub fn all(&self) -> impl Iterator<Item = VrfId> + Clone + use<> {
         (0..self.names.len() as u16).map(VrfId)
     }
 

@@ -13,3 +13,4 @@ pub mod domains;
 pub mod ipam;
 pub mod neighbors;
 pub mod rib;
+mod sessions;

@@ -93,6 +93,7 @@ impl World {
                 }
                 Command::Inject(frame) | Command::Transmit(_, frame) => Event::Spent(frame),
                 Command::ListSessions(page) => Event::Sessions(page),
+                Command::EndSessions(kill) => Event::SessionsEnded(kill),
             };
             self.control.handle_event(event, self.now);
         }

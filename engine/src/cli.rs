@@ -40,6 +40,9 @@ pub enum Command {
     Lab(Lab),
     /// Show what a running gateway knows.
     Show(Show),
+    /// Do something to the sessions of a running gateway.
+    #[command(subcommand)]
+    Sessions(Sessions),
     /// Print completions for a shell.
     Completions {
         /// Which shell.
@@ -121,6 +124,10 @@ pub struct Show {
     /// The most sessions to show.
     #[arg(long, default_value_t = 1000)]
     pub limit: usize,
+    /// With sessions: only those of which this is true, as inside=10.1.2.0/24. May stand
+    /// several times, and then all must be.
+    #[arg(long, value_name = "KEY=VALUE", long_help = FILTER_HELP)]
+    pub filter: Vec<String>,
     /// Show counters that are 0, too.
     #[arg(long)]
     pub all: bool,
@@ -129,6 +136,50 @@ pub struct Show {
     #[arg(long)]
     pub summary: bool,
 }
+
+/// `causeway sessions`.
+#[derive(Debug, Subcommand)]
+pub enum Sessions {
+    /// End sessions at once, and say how many.
+    ///
+    /// Neither end is told. What still arrives of a TCP connection is dropped until its
+    /// ends give up; a UDP flow from inside begins a new session with its next packet.
+    Kill(Kill),
+}
+
+/// `causeway sessions kill`.
+#[derive(Debug, Args)]
+pub struct Kill {
+    /// Only those of which this is true, as inside=10.1.2.0/24. May stand several times,
+    /// and then all must be.
+    #[arg(long, value_name = "KEY=VALUE", long_help = FILTER_HELP, required_unless_present = "all")]
+    pub filter: Vec<String>,
+    /// Every session.
+    #[arg(long, conflicts_with = "filter")]
+    pub all: bool,
+    /// Only say how many would end.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print JSON, one document on one line.
+    #[arg(long)]
+    pub json: bool,
+    /// Where the gateway's API listens.
+    #[arg(long, value_name = "SOCKET", env = "CAUSEWAY_API", default_value = "/run/causeway/api.sock")]
+    pub api: PathBuf,
+}
+
+/// What `--filter` understands.
+const FILTER_HELP: &str = "\
+Only sessions of which this is true. May stand several times, and then all must be:
+
+  inside=10.1.2.0/24   address or prefix of who is inside; also outside=, peer=,
+                       and address= for any of the three
+  inside-port=8443     its port or echo identifier; also outside-port=, peer-port=,
+                       and port= for any of the three
+  protocol=tcp         tcp, udp, icmp, icmpv6 or a number
+  state=established    a TCP state, as the listing names it
+  domain=blue          the cluster of who is inside
+  begun=outside        by whom it was begun: inside or outside";
 
 /// What `causeway show` shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -139,6 +190,8 @@ pub enum What {
     Routes,
     /// Neighbours and their MAC addresses.
     Neighbors,
+    /// Port forwards and static NAT.
+    Forwards,
     /// Live sessions with their inside and outside names.
     Sessions,
     /// What happened to packets; each way to be dropped has a counter.

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_control::api::{
-    Answer, Ask, CounterView, MOST_SESSIONS, NeighborView, PortView, RouteView, SessionView, TableView, mac_text,
+    Answer, Ask, CounterView, Deed, ForwardView, MOST_SESSIONS, NeighborView, PortView, RouteView, Show, TableView,
+    mac_text,
 };
 use causeway_control::compile::PortFacts;
 use causeway_control::config::{Config, PortIdx};
@@ -25,6 +26,7 @@ use crate::channel::Channel;
 use crate::clock;
 use crate::thread::{StartError, WorkerThread};
 use crate::wake::{Doorbell, readable, sleep};
+use crate::walks::{Purpose, Walks};
 
 /// How long control sleeps at most.
 const SLEEP: Duration = Duration::from_secs(1);
@@ -86,7 +88,7 @@ pub fn run(config: Config, out: &mut dyn Write) -> Result<(), GatewayError> {
     let facts = worker.ports.iter().map(|port| PortFacts { mac: port.mac, mtu: port.mtu }).collect();
     let control = Control::new(config, facts, flow_seed(seed), clock::now());
     let up = vec![true; worker.ports.len()];
-    let mut gateway = Gateway { control, worker, backlog: VecDeque::new(), waiting: VecDeque::new(), requests: 0, up };
+    let mut gateway = Gateway { control, worker, backlog: VecDeque::new(), walks: Walks::default(), up };
     let result = gateway.serve(&bell, &signals, &server, out);
     drop(server);
     let orderly = gateway.worker.stop();
@@ -99,9 +101,8 @@ struct Gateway {
     worker: WorkerThread,
     /// Commands that the ring had no room for, in order.
     backlog: VecDeque<Command>,
-    /// Askers whose answer is being put together; the first one's is under way.
-    waiting: VecDeque<(Asked, usize)>,
-    requests: u64,
+    /// Answers that are being put together.
+    walks: Walks,
     /// Which ports were up when last looked at.
     up: Vec<bool>,
 }
@@ -127,7 +128,7 @@ impl Gateway {
             while let Some(asked) = server.next() {
                 self.answer(asked, now);
             }
-            self.finish_listing();
+            self.walks.advance(&mut self.control, self.worker.stats.sessions());
             self.send_commands();
             if self.worker.died() {
                 error!("a worker has ended by itself");
@@ -193,33 +194,26 @@ impl Gateway {
     }
 
     fn answer(&mut self, asked: Asked, now: Instant) {
-        let answer = match asked.ask {
-            Ask::Ports => Answer::Ports(self.ports()),
-            Ask::Routes => Answer::Routes(RouteView::all(&self.control)),
-            Ask::RouteSummary => Answer::RouteSummary(TableView::all(&self.control)),
-            Ask::Neighbors => Answer::Neighbors(NeighborView::all(&self.control, now)),
-            Ask::Counters => Answer::Counters(counters(&self.worker.stats.counters())),
-            Ask::Sessions { limit } => {
-                self.waiting.push_back((asked, limit.min(MOST_SESSIONS)));
-                return;
+        let answer = match &asked.ask {
+            Ask::Show(Show::Ports) => Ok(Answer::Ports(self.ports())),
+            Ask::Show(Show::Routes) => Ok(Answer::Routes(RouteView::all(&self.control))),
+            Ask::Show(Show::RouteSummary) => Ok(Answer::RouteSummary(TableView::all(&self.control))),
+            Ask::Show(Show::Neighbors) => Ok(Answer::Neighbors(NeighborView::all(&self.control, now))),
+            Ask::Show(Show::Forwards) => Ok(Answer::Forwards(ForwardView::all(self.control.config()))),
+            Ask::Show(Show::Counters) => Ok(Answer::Counters(counters(&self.worker.stats.counters()))),
+            Ask::Show(Show::Sessions { limit, filter }) => {
+                Err((filter, Purpose::List { most: (*limit).min(MOST_SESSIONS) }))
             }
+            Ask::Do(Deed::KillSessions { filter, dry_run }) => Err((filter, Purpose::Kill { dry_run: *dry_run })),
+        };
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err((words, purpose)) => match self.control.session_filter(words) {
+                Ok(filter) => return self.walks.begin(asked, filter, purpose),
+                Err(what) => Answer::Error(what),
+            },
         };
         asked.answer(answer);
-    }
-
-    /// Hands a finished listing of sessions to who asked, and starts the next.
-    fn finish_listing(&mut self) {
-        if let Some((_, rows)) = self.control.take_sessions()
-            && let Some((asked, _)) = self.waiting.pop_front()
-        {
-            let sessions = rows.iter().map(|row| SessionView::of(&self.control, row)).collect();
-            asked.answer(Answer::Sessions { alive: self.worker.stats.sessions(), sessions });
-        }
-        if let Some((_, limit)) = self.waiting.front()
-            && self.control.list_sessions(self.requests, *limit)
-        {
-            self.requests += 1;
-        }
     }
 
     fn ports(&self) -> Vec<PortView> {

@@ -10,4 +10,5 @@ pub mod replay;
 pub mod stats;
 pub mod thread;
 pub mod wake;
+mod walks;
 pub mod worker;

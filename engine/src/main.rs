@@ -1,11 +1,12 @@
 //! The program `causeway`: flags and wiring.
 
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
-use causeway_control::api::{Answer, Ask, render};
+use causeway_control::api::{Answer, Ask, Deed, Show as ToShow, render};
 use causeway_control::config::{Config, Driver, Warning};
-use causeway_engine::cli::{Check, Cli, Command, Lab, NicDriver, Replay, Run, Show, What};
+use causeway_engine::cli::{Check, Cli, Command, Kill, Lab, NicDriver, Replay, Run, Sessions, Show, What};
 use causeway_engine::replay::{ReplayOptions, replay};
 use causeway_engine::{api, gateway};
 use clap::{CommandFactory, Parser};
@@ -16,7 +17,8 @@ fn main() -> ExitCode {
         Command::Check(options) => check(&options),
         Command::Replay(options) => replay_captures(options),
         Command::Lab(options) => lab(&options),
-        Command::Show(options) => show(&options),
+        Command::Show(options) => show(options),
+        Command::Sessions(Sessions::Kill(options)) => kill(options),
         Command::Completions { shell } => {
             // In memory first: clap_complete panics when nobody reads.
             let mut script = Vec::new();
@@ -87,13 +89,14 @@ fn check(options: &Check) -> Result {
                 let nodes: usize = config.clusters.iter().map(|cluster| cluster.nodes.len()).sum();
                 writeln!(
                     out,
-                    "{}: sound: {}, {} with {}, {}, {}",
+                    "{}: sound: {}, {} with {}, {}, {}, {}",
                     options.config.display(),
                     count(config.ports.len(), "port"),
                     count(config.clusters.len(), "cluster"),
                     count(nodes, "node"),
                     count(config.routes.len(), "static route"),
-                    count(config.pools.len(), "pool")
+                    count(config.pools.len(), "pool"),
+                    count(config.forwards.len() + config.static_nat.len(), "forward")
                 )?;
             }
             Err(errors) => writeln!(io::stderr(), "{errors}")?,
@@ -145,24 +148,38 @@ fn lab(options: &Lab) -> Result {
     Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn show(options: &Show) -> Result {
+fn show(options: Show) -> Result {
     if options.summary && options.what != What::Routes {
         return Err("only routes have a summary: causeway show routes --summary".into());
     }
-    let ask = match options.what {
-        What::Ports => Ask::Ports,
-        What::Routes if options.summary => Ask::RouteSummary,
-        What::Routes => Ask::Routes,
-        What::Neighbors => Ask::Neighbors,
-        What::Sessions => Ask::Sessions { limit: options.limit },
-        What::Counters => Ask::Counters,
-    };
-    let answer = api::ask(&options.api, ask)?;
-    if let Answer::Error(what) = answer {
-        return Err(what.into());
+    if !options.filter.is_empty() && options.what != What::Sessions {
+        return Err("only sessions can be filtered: causeway show sessions --filter".into());
     }
-    print(&answer, options.json, options.all)?;
+    let show = match options.what {
+        What::Ports => ToShow::Ports,
+        What::Routes if options.summary => ToShow::RouteSummary,
+        What::Routes => ToShow::Routes,
+        What::Neighbors => ToShow::Neighbors,
+        What::Forwards => ToShow::Forwards,
+        What::Sessions => ToShow::Sessions { limit: options.limit, filter: options.filter },
+        What::Counters => ToShow::Counters,
+    };
+    print(&ask(&options.api, Ask::Show(show))?, options.json, options.all)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn kill(options: Kill) -> Result {
+    let deed = Deed::KillSessions { filter: options.filter, dry_run: options.dry_run };
+    print(&ask(&options.api, Ask::Do(deed))?, options.json, false)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a running gateway answers, unless it refuses.
+fn ask(path: &Path, ask: Ask) -> std::result::Result<Answer, Box<dyn std::error::Error>> {
+    match api::ask(path, ask)? {
+        Answer::Error(what) => Err(what.into()),
+        answer => Ok(answer),
+    }
 }
 
 fn print(answer: &Answer, json: bool, all: bool) -> io::Result<()> {

@@ -12,6 +12,7 @@ use causeway_control::control::Control;
 use causeway_fastpath::counters::Counters;
 use causeway_fastpath::forwarder::{Capacity, Forwarder};
 use causeway_fastpath::frame::BufferOwner;
+use causeway_fastpath::session::SessionFilter;
 use causeway_fastpath::time::Instant;
 
 use crate::gateway::{counters, fixed_seed, flow_seed};
@@ -197,7 +198,7 @@ impl Machine {
     }
 
     fn sessions(&mut self) -> Vec<causeway_fastpath::command::SessionRow> {
-        let listing = self.control.list_sessions(0, usize::MAX);
+        let listing = self.control.list_sessions(0, usize::MAX, SessionFilter::default());
         debug_assert!(listing, "no other listing goes on");
         self.settle();
         self.control.take_sessions().map(|(_, rows)| rows).unwrap_or_default()

@@ -91,6 +91,10 @@ impl<P: Port + ?Sized> Worker<P> {
                 self.forwarder.list_sessions(now, &mut page);
                 self.events.push_back(Event::Sessions(page));
             }
+            Command::EndSessions(mut kill) => {
+                self.forwarder.end_sessions(now, &mut kill);
+                self.events.push_back(Event::SessionsEnded(kill));
+            }
         }
     }
 

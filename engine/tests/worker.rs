@@ -11,6 +11,7 @@ use causeway_fastpath::command::Event;
 use causeway_fastpath::forwarder::{Capacity, Forwarder};
 use causeway_fastpath::frame::BufferOwner;
 use causeway_fastpath::offload::Offload;
+use causeway_fastpath::session::SessionFilter;
 use causeway_fastpath::time::Instant;
 use causeway_fastpath::verdict::{DropReason, PuntReason};
 use causeway_testkit::packet::*;
@@ -176,7 +177,7 @@ fn a_punt_that_control_cannot_take_is_dropped_and_counted() {
 #[test]
 fn a_refused_answer_to_a_command_waits_in_front_of_what_came_later() {
     let mut bench = Bench::new();
-    assert!(bench.control.list_sessions(1, 10));
+    assert!(bench.control.list_sessions(1, 10, SessionFilter::default()));
     let command = bench.control.poll_command().expect("a page to fill");
     bench.worker.handle_command(command, bench.now);
     let page = bench.worker.poll_event().expect("the page");

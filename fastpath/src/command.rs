@@ -11,6 +11,7 @@ use core::net::IpAddr;
 
 use crate::frame::Frame;
 use crate::ids::{Epoch, PortId, VrfId};
+use crate::session::SessionFilter;
 use crate::snapshot::Snapshot;
 use crate::verdict::PuntReason;
 
@@ -25,6 +26,8 @@ pub enum Command {
     Transmit(PortId, Frame),
     /// Fill this page with sessions.
     ListSessions(Box<SessionPage>),
+    /// End the sessions of a part of the table that are meant.
+    EndSessions(Box<SessionKill>),
 }
 
 /// From a worker to control.
@@ -41,6 +44,8 @@ pub enum Event {
     Punted(PuntReason, Frame),
     /// The page, filled.
     Sessions(Box<SessionPage>),
+    /// Those that were meant have ended.
+    SessionsEnded(Box<SessionKill>),
     /// A heap frame that has served, to be freed by control.
     Spent(Frame),
 }
@@ -56,6 +61,24 @@ pub struct SessionPage {
     pub limit: u32,
     /// What was found.
     pub rows: Vec<SessionRow>,
+}
+
+/// A part of the session table, and which of its sessions are to end. Nobody is told:
+/// what their ends still send is treated as a stranger's.
+#[derive(Debug, Default)]
+pub struct SessionKill {
+    /// Which request it answers.
+    pub request: u64,
+    /// Where to go on; start with the default. `None` when all were looked at.
+    pub cursor: Option<SessionCursor>,
+    /// At most this many records are looked at.
+    pub limit: u32,
+    /// Which sessions are meant.
+    pub filter: SessionFilter,
+    /// Are they only to be counted?
+    pub dry_run: bool,
+    /// How many were meant so far, in this part and those before.
+    pub met: u64,
 }
 
 /// A place in the session tables.

@@ -9,10 +9,12 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use causeway_fastpath::burst::Burst;
-use causeway_fastpath::command::{SessionCursor, SessionPage};
+use causeway_fastpath::command::{SessionCursor, SessionKill, SessionPage};
 use causeway_fastpath::frame::Frame;
 use causeway_fastpath::ids::PortId;
 use causeway_fastpath::offload::Offload;
+use causeway_fastpath::session::{Condition, SessionFilter};
+use causeway_fastpath::wire::protocol;
 use causeway_testkit::packet::*;
 
 use world::{FAMILIES, NODE_A, NODES, Plan, ROUTER, UPLINK, World, from, source};
@@ -114,6 +116,10 @@ fn a_warm_forwarder_never_asks_for_memory() {
     page.rows.reserve_exact(64);
     assert_eq!(calls(|| world.forwarder.list_sessions(world.now, &mut page)), 0);
     assert_eq!(page.rows.len(), 64);
+    let filter = SessionFilter { conditions: vec![Condition::Protocol(protocol::UDP)] };
+    let mut kill = SessionKill { cursor: Some(SessionCursor::default()), limit: 64, filter, ..SessionKill::default() };
+    assert_eq!(calls(|| world.forwarder.end_sessions(world.now, &mut kill)), 0);
+    assert!(kill.met > 0, "some were ended");
     let later = world.now + Duration::from_secs(1_000);
     assert_eq!(calls(|| while world.forwarder.handle_timeout(later) {}), 0);
     assert_eq!(world.forwarder.sessions(), (0, 0));

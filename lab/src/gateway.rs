@@ -135,10 +135,18 @@ impl Gateway {
     /// Runs `EXECUTABLE show WHAT... --api API` and returns what it printed.
     ///
     /// # Errors
-    /// It cannot be started, takes over 5 s, or fails: with what it wrote.
+    /// As [`Gateway::ask`].
     pub fn show(&self, what: &[&str]) -> io::Result<String> {
+        self.ask(&[&["show"], what].concat())
+    }
+
+    /// Runs `EXECUTABLE WORDS... --api API` and returns what it printed.
+    ///
+    /// # Errors
+    /// It cannot be started, takes over 5 s, or fails: with what it wrote.
+    pub fn ask(&self, words: &[&str]) -> io::Result<String> {
         let mut command = Command::new(&self.executable);
-        command.arg("show").args(what).arg("--api").arg(&self.api);
+        command.args(words).arg("--api").arg(&self.api);
         let output = output_within(&mut command, Duration::from_secs(5))?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());

@@ -19,10 +19,16 @@ use crate::{SOON, causeway};
 
 /// A gateway through which a little has passed.
 fn stage(test: &str) -> Option<Stage> {
+    stage_with(test, "")
+}
+
+/// The same, with more in its file.
+fn stage_with(test: &str, more: &str) -> Option<Stage> {
     if !needs::met(test, Privilege::UserNamespace, &[]) {
         return None;
     }
     let mut stage = Stage::new(Medium::AfPacket);
+    stage.configure(&(causeway_lab::plan::CONFIG.to_owned() + more));
     stage.start();
     let (pod, server) = (stage.world.host("pod-a1"), stage.world.host("server"));
     for family in Family::BOTH {
@@ -100,6 +106,67 @@ fn zeros_are_shown_only_when_asked_for_and_sessions_only_so_many() {
     assert_eq!(answer["sessions"]["sessions"].as_array().expect("a list").len(), 1);
     assert!(answer["sessions"]["alive"].as_u64() >= Some(4), "{answer}");
     assert_eq!(text.lines().count(), 1, "one document on one line");
+    stage.stop();
+}
+
+#[test]
+fn forwards_are_shown_as_a_table_and_as_json() {
+    let more = r#"
+[[forward]]
+cluster = "blue"
+address = "203.0.113.16"
+protocol = ["tcp", "udp"]
+port = "8000-8099"
+to = "10.1.2.10"
+to-port = "9000-9099"
+[[static-nat]]
+cluster = "blue"
+address = "203.0.113.41"
+to = "10.1.1.11"
+"#;
+    let Some(mut stage) = stage_with("forwards_are_shown_as_a_table_and_as_json", more) else { return };
+    let expected = "\
+KIND        DOMAIN  PROTO  PUBLIC                  TO
+forward     blue    tcp    203.0.113.16:8000-8099  10.1.2.10:9000-9099
+forward     blue    udp    203.0.113.16:8000-8099  10.1.2.10:9000-9099
+static-nat  blue    any    203.0.113.41            10.1.1.11
+";
+    assert_eq!(stage.gateway().show(&["forwards"]).expect("a table"), expected);
+    let answer = stage.show("forwards");
+    let rows = answer["forwards"].as_array().expect("a list");
+    assert_eq!((rows.len(), &rows[0]["ports"], &rows[2]["ports"]), (3, &serde_json::json!([8000, 8099]), &Value::Null));
+    assert!(stage.gateway().show(&["routes"]).expect("a table").contains("203.0.113.41/32"));
+    stage.stop();
+}
+
+#[test]
+fn sessions_are_filtered_and_ended() {
+    let Some(mut stage) = stage("sessions_are_filtered_and_ended") else { return };
+    let shown = |filters: &[&str]| -> usize {
+        let filters = filters.iter().flat_map(|filter| ["--filter", *filter]);
+        let words: Vec<_> = ["sessions", "--json"].into_iter().chain(filters).collect();
+        let answer: Value = serde_json::from_str(&stage.gateway().show(&words).expect("JSON")).expect("JSON");
+        answer["sessions"]["sessions"].as_array().expect("a list").len()
+    };
+    let kill = |words: &[&str]| stage.gateway().ask(&[&["sessions", "kill"], words].concat());
+    assert_eq!(shown(&[]), 4);
+    assert_eq!(shown(&["protocol=tcp"]), 2);
+    assert_eq!(shown(&["protocol=tcp", "inside=10.1.1.0/24", "peer=203.0.113.10"]), 1);
+    assert_eq!(shown(&["protocol=tcp", "protocol=udp"]), 0);
+    assert_eq!(shown(&["begun=outside"]), 0);
+
+    let json = kill(&["--filter", "address=fd00:10::/56", "--dry-run", "--json"]).expect("an answer");
+    assert_eq!(json, "{\"sessions-killed\":{\"killed\":2,\"dry-run\":true}}\n");
+    assert_eq!(shown(&[]), 4);
+    assert_eq!(kill(&["--filter", "address=fd00:10::/56"]).expect("an answer"), "2 sessions ended\n");
+    assert_eq!(shown(&["domain=blue"]), 2);
+    assert_eq!(kill(&["--all"]).expect("an answer"), "2 sessions ended\n");
+    assert_eq!(shown(&[]), 0);
+
+    let refusal = kill(&["--filter", "insde=10.1.1.10"]).expect_err("there is no such key").to_string();
+    assert!(refusal.contains("did you mean \"inside\"?"), "{refusal}");
+    let refusal = stage.gateway().show(&["routes", "--filter", "port=1"]).expect_err("routes have none").to_string();
+    assert!(refusal.contains("causeway show sessions --filter"), "{refusal}");
     stage.stop();
 }
 

@@ -2,7 +2,7 @@
 
 use crate::causeway;
 
-const COMMANDS: [&str; 7] = ["run", "check", "replay", "lab", "show", "completions", "man"];
+const COMMANDS: [&str; 8] = ["run", "check", "replay", "lab", "show", "sessions", "completions", "man"];
 
 #[test]
 fn every_command_has_help_with_an_example_of_its_use() {
@@ -26,6 +26,9 @@ fn without_a_command_and_with_a_wrong_one_there_is_help() {
         (&["chekc"], "check"),
         (&["show", "flows"], "sessions"),
         (&["show"], "<WHAT>"),
+        (&["sessions"], "kill"),
+        (&["sessions", "kill"], "--filter <KEY=VALUE>"),
+        (&["sessions", "kill", "--all", "--filter", "port=1"], "cannot be used with"),
         (&["check"], "<CONFIG>"),
         (&["run", "a.toml", "--driver", "dpdk"], "af-packet"),
         (&["replay", "a.toml", "--port", "nodes", "--out", "x"], "nodes=in.pcap"),
@@ -34,6 +37,17 @@ fn without_a_command_and_with_a_wrong_one_there_is_help() {
         let finished = causeway(arguments);
         assert_eq!(finished.status.code(), Some(2), "{finished}");
         assert!(finished.stderr.contains(expected), "{expected} is not in {finished}");
+    }
+}
+
+#[test]
+fn help_says_what_can_be_filtered_by() {
+    for words in [&["show", "--help"][..], &["sessions", "kill", "--help"]] {
+        let page = causeway(words).success().stdout;
+        for example in ["inside=10.1.2.0/24", "inside-port=8443", "protocol=tcp", "state=established", "begun=outside"]
+        {
+            assert!(page.contains(example), "{example} is not in:\n{page}");
+        }
     }
 }
 

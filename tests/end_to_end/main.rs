@@ -5,6 +5,8 @@
 //! program or a privilege say SKIPPED, and fail where the environment has CI set.
 
 mod ecmp;
+mod forwards;
+mod kill;
 mod life;
 mod reach;
 mod shore;
@@ -43,6 +45,9 @@ over_each_driver! {
     shore::only_the_pool_is_seen_outside_and_every_checksum_is_right
         needs ["tcpdump", "tshark", "python3", "curl", "ping", "traceroute"];
     shore::uninvited_packets_are_dropped_and_counted_one_by_one needs [];
+    forwards::the_outside_and_pods_reach_a_service_by_its_public_address needs ["python3", "curl"];
+    forwards::an_address_of_its_own_takes_whatever_is_sent_to_it needs [];
+    kill::killed_sessions_end_while_others_go_on needs [];
     life::sigterm_leaves_nothing_behind needs ["ip", "ethtool"];
     life::the_socket_of_a_killed_gateway_is_taken_over needs ["ip", "ethtool"];
 }

@@ -3,14 +3,17 @@
 //! Everything that `causeway show` prints goes through here, as it would for any
 //! other program. `VERSION` grows when an answer loses or changes a field.
 
+mod filter;
 mod table;
 mod view;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use filter::read as read_filter;
 pub use table::render;
 pub use view::{
-    CounterView, LengthView, NeighborView, NextHopView, PortView, RouteView, SessionView, TableView, mac_text,
+    CounterView, ForwardView, LengthView, NeighborView, NextHopView, PortView, RouteView, SessionView, TableView,
+    mac_text,
 };
 
 /// The version this program speaks.
@@ -20,20 +23,46 @@ pub const MOST_SESSIONS: usize = 100_000;
 /// The longest request, in bytes.
 pub const LONGEST_REQUEST: usize = 4096;
 
-/// What is asked: one line of JSON, `{"version":1,"show":"routes"}`.
+/// What is asked: one line of JSON, `{"version":1,"show":"routes"}` or
+/// `{"version":1,"do":"kill-sessions","filter":["inside=10.1.2.0/24"]}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Request {
+pub struct Request<A = Ask> {
     /// The version the asker speaks.
     pub version: u32,
     /// What about.
     #[serde(flatten)]
-    pub ask: Ask,
+    pub ask: A,
 }
 
 /// What a request is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Ask {
+    /// To see something.
+    Show(Show),
+    /// That something be done.
+    Do(Deed),
+}
+
+/// What can be done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case")]
+pub enum Deed {
+    /// End sessions.
+    #[serde(rename_all = "kebab-case")]
+    KillSessions {
+        /// Those that meet all of these, each as `inside=10.1.2.0/24`. Without one, all.
+        filter: Vec<String>,
+        /// Are they only to be counted?
+        #[serde(default)]
+        dry_run: bool,
+    },
+}
+
+/// What can be seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "show", rename_all = "kebab-case")]
-pub enum Ask {
+pub enum Show {
     /// Ports and what they have counted.
     Ports,
     /// Every route.
@@ -42,11 +71,16 @@ pub enum Ask {
     RouteSummary,
     /// Every neighbour.
     Neighbors,
+    /// Every forward and static NAT.
+    Forwards,
     /// Live sessions.
     Sessions {
         /// How many at most.
         #[serde(default = "a_few")]
         limit: usize,
+        /// Those that meet all of these, each as `inside=10.1.2.0/24`.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        filter: Vec<String>,
     },
     /// What workers have counted.
     Counters,
@@ -60,15 +94,17 @@ fn a_few() -> usize {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Answer {
-    /// To [`Ask::Ports`].
+    /// To [`Show::Ports`].
     Ports(Vec<PortView>),
-    /// To [`Ask::Routes`].
+    /// To [`Show::Routes`].
     Routes(Vec<RouteView>),
-    /// To [`Ask::RouteSummary`].
+    /// To [`Show::RouteSummary`].
     RouteSummary(Vec<TableView>),
-    /// To [`Ask::Neighbors`].
+    /// To [`Show::Neighbors`].
     Neighbors(Vec<NeighborView>),
-    /// To [`Ask::Sessions`].
+    /// To [`Show::Forwards`].
+    Forwards(Vec<ForwardView>),
+    /// To [`Show::Sessions`].
     Sessions {
         /// Sessions alive when the answer was put together.
         alive: u64,
@@ -76,8 +112,16 @@ pub enum Answer {
         /// be there or not.
         sessions: Vec<SessionView>,
     },
-    /// To [`Ask::Counters`].
+    /// To [`Show::Counters`].
     Counters(Vec<CounterView>),
+    /// To [`Deed::KillSessions`].
+    #[serde(rename_all = "kebab-case")]
+    SessionsKilled {
+        /// How many were meant.
+        killed: u64,
+        /// Were they only counted?
+        dry_run: bool,
+    },
     /// The request cannot be answered: why, and what would do.
     Error(String),
 }
@@ -93,16 +137,27 @@ impl Request {
     /// # Errors
     /// The answer to send back.
     pub fn parse(line: &str) -> Result<Ask, Answer> {
-        let request: Request = serde_json::from_str(line).map_err(|error| {
+        /// Is it that something be done?
+        #[derive(Deserialize)]
+        struct Kind {
+            #[serde(rename = "do")]
+            deed: Option<serde::de::IgnoredAny>,
+        }
+        let is_deed = serde_json::from_str(line).is_ok_and(|kind: Kind| kind.deed.is_some());
+        let read = if is_deed {
+            serde_json::from_str(line).map(|Request { version, ask }| (version, Ask::Do(ask)))
+        } else {
+            serde_json::from_str(line).map(|Request { version, ask }| (version, Ask::Show(ask)))
+        };
+        let (version, ask) = read.map_err(|error| {
             Answer::Error(format!(
                 "this is no request: {error}; ask like {{\"version\":{VERSION},\"show\":\"routes\"}}"
             ))
         })?;
-        if request.version != VERSION {
-            let asked = request.version;
-            return Err(Answer::Error(format!("version {asked} is not spoken here; ask in version {VERSION}")));
+        if version != VERSION {
+            return Err(Answer::Error(format!("version {version} is not spoken here; ask in version {VERSION}")));
         }
-        Ok(request.ask)
+        Ok(ask)
     }
 }
 
@@ -113,9 +168,18 @@ mod tests {
 
     #[test]
     fn a_request_survives_the_wire() {
-        for ask in
-            [Ask::Ports, Ask::Routes, Ask::RouteSummary, Ask::Neighbors, Ask::Sessions { limit: 7 }, Ask::Counters]
-        {
+        let filter = vec!["inside=10.1.2.0/24".to_owned(), "protocol=tcp".to_owned()];
+        for ask in [
+            Ask::Show(Show::Ports),
+            Ask::Show(Show::Routes),
+            Ask::Show(Show::RouteSummary),
+            Ask::Show(Show::Neighbors),
+            Ask::Show(Show::Forwards),
+            Ask::Show(Show::Sessions { limit: 7, filter: Vec::new() }),
+            Ask::Show(Show::Sessions { limit: 7, filter: filter.clone() }),
+            Ask::Show(Show::Counters),
+            Ask::Do(Deed::KillSessions { filter, dry_run: true }),
+        ] {
             let line = serde_json::to_string(&Request::new(ask.clone())).expect("a request is JSON");
             assert_eq!(Request::parse(&line), Ok(ask));
         }
@@ -127,6 +191,12 @@ mod tests {
             panic!("there is no weather");
         };
         assert!(what.contains("weather") && what.contains("\"show\":\"routes\""), "{what}");
+        let Err(Answer::Error(what)) = Request::parse("{\"version\":1,\"do\":\"dance\"}") else {
+            panic!("there is no dancing");
+        };
+        assert!(what.contains("dance") && what.contains("kill-sessions"), "{what}");
+        let kill = "{\"version\":1,\"do\":\"kill-sessions\"}";
+        assert!(Request::parse(kill).is_err(), "who forgets the filter does not end every session");
         let Err(Answer::Error(what)) = Request::parse("{\"version\":9,\"show\":\"ports\"}") else {
             panic!("version 9 is not spoken");
         };

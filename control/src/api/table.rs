@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use super::{Answer, CounterView, NeighborView, NextHopView, PortView, RouteView, SessionView, TableView};
+use super::{Answer, CounterView, ForwardView, NeighborView, NextHopView, PortView, RouteView, SessionView, TableView};
 
 /// An answer as text: aligned columns under a headline, ending in a newline.
 ///
@@ -14,6 +14,7 @@ pub fn render(answer: &Answer, all: bool) -> String {
         Answer::Routes(routes) => columns(ROUTES, routes.iter().flat_map(route)),
         Answer::RouteSummary(tables) => columns(TABLES, tables.iter().map(table)),
         Answer::Neighbors(neighbors) => columns(NEIGHBORS, neighbors.iter().map(neighbor)),
+        Answer::Forwards(forwards) => columns(FORWARDS, forwards.iter().map(forward)),
         Answer::Sessions { alive, sessions } => {
             let mut text = columns(SESSIONS, sessions.iter().map(session));
             let shown = sessions.len();
@@ -24,6 +25,10 @@ pub fn render(answer: &Answer, all: bool) -> String {
         Answer::Counters(counters) => {
             let shown = counters.iter().filter(|counter| all || counter.value != 0);
             columns(COUNTERS, shown.map(counter))
+        }
+        Answer::SessionsKilled { killed, dry_run } => {
+            let noun = if *killed == 1 { "session" } else { "sessions" };
+            format!("{killed} {noun} {}\n", if *dry_run { "would end" } else { "ended" })
         }
         Answer::Error(what) => format!("{what}\n"),
     }
@@ -136,12 +141,30 @@ fn neighbor(neighbor: &NeighborView) -> Vec<String> {
     ]
 }
 
+const FORWARDS: &[Column] = &[("KIND", false), ("DOMAIN", false), ("PROTO", false), ("PUBLIC", false), ("TO", false)];
+
+fn forward(forward: &ForwardView) -> Vec<String> {
+    let end = |address, ports: Option<[u16; 2]>| match ports {
+        None => format!("{address}"),
+        Some([first, last]) if first == last => endpoint(address, first),
+        Some([first, last]) => format!("{}-{last}", endpoint(address, first)),
+    };
+    vec![
+        forward.kind.clone(),
+        forward.domain.clone(),
+        forward.protocol.clone(),
+        end(forward.address, forward.ports),
+        end(forward.to, forward.to_ports),
+    ]
+}
+
 const SESSIONS: &[Column] = &[
     ("DOMAIN", false),
     ("PROTO", false),
     ("INSIDE", false),
     ("OUTSIDE", false),
     ("PEER", false),
+    ("BEGUN", false),
     ("STATE", false),
     ("OUT", true),
     ("IN", true),
@@ -157,6 +180,7 @@ fn session(session: &SessionView) -> Vec<String> {
         endpoint(session.inside, session.inside_port),
         endpoint(session.outside, session.outside_port),
         endpoint(session.peer, session.peer_port),
+        if session.forwarded { "outside" } else { "inside" }.to_owned(),
         if session.state.is_empty() { "-".to_owned() } else { session.state.clone() },
         session.packets_out.to_string(),
         session.packets_in.to_string(),
@@ -274,6 +298,39 @@ main    ipv4         3  1048600     0.250  change        2  /0:1 /24:2
 main    ipv6         0  1048600     0.250  full          0  -
 ";
         assert_eq!(render(&Answer::RouteSummary(vec![table, empty]), false), expected);
+    }
+
+    #[test]
+    fn a_forward_is_a_row_with_both_its_ends() {
+        let row = |kind: &str, address: &str, ports: Option<[u16; 2]>, to: &str, to_ports| ForwardView {
+            kind: kind.into(),
+            domain: "blue".into(),
+            protocol: if ports.is_none() { "any" } else { "tcp" }.into(),
+            address: address.parse().expect("an address"),
+            ports,
+            to: to.parse().expect("an address"),
+            to_ports,
+        };
+        let expected = "\
+KIND        DOMAIN  PROTO  PUBLIC                   TO
+forward     blue    tcp    203.0.113.16:443         10.1.2.20:8443
+forward     blue    tcp    [2001:db8::1]:8000-8099  [fd00::20]:9000-9099
+static-nat  blue    any    203.0.113.24             10.1.2.21
+";
+        let answer = Answer::Forwards(vec![
+            row("forward", "203.0.113.16", Some([443, 443]), "10.1.2.20", Some([8443, 8443])),
+            row("forward", "2001:db8::1", Some([8000, 8099]), "fd00::20", Some([9000, 9099])),
+            row("static-nat", "203.0.113.24", None, "10.1.2.21", None),
+        ]);
+        assert_eq!(render(&answer, false), expected);
+    }
+
+    #[test]
+    fn what_was_ended_is_counted_in_words() {
+        let said = |killed, dry_run| render(&Answer::SessionsKilled { killed, dry_run }, false);
+        assert_eq!(said(1, false), "1 session ended\n");
+        assert_eq!(said(12, false), "12 sessions ended\n");
+        assert_eq!(said(0, true), "0 sessions would end\n");
     }
 
     #[test]

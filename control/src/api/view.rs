@@ -7,6 +7,7 @@ use causeway_fastpath::time::Instant;
 use causeway_fastpath::wire::protocol;
 use serde::{Deserialize, Serialize};
 
+use crate::config::{ClusterIdx, Config};
 use crate::control::{Control, TableRow};
 use crate::neighbors::State;
 use crate::rib::{Member, Via};
@@ -67,7 +68,8 @@ pub struct RouteView {
     /// The routers that share it, if there are several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub next_hops: Vec<NextHopView>,
-    /// Who says so: "own", "connected", "static", "cluster", "node", "pool" or "island".
+    /// Who says so: "own", "forward", "connected", "static", "cluster", "node", "pool"
+    /// or "island".
     pub origin: String,
     /// Whose it is: the node, cluster or pool.
     pub owner: Option<String>,
@@ -135,19 +137,39 @@ pub struct NeighborView {
     pub since_s: u64,
 }
 
+/// A forward, or an address with static NAT.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ForwardView {
+    /// "forward" or "static-nat".
+    pub kind: String,
+    /// Routing domain of the receiver.
+    pub domain: String,
+    /// "tcp", "udp", or "any".
+    pub protocol: String,
+    /// The public address.
+    pub address: IpAddr,
+    /// The first and the last public port; `None` is every one.
+    pub ports: Option<[u16; 2]>,
+    /// The receiver.
+    pub to: IpAddr,
+    /// Its port for the first and the last public one; `None`: each has its own.
+    pub to_ports: Option<[u16; 2]>,
+}
+
 /// A session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct SessionView {
-    /// Routing domain of the initiator.
+    /// Routing domain of who is inside.
     pub domain: String,
     /// "tcp", "udp", "icmp", "icmpv6" or a number.
     pub protocol: String,
-    /// The initiator.
+    /// Who is inside.
     pub inside: IpAddr,
     /// Its port or echo identifier.
     pub inside_port: u16,
-    /// The initiator, as the outside sees it.
+    /// Who is inside, as the outside sees it.
     pub outside: IpAddr,
     /// Its port or echo identifier there.
     pub outside_port: u16,
@@ -155,6 +177,9 @@ pub struct SessionView {
     pub peer: IpAddr,
     /// Its port; 0 for echoes.
     pub peer_port: u16,
+    /// Was it begun by the peer, and forwarded to who is inside?
+    #[serde(default)]
+    pub forwarded: bool,
     /// Where a TCP conversation stands.
     pub state: String,
     /// Packets from inside.
@@ -262,6 +287,36 @@ impl NeighborView {
     }
 }
 
+impl ForwardView {
+    /// Every forward of a configuration, a row a protocol, and every static NAT.
+    pub fn all(config: &Config) -> Vec<ForwardView> {
+        let name = |cluster: ClusterIdx| config.clusters[cluster.0].name.clone();
+        let mut rows = Vec::new();
+        for forward in &config.forwards {
+            let ports = [*forward.ports.start(), *forward.ports.end()];
+            rows.extend(forward.protocols.iter().map(|protocol| ForwardView {
+                kind: "forward".to_owned(),
+                domain: name(forward.cluster),
+                protocol: protocol.name().to_owned(),
+                address: forward.address,
+                ports: Some(ports),
+                to: forward.to,
+                to_ports: Some([forward.to_port, forward.to_port + (ports[1] - ports[0])]),
+            }));
+        }
+        rows.extend(config.static_nat.iter().map(|nat| ForwardView {
+            kind: "static-nat".to_owned(),
+            domain: name(nat.cluster),
+            protocol: "any".to_owned(),
+            address: nat.address,
+            ports: None,
+            to: nat.to,
+            to_ports: None,
+        }));
+        rows
+    }
+}
+
 impl SessionView {
     /// A session, as a worker listed it.
     pub fn of(control: &Control, row: &SessionRow) -> SessionView {
@@ -280,6 +335,7 @@ impl SessionView {
             outside_port: row.outside.1,
             peer: row.peer.0,
             peer_port: row.peer.1,
+            forwarded: row.forwarded,
             state: row.state.to_owned(),
             packets_out: row.packets_out,
             packets_in: row.packets_in,

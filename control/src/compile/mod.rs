@@ -4,6 +4,7 @@
 //! while the gateway runs: each change is noted, and the next snapshot makes anew
 //! what it concerns and shares the rest with the one before.
 
+mod forwards;
 mod groups;
 mod numbers;
 mod policy;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use causeway_fastpath::address::Address;
 use causeway_fastpath::ecmp::{self, packet_hash};
 use causeway_fastpath::fib::{Hop, NextHop, Prefix};
-use causeway_fastpath::ids::{AdjacencyId, Epoch, PoolId, PortId, VrfId};
+use causeway_fastpath::ids::{AdjacencyId, Epoch, PortId, VrfId};
 use causeway_fastpath::parse::{self, IpHeader};
 use causeway_fastpath::snapshot::{Adjacency, NeighborState, PortEntry, Snapshot, Timeouts};
 use causeway_fastpath::wire::{ethernet, get16};
@@ -94,7 +95,6 @@ impl Compiler {
     /// `facts` are not those of the configuration's ports, one each.
     pub fn new(config: &Config, domains: &Domains, facts: Vec<PortFacts>, flow_seed: u64) -> Compiler {
         assert_eq!(facts.len(), config.ports.len(), "every port has its facts");
-        let masquerades = policy::masquerades(config);
         let port_entry = |at: usize| {
             let port = &config.ports[at];
             PortEntry {
@@ -103,10 +103,7 @@ impl Compiler {
                 v4: policy::primary(port),
                 v6: policy::primary(port),
                 link_local: facts[at].link_local(),
-                // Pools of ports come after those of the file. A port of an island has
-                // none: answers to its address would arrive in the island's domain.
-                masquerade: (masquerades && domains.of_port(PortIdx(at)) == VrfId::MAIN)
-                    .then(|| PoolId((config.pools.len() + at) as u16)),
+                masquerade: policy::port_pool(config, domains, PortIdx(at)),
             }
         };
         Compiler {
@@ -216,12 +213,18 @@ impl Compiler {
         frame: &[u8],
         header: &IpHeader<A>,
     ) -> Option<(PortIdx, IpAddr)> {
-        let found = match family.lookup(domain, header.dst).hop() {
-            Hop::Egress(outer) => family.lookup(outer, header.dst).hop(),
-            found => found,
-        };
+        let mut target = header.dst;
+        let mut found = family.lookup(domain, target).hop();
+        if let Hop::Egress(outer) = found {
+            found = family.lookup(outer, target).hop();
+        }
+        if let Hop::Pool | Hop::LocalTranslated = found {
+            let forward = family.forwards.find(&parse::layers(frame, header, domain).key)?;
+            target = forward.address;
+            found = family.lookup(forward.vrf, target).hop();
+        }
         let id = match found {
-            Hop::Connected(port) => return Some((PortIdx(port.index()), header.dst.to_ip())),
+            Hop::Connected(port) => return Some((PortIdx(port.index()), target.to_ip())),
             Hop::Adjacency(id) => id,
             Hop::Group(id) => {
                 let layers = parse::layers(frame, header, domain);

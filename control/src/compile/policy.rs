@@ -7,7 +7,7 @@ use causeway_fastpath::nat::{EgressAction, EgressRule};
 use causeway_fastpath::snapshot::Pool;
 use causeway_fastpath::verdict::DropReason;
 
-use super::prefix;
+use super::{forwards, prefix};
 use crate::config::{Config, Egress, PortIdx};
 use crate::domains::Domains;
 use crate::rib::is_primary;
@@ -15,13 +15,14 @@ use crate::rib::is_primary;
 /// Ports that masquerading takes on a port's own address: all but the well-known ones.
 const MASQUERADE_PORTS: (u16, u16) = (1024, 65535);
 
-/// What may leave an island: pods under another name, nodes under their own.
-/// Nothing else: a sender that is neither is not believed (BCP 38).
+/// What may leave an island: who has an address of its own under that, pods under
+/// another name, nodes under their own. Nothing else: a sender that is neither is not
+/// believed (BCP 38).
 pub(super) fn egress_rules<A: Address>(config: &Config, domains: &Domains, domain: VrfId) -> Vec<EgressRule<A>> {
-    let mut rules = Vec::new();
     if domain == VrfId::MAIN {
-        return rules;
+        return Vec::new();
     }
+    let mut rules = forwards::egress_rules(config, domains, domain, first_static_pool(config));
     let everywhere = Prefix::containing(A::default(), 0);
     for (at, cluster) in config.clusters.iter().enumerate() {
         if domains.of_cluster(crate::config::ClusterIdx(at)) != domain {
@@ -57,11 +58,24 @@ pub(super) fn egress_rules<A: Address>(config: &Config, domains: &Domains, domai
 }
 
 /// Whether a cluster goes by the addresses of ports.
-pub(super) fn masquerades(config: &Config) -> bool {
+fn masquerades(config: &Config) -> bool {
     config.clusters.iter().any(|cluster| cluster.egress == Egress::Masquerade)
 }
 
-/// Those of the file, and behind them those of the ports if they stand for clusters.
+/// The pool of a port. A port of an island has none: answers to its address would
+/// arrive in the island's domain.
+pub(super) fn port_pool(config: &Config, domains: &Domains, port: PortIdx) -> Option<PoolId> {
+    let stands_for_clusters = masquerades(config) && domains.of_port(port) == VrfId::MAIN;
+    stands_for_clusters.then(|| PoolId((config.pools.len() + port.0) as u16))
+}
+
+fn first_static_pool(config: &Config) -> PoolId {
+    let ports = if masquerades(config) { config.ports.len() } else { 0 };
+    PoolId((config.pools.len() + ports) as u16)
+}
+
+/// Those of the file, behind them those of the ports if they stand for clusters, and
+/// last those of static NAT.
 pub(super) fn pools<A: Address>(config: &Config) -> Vec<Pool<A>> {
     let mut pools: Vec<Pool<A>> = config.pools.iter().map(pool).collect();
     if masquerades(config) {
@@ -72,6 +86,7 @@ pub(super) fn pools<A: Address>(config: &Config) -> Vec<Pool<A>> {
             keep_ports: false,
         }));
     }
+    pools.extend(forwards::pools(config));
     pools
 }
 
@@ -85,7 +100,7 @@ fn pool<A: Address>(pool: &crate::config::Pool) -> Pool<A> {
         addresses: addresses.collect(),
         first_port: *pool.ports.start(),
         last_port: *pool.ports.end(),
-        keep_ports: false,
+        keep_ports: pool.keep_ports,
     }
 }
 

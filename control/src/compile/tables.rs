@@ -1,4 +1,4 @@
-//! The tables of one family: forwarding, policy, pools, neighbours.
+//! The tables of one family: routes, policy, pools, forwards, neighbours.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use causeway_fastpath::nat::{EgressRule, Forwards};
 use causeway_fastpath::snapshot::{Pool, Tables};
 use hashbrown::HashMap;
 
-use super::policy;
+use super::{forwards, policy};
 use crate::config::Config;
 use crate::domains::Domains;
 
@@ -31,6 +31,7 @@ pub(super) struct Family<A> {
     egress: Arc<[Vec<EgressRule<A>>]>,
     pools: Arc<[Pool<A>]>,
     pub(super) neighbors: Arc<HashMap<(PortId, A), AdjacencyId>>,
+    pub(super) forwards: Arc<Forwards<A>>,
 }
 
 /// The forwarding table of a domain, and the routes for the next one.
@@ -43,7 +44,7 @@ struct Domain<A> {
 }
 
 impl<A: Address> Family<A> {
-    /// Policy and pools of a configuration, and no route yet.
+    /// Policy, pools and forwards of a configuration, and no route yet.
     pub(super) fn new(config: &Config, domains: &Domains) -> Family<A> {
         let nowhere = Arc::new(FibBuilder::new().build());
         let domain = |_| Domain { routes: FibBuilder::new(), fib: Arc::clone(&nowhere), changes: 0, built: None };
@@ -52,6 +53,7 @@ impl<A: Address> Family<A> {
             egress: domains.all().map(|domain| policy::egress_rules(config, domains, domain)).collect(),
             pools: policy::pools(config).into(),
             neighbors: Arc::default(),
+            forwards: Arc::new(forwards::forwards(config, domains)),
         }
     }
 
@@ -92,7 +94,7 @@ impl<A: Address> Family<A> {
             egress: Arc::clone(&self.egress),
             neighbors: Arc::clone(&self.neighbors),
             pools: Arc::clone(&self.pools),
-            forwards: Arc::new(Forwards::new()),
+            forwards: Arc::clone(&self.forwards),
         }
     }
 }

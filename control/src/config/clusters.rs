@@ -1,5 +1,7 @@
 //! `[[cluster]]`: clusters, alone and against each other.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 
 use super::allocation;
@@ -24,6 +26,15 @@ impl Clusters {
     /// The cluster called so.
     pub(super) fn find(&self, report: &mut Report<'_>, name: &Spanned<&str>) -> Option<ClusterIdx> {
         self.names.find(report, name, "cluster").map(ClusterIdx)
+    }
+
+    /// The range of pods or services that the address lies in, and the name of its cluster.
+    pub(super) fn range_with(&self, address: IpAddr) -> Option<(IpNet, &str)> {
+        self.list.iter().find_map(|cluster| {
+            let mut ranges = cluster.pod_cidrs.iter().chain(&cluster.service_cidrs);
+            let range = ranges.find(|range| range.contains(&address))?;
+            Some((*range, cluster.name.as_str()))
+        })
     }
 
     /// The cluster whose nodes live on the port.

@@ -7,6 +7,7 @@
 mod allocation;
 mod claims;
 mod clusters;
+mod forwards;
 mod gateway;
 mod keys;
 mod model;
@@ -15,6 +16,7 @@ mod neighbors;
 mod nodes;
 mod pools;
 mod ports;
+mod public;
 mod reference;
 mod report;
 mod routes;
@@ -33,9 +35,12 @@ pub use model::{
     Cluster, ClusterIdx, Config, Driver, Egress, Gateway, Idle, Model, Neighbor, NextHop, Node, NodeMaskSize, Pool,
     PoolIdx, Port, PortIdx, Route, RouteKind, Timers,
 };
+pub use public::{Forward, Protocol, StaticNat};
 pub use reference::reference;
 pub use report::{ConfigError, ConfigErrors, Warning};
+pub(crate) use schema::suggestion;
 pub use source::Position;
+pub(crate) use value::{Complaint, prefix_or_address};
 
 use report::{At, Report};
 use table::Table;
@@ -105,7 +110,25 @@ fn check(report: &mut Report<'_>, document: &toml_edit::Table) -> Config {
     let clusters = clusters::clusters(report, &file, &ports, &pools);
     let routes = routes::routes(report, &file, &ports, &pools, &clusters);
     let neighbors = neighbors::neighbors(report, &file, &ports, &pools);
-    Config { gateway, ports: ports.list, routes, pools: pools.list, clusters: clusters.list, neighbors, timers }
+    let around = forwards::Surroundings {
+        ports: &ports,
+        pools: &pools,
+        clusters: &clusters,
+        routes: &routes,
+        neighbors: &neighbors,
+    };
+    let (forwards, static_nat) = forwards::forwards(report, &file, &around);
+    Config {
+        gateway,
+        ports: ports.list,
+        routes,
+        pools: pools.list,
+        clusters: clusters.list,
+        forwards,
+        static_nat,
+        neighbors,
+        timers,
+    }
 }
 
 /// Never more than a byte over the bound, whatever the path leads to.

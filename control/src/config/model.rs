@@ -10,6 +10,8 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
+use super::public::{Forward, StaticNat};
+
 /// A whole, checked configuration.
 ///
 /// The `*Idx` types index the lists of the same configuration; they never
@@ -27,6 +29,12 @@ pub struct Config {
     pub pools: Vec<Pool>,
     /// Kubernetes clusters, in the order of the file.
     pub clusters: Vec<Cluster>,
+    /// Ports of public addresses, in the order of the file. One receiver an address,
+    /// protocol and port.
+    pub forwards: Vec<Forward>,
+    /// Public addresses with one receiver each, in the order of the file; in no pool and
+    /// no forward, and not the gateway's own.
+    pub static_nat: Vec<StaticNat>,
     /// Static neighbours, in the order of the file. One a port and address.
     pub neighbors: Vec<Neighbor>,
     /// How long silent sessions live.
@@ -168,6 +176,8 @@ pub struct Pool {
     pub addresses: Vec<IpNet>,
     /// The ports (and ICMP identifiers) that translation may use.
     pub ports: RangeInclusive<u16>,
+    /// Does a flow keep its source port where that is free?
+    pub keep_ports: bool,
 }
 
 /// A Kubernetes cluster: `[[cluster]]`.
@@ -198,7 +208,8 @@ pub enum Model {
     Isolated,
     /// Pods are routable from everywhere. Not accepted by this version.
     Flat,
-    /// Pods reach out under another address, and are not reached from outside.
+    /// Pods reach out under another address, and are reached from outside by forwards
+    /// and static NAT alone.
     Island,
 }
 

@@ -39,7 +39,8 @@ pub(super) fn pools(report: &mut Report<'_>, file: &Table<'_>, ports: &Ports) ->
                 addresses.push(net.value);
             }
         }
-        pools.list.push(Pool { name, addresses, ports: range.map_or(1..=1, |range| range.value) });
+        let keep_ports = table.flag(report, "keep-ports");
+        pools.list.push(Pool { name, addresses, ports: range.map_or(1..=1, |range| range.value), keep_ports });
     }
     pools
 }
@@ -103,7 +104,7 @@ fn check_addresses(report: &mut Report<'_>, net: &Spanned<IpNet>, ports: &Ports,
 }
 
 /// Hosts on a subnet take its first and last address for something else.
-fn warn_about_ends(report: &mut Report<'_>, at: &At, net: IpNet, ports: &Ports) {
+pub(super) fn warn_about_ends(report: &mut Report<'_>, at: &At, net: IpNet, ports: &Ports) {
     for (port, subnet) in ports.subnets() {
         if subnet.max_prefix_len() - subnet.prefix_len() < 2 {
             continue;

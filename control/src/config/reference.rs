@@ -45,6 +45,12 @@ fn value(kind: &Kind) -> String {
             let words: Vec<_> = words.iter().map(|(word, _)| format!("`\"{word}\"`")).collect();
             words.join(", ")
         }
+        Kind::Choices(words) => {
+            let words: Vec<_> = words.iter().map(|(word, _)| format!("`\"{word}\"`")).collect();
+            format!("{}, or a list of them", words.join(", "))
+        }
+        Kind::Flag => "`true` or `false`".to_owned(),
+        Kind::Ports => "1 to 65535, or a range as `\"8000-8099\"`".to_owned(),
         Kind::Text(what) => (*what).to_owned(),
         Kind::List { of, most } => format!("list of {of}; at most {most}"),
         Kind::OneOrMore { one, of, most } => format!("{one}, or list of {of}; at most {most}"),
@@ -64,7 +70,7 @@ fn fallback(key: &Key) -> String {
 
 fn about(key: &Key) -> String {
     let mut about = key.about.to_owned();
-    if let Kind::Choice(words) = key.kind {
+    if let Kind::Choice(words) | Kind::Choices(words) = key.kind {
         for (word, meaning) in words {
             about.push_str(&format!(" `{word}`: {meaning}."));
         }

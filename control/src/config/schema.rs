@@ -48,6 +48,12 @@ pub(super) enum Kind {
     },
     /// One of these words, each with what it means.
     Choice(&'static [(&'static str, &'static str)]),
+    /// One of these words, or a list of them, each with what it means.
+    Choices(&'static [(&'static str, &'static str)]),
+    /// `true` or `false`; the latter if it is not there.
+    Flag,
+    /// A port, or a string with the first and the last of several.
+    Ports,
     /// A string; what it holds.
     Text(&'static str),
     /// A list of values; what they are, in the plural, and how many at most.
@@ -94,7 +100,7 @@ impl Section {
 }
 
 /// What was meant by `word`, if one of `known` is near enough; else all of them.
-pub(super) fn suggestion<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+pub(crate) fn suggestion<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     let plain = word.to_ascii_lowercase().replace('_', "-");
     let nearest = known.clone().map(|candidate| (distance(&plain, candidate), candidate)).min();
     match nearest {

@@ -1,5 +1,7 @@
 //! Typed reading of one TOML table, against its section in the table of keys.
 
+mod single;
+
 use std::sync::LazyLock;
 
 use ipnet::IpNet;
@@ -74,78 +76,6 @@ impl<'d> Table<'d> {
     pub(super) fn list_len(&self, key: &str) -> Option<usize> {
         let array = self.get(key).and_then(Item::as_array);
         array.map(Array::len)
-    }
-
-    pub(super) fn text(&self, report: &mut Report<'_>, key: &str) -> Read<&'d str> {
-        let (key, item) = self.entry(report, key)?;
-        let Some(item) = item else {
-            let Fallback::Text(value) = key.fallback else {
-                return None;
-            };
-            let at = self.at.within(key.name);
-            return Some(Spanned { at, value });
-        };
-        let at = self.value_place(report, key, item);
-        match item.as_str() {
-            Some(value) => Some(Spanned { at, value }),
-            None => self.mismatch(report, key, &at, item.type_name(), "a string"),
-        }
-    }
-
-    /// A string, if `check` accepts it.
-    pub(super) fn parsed<T>(
-        &self,
-        report: &mut Report<'_>,
-        key: &str,
-        check: impl FnOnce(&'d str) -> Result<T, Complaint>,
-    ) -> Read<T> {
-        let text = self.text(report, key)?;
-        report.accept(text.at, check(text.value))
-    }
-
-    /// A number within the range of the key.
-    pub(super) fn number(&self, report: &mut Report<'_>, key: &str) -> Read<u64> {
-        let (key, item) = self.entry(report, key)?;
-        let Kind::Number { min, max, unit, source } = key.kind else {
-            panic!("{} is not a number in the table of keys", key.name);
-        };
-        let Some(item) = item else {
-            let Fallback::Number(value) = key.fallback else {
-                return None;
-            };
-            let at = self.at.within(key.name);
-            return Some(Spanned { at, value });
-        };
-        let at = self.value_place(report, key, item);
-        let Some(integer) = item.as_integer() else {
-            return self.mismatch(report, key, &at, item.type_name(), "a whole number");
-        };
-        match u64::try_from(integer) {
-            Ok(value) if (min..=max).contains(&value) => Some(Spanned { at, value }),
-            _ => {
-                let by = if source.is_empty() { String::new() } else { format!(" ({source})") };
-                let unit = if unit.is_empty() { String::new() } else { format!(" {unit}") };
-                let remedy = format!("{min} to {max}{unit} would do{by}");
-                report.error(&at, "is out of range", remedy);
-                None
-            }
-        }
-    }
-
-    /// One of the words of the key.
-    pub(super) fn choice(&self, report: &mut Report<'_>, key: &str) -> Read<&'static str> {
-        let text = self.text(report, key)?;
-        let Kind::Choice(words) = self.section.key(key).kind else {
-            panic!("{key} is not a choice in the table of keys");
-        };
-        match words.iter().find(|(word, _)| *word == text.value) {
-            Some(&(value, _)) => Some(Spanned { at: text.at, value }),
-            None => {
-                let remedy = suggestion(text.value, words.iter().map(|&(word, _)| word));
-                report.error(&text.at, "is not known here", remedy);
-                None
-            }
-        }
     }
 
     /// The elements of a list, no more than the key allows.

@@ -7,9 +7,9 @@ use ipnet::IpNet;
 
 /// Why a value will not do, and what would.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Complaint {
-    pub(super) what: String,
-    pub(super) remedy: String,
+pub(crate) struct Complaint {
+    pub(crate) what: String,
+    pub(crate) remedy: String,
 }
 
 fn complain<T>(what: impl Into<String>, remedy: impl Into<String>) -> Result<T, Complaint> {
@@ -48,7 +48,7 @@ pub(super) fn prefix(text: &str) -> Result<IpNet, Complaint> {
 }
 
 /// `10.1.0.1`, or `10.1.0.0/24`.
-pub(super) fn prefix_or_address(text: &str) -> Result<IpNet, Complaint> {
+pub(crate) fn prefix_or_address(text: &str) -> Result<IpNet, Complaint> {
     if text.contains('/') { prefix(text) } else { address(text).map(IpNet::from) }
 }
 

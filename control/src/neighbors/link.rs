@@ -15,20 +15,22 @@ pub(super) struct Link {
     link_local: Ipv6Addr,
     /// Own addresses, with their subnets.
     addresses: Vec<IpNet>,
-    /// Pool prefixes inside these subnets: asked for on this link, answered by us.
+    /// Prefixes of pools, and addresses of forwards, inside these subnets: asked for on
+    /// this link, answered by us.
     pools: Vec<IpNet>,
 }
 
 impl Link {
     pub(super) fn new(config: &Config, port: PortIdx, facts: &PortFacts) -> Link {
         let addresses = config.ports[port.0].addresses.clone();
-        let pools = config.pools.iter().flat_map(|pool| &pool.addresses);
+        let pools = config.pools.iter().flat_map(|pool| &pool.addresses).copied();
+        let taken_over = config.taken_over().into_iter().map(IpNet::from);
         Link {
             mac: facts.mac,
             link_local: Ipv6Addr::from_bits(facts.link_local()),
             pools: pools
-                .filter(|pool| addresses.iter().any(|subnet| subnet.trunc().contains(*pool)))
-                .copied()
+                .chain(taken_over)
+                .filter(|pool| addresses.iter().any(|subnet| subnet.trunc().contains(pool)))
                 .collect(),
             addresses,
         }

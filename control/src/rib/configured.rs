@@ -23,6 +23,9 @@ pub fn routes(config: &Config, domains: &Domains) -> Vec<Route> {
                     routes.push(Route { domain, to: *to, via: Via::Pool, origin });
                 }
             }
+            for address in config.taken_over() {
+                routes.push(Route { domain, to: address.into(), via: Via::Pool, origin: Origin::Forward });
+            }
         } else {
             for to in [everything(false), everything(true)] {
                 routes.push(Route { domain, to, via: Via::Egress(VrfId::MAIN), origin: Origin::Island });
@@ -75,10 +78,11 @@ fn own(config: &Config, domains: &Domains, domain: VrfId, masqueraded: bool, rou
         for subnet in port.addresses.iter().map(IpNet::trunc) {
             routes.push(Route { domain, to: subnet, via: Via::Connected(at), origin: Origin::Connected });
             // RFC 2644: nothing is forwarded to a directed broadcast. But who puts the
-            // address into a pool, and was warned, has it translated.
+            // address into a pool or forwards it, and was warned, has it translated.
             let pools = || config.pools.iter().flat_map(|pool| &pool.addresses);
             for end in ends(subnet).into_iter().flatten() {
-                if domain != VrfId::MAIN || !pools().any(|pool| pool.contains(&end)) {
+                let translated = pools().any(|pool| pool.contains(&end)) || config.is_forwarded(end.addr());
+                if domain != VrfId::MAIN || !translated {
                     routes.push(Route { domain, to: end, via: Via::Blackhole, origin: Origin::Own });
                 }
             }
@@ -87,9 +91,15 @@ fn own(config: &Config, domains: &Domains, domain: VrfId, masqueraded: bool, rou
     // Behind the ends of all subnets: an own address is stronger.
     for (at, port) in ports() {
         for address in &port.addresses {
-            let stands_for_islands =
-                masqueraded && domain == VrfId::MAIN && domains.of_port(at) == VrfId::MAIN && is_primary(port, address);
-            let via = if stands_for_islands { Via::LocalTranslated } else { Via::Local };
+            let stands_for_islands = masqueraded && domains.of_port(at) == VrfId::MAIN && is_primary(port, address);
+            let via = match stands_for_islands || config.is_forwarded(address.addr()) {
+                true if domain == VrfId::MAIN => Via::LocalTranslated,
+                // What is translated is so in main: who sends to it from an island leaves
+                // that first, and gets a name by which the answer comes back. What means
+                // this link cannot leave it.
+                true if !is_link_local(address.addr()) => Via::Egress(VrfId::MAIN),
+                _ => Via::Local,
+            };
             routes.push(Route { domain, to: IpNet::from(address.addr()), via, origin: Origin::Own });
         }
     }

@@ -50,7 +50,7 @@ pub enum Change {
 pub enum Via {
     /// The gateway's own address.
     Local,
-    /// The gateway's own address, which also stands for masqueraded flows.
+    /// The gateway's own address, which also stands for masqueraded and forwarded flows.
     LocalTranslated,
     /// Addresses that stand for islands.
     Pool,
@@ -116,6 +116,8 @@ pub enum Origin {
     Node(ClusterIdx, String),
     /// `[[pool]]`.
     Pool(String),
+    /// `[[forward]]` or `[[static-nat]]`.
+    Forward,
     /// A port's own address, or its subnet's broadcast address.
     Own,
 }
@@ -135,6 +137,7 @@ impl Origin {
             Origin::Cluster(_) => "cluster",
             Origin::Node(..) => "node",
             Origin::Pool(_) => "pool",
+            Origin::Forward => "forward",
             Origin::Own => "own",
         }
     }
@@ -145,7 +148,7 @@ impl Origin {
             Origin::Cluster(cluster) => Some(config.clusters[cluster.0].name.clone()),
             Origin::Node(cluster, node) => Some(format!("{}/{node}", config.clusters[cluster.0].name)),
             Origin::Pool(pool) => Some(pool.clone()),
-            Origin::Island | Origin::Static | Origin::Connected | Origin::Own => None,
+            Origin::Island | Origin::Static | Origin::Connected | Origin::Forward | Origin::Own => None,
         }
     }
 }

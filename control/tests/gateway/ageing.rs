@@ -13,7 +13,7 @@ fn host_unreachable(family: Family, about: &Udp) -> Vec<u8> {
     let (own, to) = (own_address(NODES, family), NODE_A.address(family));
     let quote = about.quote(usize::MAX);
     match family {
-        Family::V4 => link.ipv4(own, to).tos(0xc0).ttl(64).icmp_error(3, 1, [0; 4], &quote).build(),
+        Family::V4 => link.ipv4(own, to).tos(0xc0).df().ttl(64).icmp_error(3, 1, [0; 4], &quote).build(),
         Family::V6 => link.ipv6(own, to).hop_limit(64).icmp_error(1, 3, [0; 4], &quote).build(),
     }
 }

@@ -1,6 +1,7 @@
 //! Routes and names on the way out, for other configurations than the lab's.
 
 use causeway_control::rib::Via;
+use causeway_fastpath::ids::VrfId;
 use causeway_fastpath::verdict::{DropReason, PuntReason, Verdict};
 use causeway_testkit::checksum;
 use causeway_testkit::packet::*;
@@ -154,6 +155,22 @@ fn one_route_is_left_of_those_to_one_destination_and_an_own_address_is_the_stron
     assert_eq!(to("172.16.0.255/32"), Some(Via::Local));
     assert_eq!(to("172.16.0.0/32"), Some(Via::Blackhole));
     assert_eq!(to("172.16.0.1/32"), Some(Via::LocalTranslated));
+}
+
+#[test]
+fn an_island_leaves_for_own_addresses_that_are_translated_and_keeps_the_others() {
+    let via = |addresses: &str, to: &str, domain| {
+        let world = gateway(addresses, "masquerade", "");
+        let to = to.parse().expect("a prefix");
+        let found = world.control.routes().find(|route| route.domain == VrfId(domain) && route.to == to);
+        found.expect("there is a route").via
+    };
+    let uplink = r#"["203.0.113.2/24", "203.0.113.3/24", "fe80::1/64"]"#;
+    assert_eq!(via(uplink, "203.0.113.2/32", 0), Via::LocalTranslated);
+    assert_eq!(via(uplink, "203.0.113.2/32", 1), Via::Egress(VrfId::MAIN));
+    assert_eq!(via(uplink, "203.0.113.3/32", 1), Via::Local, "not the first one of the port");
+    assert_eq!(via(uplink, "192.168.0.1/32", 1), Via::Local, "pods do not hide behind the nodes' side");
+    assert_eq!(via(uplink, "fe80::1/128", 1), Via::Local, "it means the link");
 }
 
 #[test]

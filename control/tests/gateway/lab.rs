@@ -3,7 +3,7 @@
 use causeway_fastpath::ids::PortId;
 use causeway_testkit::packet::*;
 
-use crate::world::{World, own_mac};
+use crate::world::{World, configs, own_mac};
 
 pub(crate) const NODES: PortId = PortId(0);
 pub(crate) const UPLINK: PortId = PortId(1);
@@ -122,7 +122,16 @@ pub(crate) fn family_of(address: &str) -> Family {
 
 /// The lab, whose gateway knows these hosts in both families.
 pub(crate) fn lab_with(hosts: &[Host]) -> World {
-    let mut world = World::lab();
+    acquainted(World::lab(), hosts)
+}
+
+/// The lab with more in its file, whose gateway knows these hosts in both families.
+pub(crate) fn lab_and(more: &str, hosts: &[Host]) -> World {
+    let lab = std::fs::read_to_string(configs().join("lab.toml")).expect("the file is there");
+    acquainted(World::start(&(lab + more)).started(), hosts)
+}
+
+fn acquainted(mut world: World, hosts: &[Host]) -> World {
     for host in hosts {
         for family in FAMILIES {
             world.send(host.port, host.asks(own_address(host.port, family)));

@@ -12,6 +12,7 @@ mod discovery;
 mod domains;
 mod ecmp;
 mod egress;
+mod forwards;
 mod hostile;
 mod lab;
 mod resolve;

@@ -29,7 +29,7 @@ fn is_refused(world: &mut World, from: &Host, src: &str, dst: &str, error: (u8, 
     let own = own_address(from.port, family_of(src));
     let link = eth().src(own_mac(from.port)).dst(from.mac);
     let ip: Ip = match family_of(src) {
-        Family::V4 => link.ipv4(own, src).tos(0xc0).ttl(64).into(),
+        Family::V4 => link.ipv4(own, src).tos(0xc0).df().ttl(64).into(),
         Family::V6 => link.ipv6(own, src).hop_limit(64).into(),
     };
     world.expect(from.port, &[ip.icmp_error(kind, code, [0; 4], &packet.quote(usize::MAX)).build()]);

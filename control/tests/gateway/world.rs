@@ -34,6 +34,7 @@ pub(crate) enum Step {
     Inject,
     Transmit,
     ListSessions,
+    EndSessions,
 }
 
 /// Control and a forwarder in lockstep.
@@ -224,6 +225,11 @@ impl World {
                 self.steps.push(Step::ListSessions);
                 self.forwarder.list_sessions(self.now, &mut page);
                 self.events.push_back(Event::Sessions(page));
+            }
+            Command::EndSessions(mut kill) => {
+                self.steps.push(Step::EndSessions);
+                self.forwarder.end_sessions(self.now, &mut kill);
+                self.events.push_back(Event::SessionsEnded(kill));
             }
         }
     }

@@ -20,7 +20,7 @@ use alloc::sync::Arc;
 use crate::address::Address;
 use crate::burst::Burst;
 use crate::chance::Chance;
-use crate::command::{Event, SessionCursor, SessionPage, SessionRow};
+use crate::command::{Event, SessionCursor, SessionKill, SessionPage, SessionRow};
 use crate::counters::Counters;
 use crate::limiter::TokenBucket;
 use crate::nat::{Nat, timeout_ms};
@@ -35,11 +35,13 @@ use walk::{Limits, Scratch, Walk};
 const PUNTS_PER_SECOND: u32 = 5_000;
 /// Sessions that one call of [`Forwarder::handle_timeout`] looks at.
 const EXPIRY_BUDGET: u32 = 128;
+/// Records that one call of [`Forwarder::end_sessions`] looks at, at most.
+const KILL_BUDGET: usize = 256;
 
 /// What a worker knows: the tables it was given, the sessions it owns, what it counted.
 ///
-/// Four kinds of methods: [`Forwarder::process`] for packets, `install` and
-/// `list_sessions` for commands, [`Forwarder::handle_timeout`] for time, and
+/// Four kinds of methods: [`Forwarder::process`] for packets, `install`,
+/// `list_sessions` and `end_sessions` for commands, [`Forwarder::handle_timeout`] for time, and
 /// getters. None of them waits, and warmed up none of them allocates.
 pub struct Forwarder {
     snapshot: Arc<Snapshot>,
@@ -192,13 +194,33 @@ impl Forwarder {
         };
         let timeouts = &self.snapshot.timeouts;
         let rows = &mut page.rows;
-        page.cursor = if cursor.v6 {
-            let next = self.v6.sessions.page(cursor.number, limit, |_, session| rows.push(row(session, now, timeouts)));
-            next.map(|number| SessionCursor { v6: true, number })
+        let next = if cursor.v6 {
+            self.v6.sessions.page(cursor.number, limit, |_, session| rows.push(row(session, now, timeouts)))
         } else {
-            let next = self.v4.sessions.page(cursor.number, limit, |_, session| rows.push(row(session, now, timeouts)));
-            Some(next.map_or(SessionCursor { v6: true, number: 0 }, |number| SessionCursor { v6: false, number }))
+            self.v4.sessions.page(cursor.number, limit, |_, session| rows.push(row(session, now, timeouts)))
         };
+        page.cursor = cursor.behind(next);
+    }
+
+    /// Ends the sessions of a part of the table that are meant, from its cursor on: a
+    /// bounded number a call. Does not allocate.
+    pub fn end_sessions(&mut self, now: Instant, kill: &mut SessionKill) {
+        let limit = kill.limit.min(KILL_BUDGET as u32);
+        let Some(cursor) = kill.cursor.filter(|_| limit > 0) else {
+            return;
+        };
+        let (from, timeouts) = (cursor.number, self.snapshot.timeouts);
+        let (filter, dry_run) = (&kill.filter, kill.dry_run);
+        let (met, next) = if cursor.v6 {
+            end_met(&mut self.v6, from, limit, dry_run, |session| filter.matches(&row(session, now, &timeouts)))
+        } else {
+            end_met(&mut self.v4, from, limit, dry_run, |session| filter.matches(&row(session, now, &timeouts)))
+        };
+        kill.met += met;
+        kill.cursor = cursor.behind(next);
+        if !kill.dry_run {
+            self.counters.sessions_ended += met;
+        }
     }
 
     /// What was counted.
@@ -220,6 +242,41 @@ impl Forwarder {
     pub fn bytes(&self) -> (usize, usize) {
         (self.v4.bytes(), self.v6.bytes())
     }
+}
+
+impl SessionCursor {
+    /// The place after the records up to `next` of the table it is in; `None` is that
+    /// table's end.
+    fn behind(self, next: Option<u32>) -> Option<SessionCursor> {
+        match next {
+            Some(number) => Some(SessionCursor { number, ..self }),
+            None if self.v6 => None,
+            None => Some(SessionCursor { v6: true, number: 0 }),
+        }
+    }
+}
+
+/// Ends the sessions from number `from` on that are meant, unless they are only to be
+/// counted; says how many there were, and where to go on. Looks at `limit` records, at
+/// most [`KILL_BUDGET`].
+fn end_met<A: Address>(
+    nat: &mut Nat<A>,
+    from: u32,
+    limit: u32,
+    dry_run: bool,
+    is_meant: impl Fn(&Session<A>) -> bool,
+) -> (u64, Option<u32>) {
+    let (mut numbers, mut count) = ([0; KILL_BUDGET], 0);
+    let next = nat.sessions.page(from, limit, |number, session| {
+        if is_meant(session) {
+            numbers[count] = number;
+            count += 1;
+        }
+    });
+    if !dry_run {
+        numbers[..count].iter().for_each(|number| nat.end(*number));
+    }
+    (count as u64, next)
 }
 
 fn row<A: Address>(session: &Session<A>, now: Instant, timeouts: &Timeouts) -> SessionRow {

@@ -67,6 +67,8 @@ impl<A: Address> Walk<'_, A> {
         match hop.hop() {
             Hop::Pool | Hop::LocalTranslated => routed.pool.insert(i),
             Hop::Local => routed.local.insert(i),
+            // The gateway is one hop away by any of its addresses.
+            Hop::Egress(beyond) if self.is_own(beyond, self.scratch.targets[i]) => routed.local.insert(i),
             Hop::Connected(_) | Hop::Adjacency(_) | Hop::Group(_) | Hop::Egress(_)
                 if self.scratch.notes[i].ttl <= 1 =>
             {
@@ -78,6 +80,11 @@ impl<A: Address> Walk<'_, A> {
                 }
             }
         }
+    }
+
+    /// Is it an address of the gateway, seen from this routing domain?
+    fn is_own(&self, domain: VrfId, address: A) -> bool {
+        matches!(self.tables.fib(domain).lookup(address).hop(), Hop::Local | Hop::LocalTranslated)
     }
 
     /// The neighbour for a next hop that leads to one. Otherwise the packet is

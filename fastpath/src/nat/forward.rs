@@ -47,10 +47,11 @@ impl<A: Address> Forwards<A> {
         self.ports.get(&(flow.dst, flow.protocol, flow.dst_port)).or_else(|| self.addresses.get(&flow.dst))
     }
 
-    /// Does a name belong to a forward? Then no other flow may leave under it: who
-    /// could take it would be taken for the service (CVE-2021-3773).
+    /// Does a name belong to a port's forward? Then no other flow may leave under it: who
+    /// could take it would be taken for the service (CVE-2021-3773). An address that is
+    /// forwarded whole is in no pool but its owner's.
     pub fn holds(&self, public: A, protocol: u8, port: u16) -> bool {
-        !self.is_empty() && (self.ports.contains_key(&(public, protocol, port)) || self.addresses.contains_key(&public))
+        !self.ports.is_empty() && self.ports.contains_key(&(public, protocol, port))
     }
 
     /// Is there no forward?

@@ -1,5 +1,6 @@
 //! Sessions: who talks to whom, under which outside name, and until when.
 
+mod filter;
 mod index;
 mod key;
 mod reference;
@@ -7,6 +8,7 @@ mod table;
 pub mod tcp;
 mod wheel;
 
+pub use filter::{Block, Condition, End, SessionFilter};
 pub use index::Index;
 pub use key::{FlowKey, Seed};
 pub use table::{Direction, Found, Session, SessionTable, TableFull, Tally};

@@ -176,3 +176,25 @@ fn a_forwarded_port_is_never_the_name_of_another_flow() {
         }
     }
 }
+
+#[test]
+fn the_owner_of_an_address_keeps_its_ports_time_and_again() {
+    for family in FAMILIES {
+        let mut world = World::with(&Plan::forwards());
+        for _ in 0..3 {
+            let ip = || from(NODE_A).ip(family.pod_a, family.outside);
+            for frame in [
+                ip().tcp(5_353, 443).flags(SYN).build(),
+                ip().udp(5_353, 53).build(),
+                ip().icmp_echo_request(5_353, 1).build(),
+            ] {
+                world.send(NODES, frame).forwarded(UPLINK);
+            }
+            let rows = world.sessions(8);
+            assert!(rows.iter().all(|row| row.outside == (own(family).to_ip(), 5_353)), "{rows:?}");
+            assert_eq!(rows.len(), 3);
+            world.wait(std::time::Duration::from_secs(1_000));
+            assert_eq!(world.sessions(8).len(), 0);
+        }
+    }
+}

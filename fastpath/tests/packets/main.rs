@@ -22,6 +22,7 @@ mod random_frames;
 mod refusals;
 mod refusals_not_sent;
 mod session_ends;
+mod session_kill;
 mod session_list;
 mod too_big;
 mod translation;

@@ -18,7 +18,10 @@ pub(in crate::config) const CLUSTER: Section = Section {
         Key {
             name: "model",
             kind: Kind::Choice(&[
-                ("island", "pods reach out under another address and are not reached from outside"),
+                (
+                    "island",
+                    "pods reach out under another address, and are reached from outside only where a `[[forward]]` or `[[static-nat]]` says so",
+                ),
                 ("isolated", "pods meet nothing outside; not supported yet by this version"),
                 ("flat", "pods are routable from everywhere; not supported yet by this version"),
             ]),

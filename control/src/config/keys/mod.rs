@@ -4,16 +4,31 @@
 //! asks for one, and ranges, choices and defaults are read from here.
 
 mod cluster;
+mod forward;
 mod network;
 
 pub(in crate::config) use cluster::{CLUSTER, NODE, NODE_MASK_SIZE};
+pub(in crate::config) use forward::{FORWARD, MOST_FORWARDED_PORTS, STATIC_NAT};
 pub(in crate::config) use network::{MOST_POOL_ADDRESSES, NEIGHBOR, NEXT_HOP, POOL, PORT, ROUTE};
 
 use super::schema::{Fallback, Key, Kind, Section, Shape};
 
 /// Every section, in the order of the reference.
-pub(in crate::config) const SECTIONS: [&Section; 11] =
-    [&FILE, &GATEWAY, &PORT, &ROUTE, &NEXT_HOP, &POOL, &CLUSTER, &NODE_MASK_SIZE, &NODE, &NEIGHBOR, &TIMERS];
+pub(in crate::config) const SECTIONS: [&Section; 13] = [
+    &FILE,
+    &GATEWAY,
+    &PORT,
+    &ROUTE,
+    &NEXT_HOP,
+    &POOL,
+    &CLUSTER,
+    &NODE_MASK_SIZE,
+    &NODE,
+    &FORWARD,
+    &STATIC_NAT,
+    &NEIGHBOR,
+    &TIMERS,
+];
 
 /// The file itself.
 pub(in crate::config) const FILE: Section = Section {
@@ -26,6 +41,8 @@ pub(in crate::config) const FILE: Section = Section {
         section("route", "[[route]]", false, "Static routes."),
         section("pool", "[[pool]]", false, "Egress addresses."),
         section("cluster", "[[cluster]]", false, "Kubernetes clusters."),
+        section("forward", "[[forward]]", false, "Ports by which the outside reaches pods and nodes."),
+        section("static-nat", "[[static-nat]]", false, "Public addresses of single pods and nodes."),
         section("neighbor", "[[neighbor]]", false, "Static neighbours."),
         section("timers", "[timers]", false, "How long silent sessions live."),
     ],
@@ -109,6 +126,7 @@ pub(in crate::config) const TIMERS: Section = Section {
 
 const NAME: Kind = Kind::Text("name: a-z, 0-9 and -, at most 63 characters");
 const ADDRESS: Kind = Kind::Text("address");
+const CLUSTER_NAME: Kind = Kind::Text("name of a cluster");
 const PREFIX: Kind = Kind::Text("prefix");
 
 const fn number(min: u64, max: u64, unit: &'static str) -> Kind {

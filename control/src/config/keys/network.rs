@@ -2,7 +2,7 @@
 
 use causeway_fastpath::ecmp::Member;
 
-use super::{ADDRESS, NAME, PREFIX, number};
+use super::{ADDRESS, CLUSTER_NAME, NAME, PREFIX, number};
 use crate::config::schema::{Fallback, Key, Kind, Section, Shape};
 
 pub(in crate::config) const PORT: Section = Section {
@@ -98,7 +98,7 @@ pub(in crate::config) const ROUTE: Section = Section {
         },
         Key {
             name: "cluster",
-            kind: Kind::Text("name of a cluster"),
+            kind: CLUSTER_NAME,
             fallback: Fallback::Said("the main table"),
             example: "\"blue\"",
             about: "The cluster in whose table the route stands.",
@@ -159,6 +159,14 @@ pub(in crate::config) const POOL: Section = Section {
             fallback: Fallback::Text("1024-65535"),
             example: "\"1024-65535\"",
             about: "Ports, and ICMP identifiers, that translation may use.",
+        },
+        Key {
+            name: "keep-ports",
+            kind: Kind::Flag,
+            fallback: Fallback::Said("`false`"),
+            example: "true",
+            about: "A flow keeps its source port where it is free. Otherwise ports are drawn, so that nobody \
+                    outside can guess them (RFC 6056): set it only where a peer insists on the port.",
         },
     ],
 };

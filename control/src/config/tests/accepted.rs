@@ -47,6 +47,8 @@ fn what_is_left_out_has_its_default() {
         routes: vec![],
         pools: vec![],
         clusters: vec![],
+        forwards: vec![],
+        static_nat: vec![],
         neighbors: vec![],
         timers: Timers::default(),
     };

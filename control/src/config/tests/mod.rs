@@ -3,6 +3,7 @@
 mod accepted;
 mod cluster_errors;
 mod errors;
+mod forwards;
 mod hostile;
 mod network_errors;
 mod next_hops;

@@ -1,0 +1,66 @@
+//! What from outside may begin, and what has an address of its own.
+
+use causeway_fastpath::address::Address;
+use causeway_fastpath::fib::Prefix;
+use causeway_fastpath::ids::{PoolId, VrfId};
+use causeway_fastpath::nat::{EgressAction, EgressRule, Forward, Forwards};
+use causeway_fastpath::snapshot::Pool;
+
+use crate::config::Config;
+use crate::domains::Domains;
+
+/// The forwards of one family: ports, and whole addresses.
+pub(super) fn forwards<A: Address>(config: &Config, domains: &Domains) -> Forwards<A> {
+    let mut forwards = Forwards::new();
+    for forward in &config.forwards {
+        let (Some(public), Some(address)) = (A::from_ip(forward.address), A::from_ip(forward.to)) else {
+            continue;
+        };
+        let vrf = domains.of_cluster(forward.cluster);
+        for protocol in &forward.protocols {
+            for port in forward.ports.clone() {
+                let to_port = forward.to_port + (port - forward.ports.start());
+                forwards.insert_port(public, protocol.number(), port, Forward { address, port: Some(to_port), vrf });
+            }
+        }
+    }
+    for nat in &config.static_nat {
+        if let (Some(public), Some(address)) = (A::from_ip(nat.address), A::from_ip(nat.to)) {
+            forwards.insert_address(public, Forward { address, port: None, vrf: domains.of_cluster(nat.cluster) });
+        }
+    }
+    forwards
+}
+
+/// A pool for each address with static NAT, with every port: its owner keeps those it
+/// has. Empty in the other family.
+pub(super) fn pools<A: Address>(config: &Config) -> impl Iterator<Item = Pool<A>> {
+    config.static_nat.iter().map(|nat| Pool {
+        addresses: A::from_ip(nat.address).into_iter().collect(),
+        first_port: 1,
+        last_port: u16::MAX,
+        keep_ports: true,
+    })
+}
+
+/// Who in the domain leaves under an address of its own; `first` is the number of the
+/// first of [`pools`].
+pub(super) fn egress_rules<A: Address>(
+    config: &Config,
+    domains: &Domains,
+    domain: VrfId,
+    first: PoolId,
+) -> Vec<EgressRule<A>> {
+    let rule = |(at, nat): (usize, &crate::config::StaticNat)| {
+        let source = Prefix::host(A::from_ip(nat.to)?);
+        let destination = Prefix::containing(A::default(), 0);
+        let action = EgressAction::Translate(PoolId(first.0 + at as u16));
+        (domains.of_cluster(nat.cluster) == domain).then_some(EgressRule {
+            source,
+            destination,
+            action,
+            most_sessions: None,
+        })
+    };
+    config.static_nat.iter().enumerate().filter_map(rule).collect()
+}

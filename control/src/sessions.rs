@@ -1,0 +1,84 @@
+//! Walks over a worker's session table: to list sessions, and to end them.
+
+use causeway_fastpath::command::{Command, SessionCursor, SessionKill, SessionPage, SessionRow};
+use causeway_fastpath::session::SessionFilter;
+
+/// Records that one step looks at. Small, so that a worker is never kept long.
+const PAGE: u32 = 256;
+
+/// The walks that go on, one of each kind at most, and what came of the last ones.
+#[derive(Default)]
+pub(crate) struct Walks {
+    listing: Option<Listing>,
+    listed: Option<(u64, Vec<SessionRow>)>,
+    /// The request that a killing answers.
+    killing: Option<u64>,
+    killed: Option<(u64, u64)>,
+}
+
+struct Listing {
+    request: u64,
+    most: usize,
+    filter: SessionFilter,
+    rows: Vec<SessionRow>,
+}
+
+impl Walks {
+    /// The first step of a listing of `most` sessions that are meant, unless one goes on.
+    pub(crate) fn list(&mut self, request: u64, most: usize, filter: SessionFilter) -> Option<Command> {
+        if self.listing.is_some() {
+            return None;
+        }
+        self.listing = Some(Listing { request, most, filter, rows: Vec::new() });
+        Some(page(request, Some(SessionCursor::default()), Vec::with_capacity(PAGE as usize)))
+    }
+
+    /// The first step of ending the sessions that are meant, or of counting them, unless
+    /// some are being ended already.
+    pub(crate) fn kill(&mut self, request: u64, filter: SessionFilter, dry_run: bool) -> Option<Command> {
+        if self.killing.is_some() {
+            return None;
+        }
+        self.killing = Some(request);
+        let cursor = Some(SessionCursor::default());
+        Some(Command::EndSessions(Box::new(SessionKill { request, cursor, limit: PAGE, filter, dry_run, met: 0 })))
+    }
+
+    /// A page is there: the next step of the listing, if there is one.
+    pub(crate) fn paged(&mut self, found: SessionPage) -> Option<Command> {
+        let mut listing = self.listing.take_if(|listing| listing.request == found.request)?;
+        let meant = found.rows.iter().filter(|row| listing.filter.matches(row));
+        listing.rows.extend(meant.take(listing.most - listing.rows.len()));
+        if found.cursor.is_some() && listing.rows.len() < listing.most {
+            self.listing = Some(listing);
+            return Some(page(found.request, found.cursor, found.rows));
+        }
+        self.listed = Some((listing.request, listing.rows));
+        None
+    }
+
+    /// A part of the table was walked over: the next step of the killing, if there is one.
+    pub(crate) fn ended(&mut self, kill: Box<SessionKill>) -> Option<Command> {
+        let request = self.killing.take_if(|request| *request == kill.request)?;
+        if kill.cursor.is_some() {
+            self.killing = Some(request);
+            return Some(Command::EndSessions(kill));
+        }
+        self.killed = Some((request, kill.met));
+        None
+    }
+
+    /// The result of a listing, once it is there.
+    pub(crate) fn take_listed(&mut self) -> Option<(u64, Vec<SessionRow>)> {
+        self.listed.take()
+    }
+
+    /// How many sessions were ended or counted, once all were looked at.
+    pub(crate) fn take_killed(&mut self) -> Option<(u64, u64)> {
+        self.killed.take()
+    }
+}
+
+fn page(request: u64, cursor: Option<SessionCursor>, rows: Vec<SessionRow>) -> Command {
+    Command::ListSessions(Box::new(SessionPage { request, cursor, limit: PAGE, rows }))
+}
