@@ -210,8 +210,8 @@ impl<A: Address> FibBuilder<A> {
             while let Some((route, hop)) = routes.next_if(|(route, _)| slot(route.address()) == first) {
                 longer.push(Route { address: route.address(), len: route.len(), hop: hop.raw() });
             }
-            let (kind, sub) = compile(longer, draft.slots[first]);
-            draft.lead(first, kind, sub);
+            let below = compile(longer, draft.slots[first]);
+            draft.lead(first, below);
         }
     }
 
