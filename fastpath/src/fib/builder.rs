@@ -117,6 +117,7 @@ impl<A: Address> FibBuilder<A> {
         let fib = Fib {
             chunks: chunks.try_into().expect("there are 4096 chunks"),
             names: Arc::new(names),
+            short_of_names: self.roster.short,
             default,
             lengths: Arc::new(self.lengths),
             routes: self.routes.len(),

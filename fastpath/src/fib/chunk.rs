@@ -141,13 +141,15 @@ pub(super) struct Roster {
     given: Vec<(u32, u8)>,
     /// Chunks of one name, shared: most of the address space is nobody's.
     uniform: Vec<(u8, Arc<[u8; SLOTS]>)>,
+    /// Was there ever a next hop for which no name was left?
+    pub(super) short: bool,
 }
 
 impl Roster {
     pub(super) fn new() -> Roster {
         let mut names = [UNSET; NAMES];
         names[usize::from(NAMELESS)] = LEADS_ON;
-        Roster { names, given: alloc::vec![(UNSET, 0)], uniform: Vec::new() }
+        Roster { names, given: alloc::vec![(UNSET, 0)], uniform: Vec::new(), short: false }
     }
 
     /// The slots by name. If most have none, none has: looking at the names then mostly
@@ -186,7 +188,10 @@ impl Roster {
         }
         match self.given.binary_search_by_key(&value, |(hop, _)| *hop) {
             Ok(at) => self.given[at].1,
-            Err(_) if self.given.len() == usize::from(NAMELESS) => NAMELESS,
+            Err(_) if self.given.len() == usize::from(NAMELESS) => {
+                self.short = true;
+                NAMELESS
+            }
             Err(at) => {
                 let name = self.given.len() as u8;
                 self.given.insert(at, (value, name));

@@ -108,7 +108,7 @@ fn answers<A: Address>(fib: &Fib<A>, addresses: &[A]) -> Vec<NextHop> {
         fib.lookup_burst(addresses, answers);
         // What CPUs without AVX-512 do, on a machine with it, too.
         let mut portable = [NextHop::NO_ROUTE; 64];
-        if !fib.named(addresses, &mut portable[..addresses.len()]) {
+        if !fib.direct(addresses, &mut portable[..addresses.len()]) {
             fib.nameless::<Portable>(addresses, &mut portable[..addresses.len()]);
         }
         assert_eq!(portable[..addresses.len()], *answers);

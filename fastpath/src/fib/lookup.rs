@@ -21,6 +21,8 @@ use crate::cpu::prefetch;
 pub struct Fib<A> {
     pub(super) chunks: Arc<[Chunk; SLOTS]>,
     pub(super) names: Arc<Names>,
+    /// Were there more next hops than names?
+    pub(super) short_of_names: bool,
     /// Raw next hop of the route of length 0, which stands nowhere else: what is not
     /// covered is [`UNSET`], and changing the default route touches nothing.
     pub(super) default: NextHop,
@@ -97,7 +99,7 @@ impl<A: Address> Fib<A> {
     #[inline]
     pub fn lookup_burst(&self, addresses: &[A], out: &mut [NextHop]) {
         assert!(addresses.len() == out.len() && out.len() <= Burst::MAX, "one answer an address, a burst at most");
-        if self.named(addresses, out) {
+        if self.direct(addresses, out) {
             return;
         }
         #[cfg(target_arch = "x86_64")]
@@ -109,19 +111,32 @@ impl<A: Address> Fib<A> {
         self.nameless::<Portable>(addresses, out);
     }
 
-    /// Answers by name. Does every slot have one? Those without get a next hop that leads on.
+    /// Answers from slots. Is that all? Where a slot leads on, its answer does.
     ///
     /// Not compiled for AVX-512: the compiler would gather what lies in memory, which takes
     /// longer, and the misses of a burst would not overlap.
     #[inline(always)]
-    pub(super) fn named(&self, addresses: &[A], out: &mut [NextHop]) -> bool {
-        let (chunks, names) = (&*self.chunks, &*self.names);
+    pub(super) fn direct(&self, addresses: &[A], out: &mut [NextHop]) -> bool {
+        let (chunks, names, default) = (&*self.chunks, &*self.names, self.default);
         let mut all = 0;
-        for (address, out) in addresses.iter().zip(out.iter_mut()) {
-            let name = chunks[chunk(*address)].names[slot(*address)];
-            let value = names[usize::from(name)];
-            all |= value;
-            *out = NextHop::from_raw(value);
+        let pairs = addresses.iter().zip(out.iter_mut());
+        if self.short_of_names {
+            // Words where there are any: to ask for a name in vain takes longer than a branch.
+            for (address, out) in pairs {
+                let (chunk, slot) = (&chunks[chunk(*address)], slot(*address));
+                let value = match &chunk.words {
+                    Some(words) => settle(words.slots[slot], default),
+                    None => NextHop::from_raw(names[usize::from(chunk.names[slot])]),
+                };
+                all |= value.raw();
+                *out = value;
+            }
+        } else {
+            for (address, out) in pairs {
+                let value = names[usize::from(chunks[chunk(*address)].names[slot(*address)])];
+                all |= value;
+                *out = NextHop::from_raw(value);
+            }
         }
         all & LEADS_ON == 0
     }
@@ -132,11 +147,11 @@ impl<A: Address> Fib<A> {
         self.nameless::<Avx512>(addresses, out);
     }
 
-    /// Goes on for those whose slots have no name.
+    /// Goes on for those whose answers lead on, because their slots have no name.
     ///
     /// Which kind of node comes next is as good as random, so that a branch on it would be
     /// mispredicted, and the misses of the burst would not overlap: hence a loop a kind. But
-    /// for pages, which are nearly all or nearly none in the tables there are.
+    /// for words and for pages, which are nearly all or nearly none in the tables there are.
     #[inline(always)]
     pub(super) fn nameless<C: Count>(&self, addresses: &[A], out: &mut [NextHop]) {
         let addresses = &addresses[..out.len()];
@@ -147,6 +162,10 @@ impl<A: Address> Fib<A> {
         for i in ones(C::leading(out)) {
             let Some(words) = &self.chunks[chunk(addresses[i])].words else { continue };
             let value = words.slots[slot(addresses[i])];
+            if value & LEADS_ON == 0 {
+                out[i] = settle(value, default);
+                continue;
+            }
             if mark(value) == Kind::Page.mark() {
                 let sub = &words.below.subs[index(value)];
                 let value = sub.root.page(&sub.cells, addresses[i]);
@@ -154,11 +173,13 @@ impl<A: Address> Fib<A> {
                 out[i] = settle(value, default);
                 continue;
             }
-            out[i] = settle(value, default);
+            out[i] = NextHop::from_raw(value);
             marks[i] = mark(value);
             others |= 1 << i;
-            windows[i] = words.below.windows.get(index(value));
-            prefetch(words.below.windows.as_ptr().wrapping_add(index(value)));
+            // For tries, which are rare, there may be none, or one that is not theirs.
+            let Some(window) = words.below.windows.get(index(value)) else { continue };
+            windows[i] = Some(window);
+            prefetch(window);
         }
         if others == 0 && deeper & LEADS_ON == 0 {
             return;
