@@ -162,14 +162,14 @@ impl<A: Address> Fib<A> {
         for i in ones(C::leading(out)) {
             let Some(words) = &self.chunks[chunk(addresses[i])].words else { continue };
             let value = words.slots[slot(addresses[i])];
-            if value & LEADS_ON == 0 {
-                out[i] = settle(value, default);
-                continue;
-            }
             if mark(value) == Kind::Page.mark() {
                 let sub = &words.below.subs[index(value)];
                 let value = sub.root.page(&sub.cells, addresses[i]);
                 deeper |= value;
+                out[i] = settle(value, default);
+                continue;
+            }
+            if value & LEADS_ON == 0 {
                 out[i] = settle(value, default);
                 continue;
             }
