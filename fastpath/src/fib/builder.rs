@@ -117,6 +117,7 @@ impl<A: Address> FibBuilder<A> {
         let fib = Fib {
             chunks: chunks.try_into().expect("there are 4096 chunks"),
             names: Arc::new(names),
+            short_of_names: self.roster.short,
             default,
             lengths: Arc::new(self.lengths),
             routes: self.routes.len(),
@@ -210,8 +211,8 @@ impl<A: Address> FibBuilder<A> {
             while let Some((route, hop)) = routes.next_if(|(route, _)| slot(route.address()) == first) {
                 longer.push(Route { address: route.address(), len: route.len(), hop: hop.raw() });
             }
-            let (kind, sub) = compile(longer, draft.slots[first]);
-            draft.lead(first, kind, sub);
+            let below = compile(longer, draft.slots[first]);
+            draft.lead(first, below);
         }
     }
 

@@ -8,9 +8,11 @@ use super::NextHop;
 use super::chunk::{CHUNK_BITS, Chunk, Names, SLOTS};
 #[cfg(target_arch = "x86_64")]
 use super::sub::Avx512;
-use super::sub::{Count, FEW_BORDERS, Kind, MOST_BORDERS, Portable, Sub, UNSET, index, kind};
+use super::sub::{Count, Kind, LEADS_ON, Portable, UNSET, index, mark};
+use super::window::{Line, Window, answer};
 use crate::address::Address;
 use crate::burst::Burst;
+use crate::cpu::prefetch;
 
 /// A forwarding table of one family, compiled for lookups. Immutable.
 ///
@@ -19,6 +21,8 @@ use crate::burst::Burst;
 pub struct Fib<A> {
     pub(super) chunks: Arc<[Chunk; SLOTS]>,
     pub(super) names: Arc<Names>,
+    /// Were there more next hops than names?
+    pub(super) short_of_names: bool,
     /// Raw next hop of the route of length 0, which stands nowhere else: what is not
     /// covered is [`UNSET`], and changing the default route touches nothing.
     pub(super) default: NextHop,
@@ -50,12 +54,25 @@ impl<A: Address> Fib<A> {
 
     /// What it occupies, in bytes; parts that it shares with another table included.
     ///
-    /// At most 64 MiB for the first 24 bits and a KiB for each longer route, much less where
+    /// At most 80 MiB for the first 24 bits and a KiB for each longer route, much less where
     /// those have neighbours. Walks the whole table: for people who ask, not for packets.
     pub fn bytes(&self) -> usize {
+        // Two counters before each shared part.
+        let counters = 2 * size_of::<usize>();
         let mut seen = BTreeSet::new();
-        let chunks = self.chunks.iter().filter(|chunk| seen.insert(chunk.place()));
-        size_of_val(&*self.chunks) + size_of_val(&*self.names) + chunks.map(Chunk::bytes).sum::<usize>()
+        let mut bytes = size_of_val(&*self.chunks) + size_of_val(&*self.names);
+        for chunk in self.chunks.iter() {
+            let [names, words] = chunk.place();
+            if seen.insert(names) {
+                bytes += size_of_val(&*chunk.names) + counters;
+            }
+            if let Some(held) = &chunk.words
+                && seen.insert(words)
+            {
+                bytes += held.bytes() + counters;
+            }
+        }
+        bytes
     }
 
     /// Its routes by length, and its size. Costs what [`Fib::bytes`] does.
@@ -82,92 +99,144 @@ impl<A: Address> Fib<A> {
     #[inline]
     pub fn lookup_burst(&self, addresses: &[A], out: &mut [NextHop]) {
         assert!(addresses.len() == out.len() && out.len() <= Burst::MAX, "one answer an address, a burst at most");
+        if self.direct(addresses, out) {
+            return;
+        }
         #[cfg(target_arch = "x86_64")]
         if crate::cpu::has_avx512() {
             // SAFETY: the features were found on this CPU.
-            unsafe { self.lookup_burst_avx512(addresses, out) };
+            unsafe { self.nameless_avx512(addresses, out) };
             return;
         }
-        self.lookup_burst_by::<Portable>(addresses, out);
+        self.nameless::<Portable>(addresses, out);
+    }
+
+    /// Answers from slots. Is that all? Where a slot leads on, its answer does.
+    ///
+    /// Not compiled for AVX-512: the compiler would gather what lies in memory, which takes
+    /// longer, and the misses of a burst would not overlap.
+    #[inline(always)]
+    pub(super) fn direct(&self, addresses: &[A], out: &mut [NextHop]) -> bool {
+        let (chunks, names, default) = (&*self.chunks, &*self.names, self.default);
+        let mut all = 0;
+        let pairs = addresses.iter().zip(out.iter_mut());
+        if self.short_of_names {
+            // Words where there are any: to ask for a name in vain takes longer than a branch.
+            for (address, out) in pairs {
+                let (chunk, slot) = (&chunks[chunk(*address)], slot(*address));
+                let value = match &chunk.words {
+                    Some(words) => settle(words.slots[slot], default),
+                    None => NextHop::from_raw(names[usize::from(chunk.names[slot])]),
+                };
+                all |= value.raw();
+                *out = value;
+            }
+        } else {
+            for (address, out) in pairs {
+                let value = names[usize::from(chunks[chunk(*address)].names[slot(*address)])];
+                all |= value;
+                *out = NextHop::from_raw(value);
+            }
+        }
+        all & LEADS_ON == 0
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "popcnt,bmi1,bmi2,lzcnt,avx2,avx512f,avx512vl,avx512bw,avx512dq")]
-    fn lookup_burst_avx512(&self, addresses: &[A], out: &mut [NextHop]) {
-        self.lookup_burst_by::<Avx512>(addresses, out);
+    fn nameless_avx512(&self, addresses: &[A], out: &mut [NextHop]) {
+        self.nameless::<Avx512>(addresses, out);
     }
 
+    /// Goes on for those whose answers lead on, because their slots have no name.
+    ///
+    /// Which kind of node comes next is as good as random, so that a branch on it would be
+    /// mispredicted, and the misses of the burst would not overlap: hence a loop a kind. But
+    /// for words and for pages, which are nearly all or nearly none in the tables there are.
     #[inline(always)]
-    pub(super) fn lookup_burst_by<C: Count>(&self, addresses: &[A], out: &mut [NextHop]) {
+    pub(super) fn nameless<C: Count>(&self, addresses: &[A], out: &mut [NextHop]) {
         let addresses = &addresses[..out.len()];
-        let (chunks, names, default) = (&*self.chunks, &*self.names, self.default);
-        let (mut few, mut many, mut deeper) = (0u64, 0u64, 0u64);
-        for (i, (address, out)) in addresses.iter().zip(out.iter_mut()).enumerate() {
-            let slot = slot(*address);
-            match &chunks[chunk(*address)] {
-                Chunk::Bytes(slots) => *out = NextHop::from_raw(names[usize::from(slots[slot])]),
-                Chunk::Words(slots) => *out = settle(slots[slot], default),
-                Chunk::Mixed(mixed) => {
-                    let mut value = mixed.slots[slot];
-                    if kind(value) == Some(Kind::Page) {
-                        let sub = &mixed.subs[index(value)];
-                        value = sub.root.page(&sub.cells, *address);
-                        deeper |= u64::from(value >> 31) << i;
-                    } else {
-                        few |= u64::from(kind(value) == Some(Kind::Few)) << i;
-                        many |= u64::from(kind(value) == Some(Kind::Many)) << i;
-                    }
-                    *out = settle(value, default);
-                }
+        // Of answers, whether one leads deeper; of others than pages, which they are.
+        let (default, mut deeper, mut others) = (self.default, 0, 0u64);
+        let mut windows: [Option<&Window>; Burst::MAX] = [None; Burst::MAX];
+        let mut marks = [0; Burst::MAX];
+        for i in ones(C::leading(out)) {
+            let Some(words) = &self.chunks[chunk(addresses[i])].words else { continue };
+            let value = words.slots[slot(addresses[i])];
+            if mark(value) == Kind::Page.mark() {
+                let sub = &words.below.subs[index(value)];
+                let value = sub.root.page(&sub.cells, addresses[i]);
+                deeper |= value;
+                out[i] = settle(value, default);
+                continue;
             }
-        }
-        // Ranges have a loop a kind: which kind comes next is as good as random, so that a
-        // branch on it would be mispredicted, and the misses of the burst would not overlap.
-        for i in ones(few) {
-            if let Some(sub) = self.sub(addresses[i]) {
-                let cell = sub.root.range::<A, C, FEW_BORDERS>(&sub.cells, addresses[i]);
-                out[i] = settle(cell, default);
-                deeper |= u64::from(cell >> 31) << i;
+            if value & LEADS_ON == 0 {
+                out[i] = settle(value, default);
+                continue;
             }
+            out[i] = NextHop::from_raw(value);
+            marks[i] = mark(value);
+            others |= 1 << i;
+            // For tries, which are rare, there may be none, or one that is not theirs.
+            let Some(window) = words.below.windows.get(index(value)) else { continue };
+            windows[i] = Some(window);
+            prefetch(window);
         }
-        for i in ones(many) {
-            if let Some(sub) = self.sub(addresses[i]) {
-                let cell = sub.root.range::<A, C, MOST_BORDERS>(&sub.cells, addresses[i]);
-                out[i] = settle(cell, default);
-                deeper |= u64::from(cell >> 31) << i;
+        if others == 0 && deeper & LEADS_ON == 0 {
+            return;
+        }
+        let marked = |kind: Kind| C::marked(&marks, kind.mark());
+        let mut leaves: [Option<&[Line; 2]>; Burst::MAX] = [None; Burst::MAX];
+        for i in ones(marked(Kind::Three)) {
+            let Some(window) = windows[i] else { continue };
+            let leaf = window.three::<A, C>(addresses[i]);
+            leaf.iter().for_each(|line| prefetch(line));
+            leaves[i] = Some(leaf);
+        }
+        for i in ones(marked(Kind::Two)) {
+            let Some(window) = windows[i] else { continue };
+            let leaf = window.two::<A, C>(addresses[i]);
+            leaf.iter().for_each(|line| prefetch(line));
+            leaves[i] = Some(leaf);
+        }
+        for i in ones(marked(Kind::One)) {
+            let Some(window) = windows[i] else { continue };
+            let value = window.one::<A, C>(addresses[i]);
+            deeper |= value;
+            out[i] = settle(value, default);
+        }
+        for i in ones(marked(Kind::Two) | marked(Kind::Three)) {
+            let Some(leaf) = leaves[i] else { continue };
+            let value = answer::<A, C>(leaf, addresses[i]);
+            deeper |= value;
+            out[i] = settle(value, default);
+        }
+        if deeper & LEADS_ON != 0 || marked(Kind::Few) | marked(Kind::Many) != 0 {
+            for i in ones(C::leading(out)) {
+                out[i] = settle(self.walk::<C>(addresses[i], out[i].raw()), default);
             }
-        }
-        if deeper != 0 {
-            self.walk::<C>(deeper, addresses, out);
         }
     }
 
-    /// Goes on for those for whom the root of a trie does not decide: few, and 26 nodes at most.
+    /// Goes on from `value` for those that need more nodes of a trie: few, and 26 nodes at most.
     #[inline(always)]
-    fn walk<C: Count>(&self, mut deeper: u64, addresses: &[A], out: &mut [NextHop]) {
-        while deeper != 0 {
-            for i in ones(deeper) {
-                let Some(sub) = self.sub(addresses[i]) else { continue };
-                let cell = out[i].raw();
-                let node = sub.inner(cell);
-                let cell = match kind(cell) {
-                    Some(Kind::Few) => node.range::<A, C, FEW_BORDERS>(&sub.cells, addresses[i]),
-                    Some(Kind::Many) => node.range::<A, C, MOST_BORDERS>(&sub.cells, addresses[i]),
-                    _ => node.page(&sub.cells, addresses[i]),
-                };
-                out[i] = settle(cell, self.default);
-                deeper &= !(u64::from(cell >> 31 ^ 1) << i);
-            }
+    fn walk<C: Count>(&self, address: A, mut value: u32) -> u32 {
+        let Some(words) = &self.chunks[chunk(address)].words else { return value };
+        let word = words.slots[slot(address)];
+        let below = &words.below;
+        let sub = if Window::has(mark(word)) {
+            below.windows[index(word)].deeper(index(value))
+        } else {
+            &below.subs[index(word)]
+        };
+        // A page right below the slot has answered already.
+        if mark(word) != Kind::Page.mark() {
+            value = sub.root.cell::<A, C>(mark(value), &sub.cells, address);
         }
-    }
-
-    /// The trie for `address`, which its slot leads to.
-    #[inline(always)]
-    fn sub(&self, address: A) -> Option<&Sub> {
-        match &self.chunks[chunk(address)] {
-            Chunk::Mixed(mixed) => Some(&mixed.subs[index(mixed.slots[slot(address)])]),
-            _ => None,
+        // Children come before their parents: this ends.
+        while value & LEADS_ON != 0 {
+            value = sub.inner(value).cell::<A, C>(mark(value), &sub.cells, address);
         }
+        value
     }
 }
 

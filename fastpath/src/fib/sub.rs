@@ -7,11 +7,13 @@
 
 use alloc::sync::Arc;
 
+use super::NextHop;
 use crate::address::Address;
+use crate::burst::Burst;
 
-/// Marks a value that leads on to a node: two bits of [`Kind`] follow, and an index.
+/// Marks a value that leads on to a node: three bits of [`Kind`] follow, and an index.
 pub(super) const LEADS_ON: u32 = 1 << 31;
-const KIND_SHIFT: u32 = 29;
+const KIND_SHIFT: u32 = 28;
 /// The value where no route is but, perhaps, the default route. No [`NextHop`](super::NextHop)
 /// looks so: it would be of kind 15, with all bits of its index set.
 pub(super) const UNSET: u32 = LEADS_ON - 1;
@@ -34,21 +36,20 @@ pub(super) struct Sub {
     pub(super) inner: Option<Arc<[Node]>>,
 }
 
-/// A node decides on `width` bits, for addresses that have the right bits before those.
+/// A node decides on a window of bits, for addresses that have the right bits before those.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Node {
-    /// What stands before the window, as far as 64 bits with the window reach.
+    /// As far as 64 bits reach: of a page, what those with its first cell have up to the end
+    /// of the window; of ranges, what stands before it.
     pub(super) before: u64,
     /// The answer for addresses with something else there.
     pub(super) outside: u32,
     /// The first of its cells.
     pub(super) first: u32,
-    /// The bits of a page that choose its cell; none for ranges.
-    pub(super) mask: u32,
+    /// Cells of a page; one more follows, for `outside`.
+    pub(super) size: u32,
     /// Bits of an address behind the window.
     pub(super) shift: u8,
-    /// Bits of the window: up to [`MOST_STRIDE`] for a page, 32 for ranges.
-    pub(super) width: u8,
 }
 
 /// What kind of node a value leads on to: known before the node has come from memory.
@@ -56,28 +57,35 @@ pub(super) struct Node {
 pub(super) enum Kind {
     /// 2^n cells; n is 1 to [`MOST_STRIDE`].
     Page,
-    /// [`FEW_BORDERS`] borders, ascending, and a cell more. A border has its sign bit
-    /// flipped, for the CPU compares vectors of signed numbers only.
+    /// [`FEW_BORDERS`] borders, ascending, and a cell more.
     Few,
     /// [`MOST_BORDERS`] borders and a cell more.
     Many,
+    /// A [`Window`](super::window::Window) of one level.
+    One,
+    /// A window of two levels.
+    Two,
+    /// A window of three levels.
+    Three,
+}
+
+impl Kind {
+    /// The [`mark`] of values that lead on to such a node.
+    pub(super) const fn mark(self) -> u8 {
+        (LEADS_ON >> KIND_SHIFT) as u8 | self as u8
+    }
 }
 
 /// The value that leads on to node `index`.
 pub(super) fn lead(kind: Kind, index: usize) -> u32 {
-    assert!(index < 1 << KIND_SHIFT, "an index of a node has 29 bits");
-    LEADS_ON | (kind as u32) << KIND_SHIFT | index as u32
+    assert!(index < 1 << KIND_SHIFT, "an index of a node has 28 bits");
+    u32::from(kind.mark()) << KIND_SHIFT | index as u32
 }
 
-/// Which kind of node a value leads on to; `None` if it does not.
+/// What tells values apart that lead on to nodes of different kinds ([`Kind::mark`]).
 #[inline(always)]
-pub(super) fn kind(value: u32) -> Option<Kind> {
-    match value >> KIND_SHIFT {
-        0b100 => Some(Kind::Page),
-        0b101 => Some(Kind::Few),
-        0b110 => Some(Kind::Many),
-        _ => None,
-    }
+pub(super) fn mark(value: u32) -> u8 {
+    (value >> KIND_SHIFT) as u8
 }
 
 /// The index in a value that leads on.
@@ -104,12 +112,28 @@ impl Sub {
 }
 
 impl Node {
+    /// The cell of a node that a value marked so leads on to.
+    #[inline(always)]
+    pub(super) fn cell<A: Address, C: Count>(&self, mark: u8, cells: &[u32], address: A) -> u32 {
+        const FEW: u8 = Kind::Few.mark();
+        const MANY: u8 = Kind::Many.mark();
+        match mark {
+            FEW => self.range::<A, C, FEW_BORDERS>(cells, address),
+            MANY => self.range::<A, C, MOST_BORDERS>(cells, address),
+            _ => self.page(cells, address),
+        }
+    }
+
     /// The cell of a page for `address`.
     #[inline(always)]
     pub(super) fn page<A: Address>(&self, cells: &[u32], address: A) -> u32 {
-        let bits = address.ending(u32::from(self.shift));
-        let cell = cells[(self.first + (bits as u32 & self.mask)) as usize];
-        if bits >> self.width == self.before { cell } else { self.outside }
+        let bits = match A::BITS.checked_sub(64) {
+            // The usual case in fewer instructions, for one that can be predicted more.
+            Some(half) if u32::from(self.shift) >= half => address.ending(half) >> (u32::from(self.shift) - half),
+            _ => address.ending(u32::from(self.shift)),
+        };
+        let at = bits.wrapping_sub(self.before).min(u64::from(self.size));
+        cells[self.first as usize + at as usize]
     }
 
     /// The cell of ranges for `address`.
@@ -118,15 +142,19 @@ impl Node {
         let bits = address.ending(u32::from(self.shift));
         let cells = &cells[self.first as usize..][..2 * BORDERS + 1];
         let (borders, answers) = cells.split_first_chunk::<BORDERS>().expect("there are as many");
-        let cell = answers[C::passed(borders, (bits as u32 ^ 1 << 31) as i32)];
+        let cell = answers[C::passed(borders, bits as u32)];
         if bits >> 32 == self.before { cell } else { self.outside }
     }
 }
 
-/// How borders are counted.
+/// What is done by vectors.
 pub(super) trait Count {
-    /// How many `borders` are not beyond `window`.
-    fn passed<const BORDERS: usize>(borders: &[u32; BORDERS], window: i32) -> usize;
+    /// How many `borders` are not beyond `key`.
+    fn passed<const BORDERS: usize>(borders: &[u32; BORDERS], key: u32) -> usize;
+    /// Which of `marks` are `mark`, the first in the lowest bit.
+    fn marked(marks: &[u8; Burst::MAX], mark: u8) -> u64;
+    /// Which of `values`, a burst at most, lead on.
+    fn leading(values: &[NextHop]) -> u64;
 }
 
 /// With what every CPU has.
@@ -134,41 +162,91 @@ pub(super) struct Portable;
 
 impl Count for Portable {
     #[inline(always)]
-    fn passed<const BORDERS: usize>(borders: &[u32; BORDERS], window: i32) -> usize {
-        borders.iter().map(|border| u32::from(*border as i32 <= window)).sum::<u32>() as usize
+    fn passed<const BORDERS: usize>(borders: &[u32; BORDERS], key: u32) -> usize {
+        borders.iter().map(|border| u32::from(*border <= key)).sum::<u32>() as usize
+    }
+
+    #[inline(always)]
+    fn marked(marks: &[u8; Burst::MAX], mark: u8) -> u64 {
+        marks.iter().rev().fold(0, |marked, each| marked << 1 | u64::from(*each == mark))
+    }
+
+    #[inline(always)]
+    fn leading(values: &[NextHop]) -> u64 {
+        values.iter().rev().fold(0, |leading, value| leading << 1 | u64::from(value.raw() >> 31))
     }
 }
 
-/// With AVX-512, sixteen an instruction. What the compiler makes of [`Portable`] with it
-/// takes the mask apart bit by bit.
+/// With AVX-512, sixteen borders an instruction, or 64 marks. What the compiler makes of
+/// [`Portable`] with it takes the mask apart bit by bit.
 #[cfg(target_arch = "x86_64")]
 pub(super) struct Avx512;
 
 #[cfg(target_arch = "x86_64")]
 impl Count for Avx512 {
     #[inline(always)]
-    fn passed<const BORDERS: usize>(borders: &[u32; BORDERS], window: i32) -> usize {
+    fn passed<const BORDERS: usize>(borders: &[u32; BORDERS], key: u32) -> usize {
         // SAFETY: whoever names this type has found the features on this CPU.
-        unsafe { passed_avx512(borders, window) }
+        unsafe { passed_avx512(borders, key) }
+    }
+
+    #[inline(always)]
+    fn marked(marks: &[u8; Burst::MAX], mark: u8) -> u64 {
+        // SAFETY: whoever names this type has found the features on this CPU.
+        unsafe { marked_avx512(marks, mark) }
+    }
+
+    #[inline(always)]
+    fn leading(values: &[NextHop]) -> u64 {
+        // SAFETY: whoever names this type has found the features on this CPU.
+        unsafe { leading_avx512(values) }
     }
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "popcnt,avx2,avx512f,avx512vl")]
+#[target_feature(enable = "popcnt,avx512f")]
 #[inline]
-fn passed_avx512<const BORDERS: usize>(borders: &[u32; BORDERS], window: i32) -> usize {
+fn passed_avx512<const BORDERS: usize>(borders: &[u32; BORDERS], key: u32) -> usize {
     use core::arch::x86_64::*;
+    let key = _mm512_set1_epi32(key as i32);
     let (sixteens, rest) = borders.as_chunks::<16>();
     let mut passed = 0;
     for sixteen in sixteens {
         // SAFETY: reads sixteen numbers of a reference to sixteen.
         let sixteen = unsafe { _mm512_loadu_si512(sixteen.as_ptr().cast()) };
-        passed += _mm512_cmple_epi32_mask(sixteen, _mm512_set1_epi32(window)).count_ones();
+        passed += _mm512_cmple_epu32_mask(sixteen, key).count_ones();
     }
-    for eight in rest.as_chunks::<8>().0 {
-        // SAFETY: reads eight numbers of a reference to eight.
-        let eight = unsafe { _mm256_loadu_si256(eight.as_ptr().cast()) };
-        passed += _mm256_cmple_epi32_mask(eight, _mm256_set1_epi32(window)).count_ones();
+    if !rest.is_empty() {
+        let there = (1u16 << rest.len()) - 1;
+        // SAFETY: reads no numbers but those of a slice that the mask says are there.
+        let rest = unsafe { _mm512_maskz_loadu_epi32(there, rest.as_ptr().cast()) };
+        passed += _mm512_mask_cmple_epu32_mask(there, rest, key).count_ones();
     }
     passed as usize
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw")]
+#[inline]
+fn marked_avx512(marks: &[u8; Burst::MAX], mark: u8) -> u64 {
+    use core::arch::x86_64::*;
+    // SAFETY: reads 64 bytes of a reference to 64.
+    let marks = unsafe { _mm512_loadu_si512(marks.as_ptr().cast()) };
+    _mm512_cmpeq_epi8_mask(marks, _mm512_set1_epi8(mark as i8))
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512dq,bmi2")]
+#[inline]
+fn leading_avx512(values: &[NextHop]) -> u64 {
+    use core::arch::x86_64::*;
+    let mut leading = 0;
+    for (at, values) in (0..).step_by(16).zip(values.chunks(16)) {
+        let there = ((1u32 << values.len()) - 1) as u16;
+        // SAFETY: reads no numbers but those of a slice that the mask says are there, and a
+        // next hop is laid out as its number.
+        let values = unsafe { _mm512_maskz_loadu_epi32(there, values.as_ptr().cast()) };
+        leading |= u64::from(_mm512_movepi32_mask(values)) << at;
+    }
+    leading
 }

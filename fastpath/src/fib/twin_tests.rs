@@ -103,3 +103,34 @@ fn a_default_route_and_a_host_route_live_together() {
     assert_eq!(fib.lookup(0), hop(3));
     assert_eq!(fib.lookup(1), hop(1));
 }
+
+/// A /24 with `borders` borders within the window below it, and routes that end at its last
+/// bit, one behind it, at /64 and at /128.
+fn crowd(borders: u32) -> Vec<Change<u128>> {
+    let (site, step) = (0x2a00_0100u128 << 96, (1u128 << 32) / u128::from(borders.div_ceil(2) + 1));
+    // A route by itself has two borders.
+    let mut changes: Vec<Change<u128>> = (1..=u128::from(borders / 2))
+        .map(|number| (site | (number * step) << 72, 55 + (number % 2) as u8, Some(number as u32)))
+        .collect();
+    if borders % 2 == 1 {
+        // One at the end of the window has but one.
+        changes.push((site | 0xffff_ffff << 72, 56, Some(1)));
+    }
+    let long = [(0x10, 57), (0x20, 64), (0x30, 128), (0xffff_ffff, 57), (0xffff_ffff, 128), (0, 128)];
+    changes.extend(long.map(|(at, len)| (site | at << 72, len, Some(7))));
+    changes
+}
+
+#[test]
+fn windows_of_any_size_agree_with_the_list() -> Result<(), TestCaseError> {
+    for borders in [0, 1, 8, 9, 10, 15, 16, 17, 150, 159, 160, 255, 256, 257, 1000, 2700, 2719, 2720, 4000] {
+        let mut changes = crowd(borders);
+        let probes = changes.iter().map(|(address, ..)| address ^ 1 << 71).collect();
+        if borders % 2 == 0 {
+            // Without those behind the window.
+            changes.truncate(changes.len() - 6);
+        }
+        agree(changes, probes)?;
+    }
+    Ok(())
+}
