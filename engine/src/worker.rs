@@ -181,7 +181,7 @@ impl<P: Port + ?Sized> Worker<P> {
                     }
                     self.spent.push(frame);
                 }
-                Verdict::Drop(_) => self.spent.push(frame),
+                Verdict::Drop(_) | Verdict::Hold => self.spent.push(frame),
                 Verdict::HandOff(_) => unreachable!("a gateway with one worker hands nothing off"),
             }
         }

@@ -239,7 +239,7 @@ impl World {
                     copy.ingress = frame.ingress;
                     self.events.push_back(Event::Punted(reason, copy));
                 }
-                Verdict::Drop(_) | Verdict::HandOff(_) => {}
+                Verdict::Drop(_) | Verdict::Hold | Verdict::HandOff(_) => {}
             }
             drop(frame.into_heap().expect("tests keep their frames on the heap"));
         }
