@@ -20,9 +20,8 @@ pub struct BufferOwner(pub u16);
 impl BufferOwner {
     /// A buffer on the heap, which no port waits for: made by [`Frame::boxed`].
     pub const HEAP: BufferOwner = BufferOwner(u16::MAX);
-    /// A buffer of the forwarder's own, in which it held a fragment. Ports name
-    /// themselves from 0 on.
-    pub const HELD: BufferOwner = BufferOwner(u16::MAX - 1);
+    /// A buffer of the forwarder's own, in which it held a fragment.
+    pub const HELD: BufferOwner = BufferOwner(u16::MAX - 2);
 }
 
 /// An Ethernet frame in a lent buffer, with room before and behind it.

@@ -8,6 +8,7 @@ use causeway_fastpath::address::Address;
 use causeway_fastpath::burst::Burst;
 use causeway_fastpath::fib::{FibBuilder, Hop, NextHop, Prefix};
 use causeway_fastpath::forwarder::{Capacity, Forwarder};
+use causeway_fastpath::fragment;
 use causeway_fastpath::frame::Frame;
 use causeway_fastpath::ids::{AdjacencyId, Epoch, PoolId, PortId, VrfId};
 use causeway_fastpath::nat::{EgressAction, EgressRule};
@@ -35,7 +36,7 @@ impl Causeway {
         let now = Instant::from_secs(1_000);
         let mut key = [0; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
-        let capacity = Capacity { sessions_v4: 50_000, sessions_v6: 50_000 };
+        let capacity = Capacity { sessions_v4: 50_000, sessions_v6: 50_000, fragments: fragment::Capacity::default() };
         let mut forwarder = Forwarder::new(capacity, key, now);
         let snapshot = snapshot(narrow);
         assert_eq!(snapshot.check(), Ok(()));

@@ -8,6 +8,7 @@ mod errors_from_inside;
 mod errors_from_outside;
 mod exhaustion;
 mod forwards;
+mod fragments;
 mod groups;
 mod hairpin;
 mod hostile;
