@@ -60,12 +60,24 @@ impl Router for Causeway {
         self.forwarder.process(self.now, &mut burst);
         assert!(self.forwarder.counters().conserve(), "every packet meets one end");
         let (frame, verdict) = burst.drain().next().expect("what went in comes out");
-        let out = match verdict {
-            Verdict::Forward(port) | Verdict::Reply(port) => vec![(side(port), frame.bytes().to_vec())],
-            Verdict::Drop(_) | Verdict::Punt(_) | Verdict::HandOff(_) => Vec::new(),
-        };
+        let mut out: Vec<_> = sent(&frame, verdict).into_iter().collect();
         drop(frame.into_heap().expect("tests keep their frames on the heap"));
+        while self.forwarder.release(&mut burst) > 0 {
+            self.forwarder.process_released(self.now, &mut burst);
+            for (frame, verdict) in burst.drain() {
+                out.extend(sent(&frame, verdict));
+                self.forwarder.take_back(frame);
+            }
+        }
         Passed { out, note: format!("{verdict:?}") }
+    }
+}
+
+/// What goes out, and where.
+fn sent(frame: &Frame, verdict: Verdict) -> Option<(Side, Vec<u8>)> {
+    match verdict {
+        Verdict::Forward(port) | Verdict::Reply(port) => Some((side(port), frame.bytes().to_vec())),
+        Verdict::Drop(_) | Verdict::Punt(_) | Verdict::HandOff(_) | Verdict::Hold => None,
     }
 }
 
