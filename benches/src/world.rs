@@ -119,6 +119,13 @@ impl World {
         World { packets: world.packets.mixed(quick, rng), ..world }
     }
 
+    /// As [`World::established`]; each flow sends datagrams in fragments, one datagram
+    /// after the other.
+    pub fn in_fragments(flows: &[Flow], arena: &mut Arena) -> World {
+        let world = World::established(flows, arena, true, &mut Rng::new(1));
+        World { packets: flows::fragments(flows), ..world }
+    }
+
     fn new(snapshot: Snapshot, sessions: usize, packets: Packets) -> World {
         let now = Instant::from_secs(1);
         let capacity = Capacity { sessions_v4: sessions, sessions_v6: 0, fragments: fragment::Capacity::default() };

@@ -40,14 +40,21 @@ fn ping(from: &Host, to: IpAddr, size: &str) {
     assert!(!finished.stdout.contains("DUP!"), "{}: {finished}", from.name());
 }
 
+pub(crate) fn pings_of_several_fragments_cross_in_both_families(stage: &mut Stage) {
+    stage.start();
+    let world = &stage.world;
+    for family in Family::BOTH {
+        for (from, to) in [("pod-a1", "server"), ("node-a", "server"), ("pod-a1", "pod-b1")] {
+            ping(world.host(from), world.host(to).address(family), "4000");
+        }
+    }
+}
+
 pub(crate) fn datagrams_of_several_fragments_cross_both_ways(stage: &mut Stage) {
     stage.start();
     let world = &stage.world;
     for family in Family::BOTH {
         let server = world.host("server");
-        for (from, to) in [("pod-a1", server), ("node-a", server), ("pod-a1", world.host("pod-b1"))] {
-            ping(world.host(from), to.address(family), "4000");
-        }
         let question: Vec<u8> = (0..8_000u32).map(|at| (at * at / 7) as u8).collect();
         let answer: Vec<u8> = question.iter().rev().copied().collect();
         let (asks, answers) = (udp(world.host("pod-b2"), family), udp(server, family));
@@ -59,10 +66,10 @@ pub(crate) fn datagrams_of_several_fragments_cross_both_ways(stage: &mut Stage) 
             assert_eq!(receive(&asks).0, answer);
         }
     }
-    // What goes out to the server comes back: five pings of three fragments, twenty datagrams of six.
+    // Twenty datagrams of six fragments in each family.
     let counters = stage.settled_counters();
     for way in ["translated-out", "translated-in"] {
-        assert!(counters.get("nat", way) >= 2 * (5 * 3 + 20 * 6), "{counters}");
+        assert!(counters.get("nat", way) >= 2 * 20 * 6, "{counters}");
     }
 }
 

@@ -29,7 +29,7 @@ const PROTOCOLS: [Protocol; 4] = [Protocol::Udp, Protocol::UdpWithoutChecksum, P
 /// The pieces of a datagram of 4000 bytes from port or echo identifier `src_port`
 /// (`dst_port` of a reply).
 fn pieces(protocol: Protocol, ip: Ip, (src_port, dst_port): (u16, u16), id: u32) -> Vec<Vec<u8>> {
-    let data: Vec<u8> = (0..4_000u32).map(|at| (at * at >> 4) as u8).collect();
+    let data: Vec<u8> = (0..4_000u32).map(|at| ((at * at) >> 4) as u8).collect();
     match protocol {
         Protocol::Udp => ip.udp(src_port, dst_port).payload(data).fragments(id, 1_280),
         // IPv6 has no datagrams without.
