@@ -7,7 +7,7 @@ use std::time::Duration;
 use causeway_fastpath::ids::PortId;
 use causeway_fastpath::offload::{ChecksumState, Gso, Offload};
 use causeway_fastpath::snapshot::NeighborState;
-use causeway_fastpath::verdict::{DropReason, PuntReason};
+use causeway_fastpath::verdict::{DropReason, PuntReason, Verdict};
 use causeway_testkit::packet::*;
 use causeway_testkit::print::{assert_frame_lists_eq, assert_frames_eq};
 use causeway_testkit::random;
@@ -199,7 +199,7 @@ fn a_first_fragment_begins_the_session_of_its_datagram() {
                 let mut went: Vec<Vec<u8>> = Vec::new();
                 for at in order {
                     let sent = world.send(NODES, &came[at]);
-                    if !matches!(sent.verdict, causeway_fastpath::verdict::Verdict::Hold) {
+                    if sent.verdict != Verdict::Hold {
                         went.push(sent.forwarded(UPLINK).to_vec());
                     }
                     went.extend(world.released.drain(..).map(|sent| sent.forwarded(UPLINK).to_vec()));
@@ -442,6 +442,58 @@ fn fragments_to_an_own_address_find_their_session_or_nobody() {
         }
         world.send(UPLINK, &answer(name.1 ^ 1)[0]).dropped(DropReason::LocalUnwanted);
     }
+}
+
+#[test]
+fn fragments_of_a_forwarded_flow_find_the_pod_and_the_client() {
+    for family in FAMILIES {
+        for order in [[0, 1, 2, 3], [2, 3, 0, 1]] {
+            let mut world = World::with(&Plan::forwards());
+            let pieces = |ip: Ip, ports| pieces(Protocol::Udp, ip, ports, 3);
+            let ask = from(ROUTER).ip(family.outside, family.pool);
+            let asked = to(NODE_B).ip(family.outside, family.pod_b).ttl(63);
+            pass(&mut world, (UPLINK, NODES), order, pieces(ask, (50_000, 443)), pieces(asked, (50_000, 8_443)));
+            let answer = from(NODE_B).ip(family.pod_b, family.outside);
+            let answered = to(ROUTER).ip(family.pool, family.outside).ttl(63);
+            pass(&mut world, (NODES, UPLINK), order, pieces(answer, (8_443, 50_000)), pieces(answered, (443, 50_000)));
+            let [row] = world.sessions(8)[..] else { panic!("one session") };
+            assert_eq!((row.packets_in, row.packets_out), (4, 4));
+        }
+    }
+}
+
+#[test]
+fn fragments_go_round_the_hairpin() {
+    for family in FAMILIES {
+        for order in [[0, 1, 2, 3], [3, 0, 2, 1]] {
+            let mut world = World::with(&Plan::forwards());
+            let opening = from(NODE_A).ip(family.pod_a2, family.pool).udp(40_000, 443).build();
+            let name = source(world.send(NODES, opening).forwarded(NODES));
+            let pieces = |ip: Ip, ports| pieces(Protocol::Udp, ip, ports, 3);
+            let ask = from(NODE_A).ip(family.pod_a2, family.pool);
+            let asked = to(NODE_B).ip(name.0, family.pod_b.to_ip()).ttl(63);
+            pass(&mut world, (NODES, NODES), order, pieces(ask, (40_000, 443)), pieces(asked, (name.1, 8_443)));
+            let answer = from(NODE_B).ip(family.pod_b.to_ip(), name.0);
+            let answered = to(NODE_A).ip(family.pool, family.pod_a2).ttl(63);
+            pass(&mut world, (NODES, NODES), order, pieces(answer, (8_443, name.1)), pieces(answered, (443, 40_000)));
+        }
+    }
+}
+
+/// Sends the pieces in this order, between these ports, and compares what went on with what
+/// was expected, piece by piece.
+fn pass(world: &mut World, ports: (PortId, PortId), order: [usize; 4], came: Vec<Vec<u8>>, expected: Vec<Vec<u8>>) {
+    let mut went = Vec::new();
+    for at in order {
+        let sent = world.send(ports.0, &came[at]);
+        if sent.verdict != Verdict::Hold {
+            went.push(sent.forwarded(ports.1).to_vec());
+        }
+        went.extend(world.released.drain(..).map(|sent| sent.forwarded(ports.1).to_vec()));
+    }
+    went.sort_by_key(|frame| expected.iter().position(|expected| expected[14..] == frame[14..]));
+    assert_frame_lists_eq(&expected, &went);
+    assert_eq!(world.forwarder.datagrams(), [(0, 0); 2], "nothing is kept of what is done");
 }
 
 #[test]
