@@ -72,16 +72,10 @@ impl<A: Address> Walk<'_, A> {
         true
     }
 
-    /// Lets a fragment to an address that stands for islands be taken for a packet of its
-    /// flow. `false`: it has its verdict.
-    pub(super) fn inbound_fragment(&mut self, i: usize) -> bool {
-        self.fragment(i, false)
-    }
-
-    /// Notes flow, session and kind of a fragment as if it were a packet; the kind of a
-    /// later one stays `Fragment`. One without session `passes` as it is, or waits, or is
-    /// dropped.
-    fn fragment(&mut self, i: usize, passes: bool) -> bool {
+    /// Lets a fragment be taken for a packet of its flow: notes flow, session and kind; the
+    /// kind of a later one stays `Fragment`. One without session `passes` as it is, or
+    /// waits, or is dropped. `false`: it has its verdict.
+    pub(super) fn fragment(&mut self, i: usize, passes: bool) -> bool {
         self.scratch.found[i] = None;
         self.scratch.tcp_flags[i] = 0;
         match self.recognize(i) {

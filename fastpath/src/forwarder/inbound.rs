@@ -39,7 +39,7 @@ impl<A: Address> Walk<'_, A> {
         }
         // The first of a datagram decides for the others.
         for i in fragments {
-            if self.inbound_fragment(i) && self.address(i, local) {
+            if self.fragment(i, false) && self.address(i, local) {
                 self.scratch.onward[i] = self.tables.fib(self.scratch.beyond[i]).lookup(self.scratch.targets[i]);
                 self.deliver(i);
             }

@@ -9,6 +9,7 @@ mod errors_from_outside;
 mod exhaustion;
 mod forwards;
 mod fragments;
+mod fragments_odd;
 mod groups;
 mod hairpin;
 mod hostile;
