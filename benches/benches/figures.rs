@@ -15,6 +15,7 @@ use causeway_benches::world::World;
 use causeway_fastpath::burst::Burst;
 use causeway_fastpath::fib::{Fib, NextHop, Prefix};
 use causeway_fastpath::forwarder::{Capacity, Forwarder};
+use causeway_fastpath::fragment;
 use causeway_fastpath::time::Instant;
 use causeway_fastpath::wire::protocol;
 use causeway_testkit::seed::Rng;
@@ -270,7 +271,7 @@ fn milliseconds<T>(work: impl FnOnce() -> T) -> f64 {
 /// timer and binding; IPv4 and IPv6.
 fn session_bytes() -> (f64, f64) {
     let sessions = 1_000_000;
-    let capacity = Capacity { sessions_v4: sessions, sessions_v6: sessions };
+    let capacity = Capacity { sessions_v4: sessions, sessions_v6: sessions, fragments: fragment::Capacity::NONE };
     let (v4, v6) = Forwarder::new(capacity, [7; 32], Instant::ZERO).bytes();
     (v4 as f64 / sessions as f64, v6 as f64 / sessions as f64)
 }

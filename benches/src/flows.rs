@@ -5,7 +5,7 @@ use causeway_fastpath::ids::VrfId;
 use causeway_fastpath::session::{FlowKey, Session};
 use causeway_fastpath::time::Instant;
 use causeway_fastpath::wire::protocol;
-use causeway_testkit::packet::{Build, Network, SYN, eth};
+use causeway_testkit::packet::{Build, Ip, Network, SYN, Transport, eth};
 use causeway_testkit::seed::Rng;
 
 use crate::packets::Packets;
@@ -93,6 +93,15 @@ pub fn packets(flows: &[Flow]) -> Packets {
             }
         }),
     )
+}
+
+/// A datagram of each flow in four fragments of 58 bytes, in order.
+pub fn fragments(flows: &[Flow]) -> Packets {
+    let datagram = |(number, flow): (usize, &Flow)| {
+        let ip = eth().src(HOST_MAC).dst(GATEWAY_MAC).ipv4(flow.pod.to_be_bytes(), flow.server.to_be_bytes()).ttl(64);
+        Ip::V4(ip).udp(flow.pod_port, flow.server_port).payload([0; 88]).fragments(number as u32, 44)
+    };
+    Packets::new(58, flows.iter().enumerate().flat_map(datagram))
 }
 
 /// A packet to each destination: 60 bytes for IPv4; IPv6 does not fit into fewer

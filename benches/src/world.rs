@@ -7,6 +7,7 @@ use std::sync::Arc;
 use causeway_fastpath::burst::Burst;
 use causeway_fastpath::fib::{Fib, FibBuilder, Hop, NextHop, Prefix};
 use causeway_fastpath::forwarder::{Capacity, Forwarder, Stage};
+use causeway_fastpath::fragment;
 use causeway_fastpath::ids::{Epoch, PoolId, PortId, VrfId};
 use causeway_fastpath::nat::{EgressAction, EgressRule};
 use causeway_fastpath::snapshot::{Adjacency, NeighborState, Pool, PortEntry, Snapshot, Tables, Timeouts};
@@ -118,9 +119,16 @@ impl World {
         World { packets: world.packets.mixed(quick, rng), ..world }
     }
 
+    /// As [`World::established`]; each flow sends datagrams in fragments, one datagram
+    /// after the other.
+    pub fn in_fragments(flows: &[Flow], arena: &mut Arena) -> World {
+        let world = World::established(flows, arena, true, &mut Rng::new(1));
+        World { packets: flows::fragments(flows), ..world }
+    }
+
     fn new(snapshot: Snapshot, sessions: usize, packets: Packets) -> World {
         let now = Instant::from_secs(1);
-        let capacity = Capacity { sessions_v4: sessions, sessions_v6: 0 };
+        let capacity = Capacity { sessions_v4: sessions, sessions_v6: 0, fragments: fragment::Capacity::default() };
         let mut forwarder = Forwarder::new(capacity, [7; 32], now);
         snapshot.check().expect("the tables are sound");
         forwarder.install(Arc::new(snapshot));

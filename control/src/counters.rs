@@ -20,10 +20,11 @@ pub fn reference() -> String {
 const HEAD: &str = "\
 # Counters
 
-Every packet that comes in meets exactly one end, and each end has a counter. For every worker, always:
+Every packet that comes in meets exactly one end, and each end has a counter. A fragment that is held ends there, and
+comes in once more when it is released: `held` less `released` is what waits now. For every worker, always:
 
 ```text
-received + injected + taken-over = forwarded + replied + handed-off + all of punt + all of drop
+received + injected + taken-over + released = forwarded + replied + handed-off + held + all of punt + all of drop
 ```
 
 `causeway show counters` prints those that are not 0, `--all` prints all, `--json` is for programs. A super-frame
@@ -36,6 +37,7 @@ received + injected + taken-over = forwarded + replied + handed-off + all of pun
 | `received` | From a port. |
 | `injected` | From control: they waited for a neighbour and start again. |
 | `taken-over` | From another worker. |
+| `released` | Fragments that were held: the first of their datagram has come, or they are given up. |
 
 ## Went on: `end`
 
@@ -44,6 +46,7 @@ received + injected + taken-over = forwarded + replied + handed-off + all of pun
 | `forwarded` | Out of a port, as somebody else's packet. |
 | `replied` | Out of a port, as the gateway's answer: echo replies and ICMP errors. |
 | `handed-off` | To the worker that owns the flow. |
+| `held` | Kept until the first fragment of its datagram comes. |
 ";
 
 const TAIL: &str = "

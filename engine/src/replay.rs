@@ -11,6 +11,7 @@ use causeway_control::config::Config;
 use causeway_control::control::Control;
 use causeway_fastpath::counters::Counters;
 use causeway_fastpath::forwarder::{Capacity, Forwarder};
+use causeway_fastpath::fragment;
 use causeway_fastpath::frame::BufferOwner;
 use causeway_fastpath::session::SessionFilter;
 use causeway_fastpath::time::Instant;
@@ -87,7 +88,11 @@ pub fn replay(config: Config, replay: &ReplayOptions) -> Result<Replayed, Replay
     let start = ports.iter().filter_map(|port| port.peek_time()).min().unwrap_or(Instant::ZERO);
     let most = config.gateway.max_sessions as usize;
     let seed = fixed_seed(config.gateway.seed.unwrap_or(0));
-    let forwarder = Forwarder::new(Capacity { sessions_v4: most, sessions_v6: most }, seed, start);
+    let forwarder = Forwarder::new(
+        Capacity { sessions_v4: most, sessions_v6: most, fragments: fragment::Capacity::default() },
+        seed,
+        start,
+    );
     let mut machine = Machine {
         control: Control::new(config, facts, flow_seed(seed), start),
         worker: Worker::new(ports.into_iter().map(Box::new).collect(), forwarder),

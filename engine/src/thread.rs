@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use causeway_control::config::{Config, Idle};
 use causeway_fastpath::forwarder::{Capacity, Forwarder};
+use causeway_fastpath::fragment;
 use causeway_fastpath::time::Instant;
 use tracing::warn;
 
@@ -115,7 +116,7 @@ fn pin(core: usize) {
 fn work(ports: Vec<Box<dyn Port>>, config: &Config, seed: [u8; 32], channel: &Channel, stats: &StatsPage) {
     // Most sessions are IPv4; each family may use the whole bound.
     let most = config.gateway.max_sessions as usize;
-    let capacity = Capacity { sessions_v4: most, sessions_v6: most };
+    let capacity = Capacity { sessions_v4: most, sessions_v6: most, fragments: fragment::Capacity::default() };
     let mut fds = Vec::new();
     let all_poll = ports.iter().all(|port| polls(port.as_ref(), &mut fds));
     fds.push(channel.worker_bell.fd());

@@ -78,6 +78,7 @@ impl<P: Port + ?Sized> Worker<P> {
                 self.obey(&mut burst);
                 self.injected = burst;
                 self.transmit();
+                self.release(now);
             }
             Command::Transmit(port, frame) => match self.outgoing.get_mut(port.index()) {
                 Some(outgoing) => {
@@ -117,6 +118,7 @@ impl<P: Port + ?Sized> Worker<P> {
             }
             self.burst = burst;
             self.transmit();
+            self.release(now);
         }
         received
     }
@@ -167,6 +169,18 @@ impl<P: Port + ?Sized> Worker<P> {
         &self.forwarder
     }
 
+    /// Lets fragments go on whose first fragment has come: they walk right behind it.
+    /// There are no more of them than were held.
+    fn release(&mut self, now: Instant) {
+        while self.forwarder.release(&mut self.injected) > 0 {
+            let mut burst = std::mem::take(&mut self.injected);
+            self.forwarder.process_released(now, &mut burst);
+            self.obey(&mut burst);
+            self.injected = burst;
+            self.transmit();
+        }
+    }
+
     /// Sorts a decided burst: out, to control, or back to the owner.
     fn obey(&mut self, burst: &mut Burst) {
         for (frame, verdict) in burst.drain() {
@@ -185,7 +199,7 @@ impl<P: Port + ?Sized> Worker<P> {
                     }
                     self.spent.push(frame);
                 }
-                Verdict::Drop(_) => self.spent.push(frame),
+                Verdict::Drop(_) | Verdict::Hold => self.spent.push(frame),
                 Verdict::HandOff(_) => unreachable!("a gateway with one worker hands nothing off"),
             }
         }
@@ -205,6 +219,10 @@ impl<P: Port + ?Sized> Worker<P> {
             self.spent.append(&mut outgoing.frames);
         }
         while let Some(frame) = self.spent.pop() {
+            if frame.owner() == BufferOwner::HELD {
+                self.forwarder.take_back(frame);
+                continue;
+            }
             match self.owners.iter().position(|owner| *owner == frame.owner()) {
                 Some(port) => self.ports[port].recycle(frame),
                 None => self.events.push_back(Event::Spent(frame)),

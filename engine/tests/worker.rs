@@ -9,6 +9,7 @@ use causeway_engine::port::{Port, PortInfo};
 use causeway_engine::worker::Worker;
 use causeway_fastpath::command::Event;
 use causeway_fastpath::forwarder::{Capacity, Forwarder};
+use causeway_fastpath::fragment;
 use causeway_fastpath::frame::BufferOwner;
 use causeway_fastpath::offload::Offload;
 use causeway_fastpath::session::SessionFilter;
@@ -83,7 +84,11 @@ impl Bench {
         let infos: Vec<PortInfo> = ports.iter().map(|port| port.info().clone()).collect();
         let facts = infos.iter().map(|info| PortFacts { mac: info.mac, mtu: info.mtu }).collect();
         let now = Instant::from_secs(5);
-        let forwarder = Forwarder::new(Capacity { sessions_v4: 4096, sessions_v6: 4096 }, [7; 32], now);
+        let forwarder = Forwarder::new(
+            Capacity { sessions_v4: 4096, sessions_v6: 4096, fragments: fragment::Capacity::default() },
+            [7; 32],
+            now,
+        );
         let control = Control::new(config, facts, 7, now);
         let mut bench = Bench { worker: Worker::new(ports, forwarder), control, peers, ports: infos, now };
         bench.settle();
@@ -140,6 +145,29 @@ fn a_packet_goes_through_and_both_buffers_come_home() {
     bench.assert_law();
     for peer in &bench.peers {
         assert_eq!(peer.free_buffers(), BUFFERS);
+    }
+}
+
+#[test]
+fn fragments_that_waited_leave_behind_the_first_and_every_buffer_comes_home() {
+    let mut bench = Bench::new();
+    let frame = eth().src(NODE).dst(bench.ports[0].mac).ipv4([10, 1, 1, 5], "203.0.113.10");
+    let pieces = frame.udp(4000, 53).payload([7; 3000]).fragments(9, 1500);
+    // More often than there are buffers to hold them in.
+    for round in 1..=300 {
+        for piece in pieces.iter().rev() {
+            assert!(bench.peers[0].push(piece, Offload::DONE));
+        }
+        bench.worker.turn(bench.now);
+        bench.assert_law();
+        let counters = bench.worker.forwarder().counters();
+        assert_eq!((counters.held, counters.released, counters.forwarded), (2 * round, 2 * round, 3 * round));
+        let lengths: Vec<_> = std::iter::from_fn(|| bench.peers[1].pop()).map(|frame| frame.len()).collect();
+        assert_eq!(lengths, [1514, 1514, 82], "the first, and those behind it");
+        for peer in &bench.peers {
+            assert_eq!(peer.free_buffers(), BUFFERS);
+        }
+        assert!(bench.worker.poll_event().is_none(), "control does not hear of it");
     }
 }
 

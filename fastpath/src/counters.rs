@@ -11,12 +11,16 @@ pub struct Counters {
     pub injected: u64,
     /// Came in from other workers.
     pub taken_over: u64,
+    /// Came out of the store of fragments, to go on or to be dropped.
+    pub released: u64,
     /// Went out, as somebody else's packet.
     pub forwarded: u64,
     /// Went out, as our answer.
     pub replied: u64,
     /// Went to another worker.
     pub handed_off: u64,
+    /// Went into the store of fragments.
+    pub held: u64,
     /// Went to control, by [`PuntReason`].
     pub punted: [u64; PuntReason::COUNT],
     /// Went nowhere, by [`DropReason`].
@@ -39,9 +43,11 @@ impl Default for Counters {
             received: 0,
             injected: 0,
             taken_over: 0,
+            released: 0,
             forwarded: 0,
             replied: 0,
             handed_off: 0,
+            held: 0,
             punted: [0; PuntReason::COUNT],
             dropped: [0; DropReason::COUNT],
             translated_out: 0,
@@ -62,6 +68,7 @@ impl Counters {
             Verdict::Reply(_) => self.replied += 1,
             Verdict::Punt(reason) => self.punted[reason.index()] += 1,
             Verdict::HandOff(_) => self.handed_off += 1,
+            Verdict::Hold => self.held += 1,
             Verdict::Drop(reason) => self.dropped[reason.index()] += 1,
         }
     }
@@ -87,14 +94,21 @@ impl Counters {
             Verdict::Reply(_) => self.replied -= 1,
             Verdict::Punt(was) => self.punted[was.index()] -= 1,
             Verdict::HandOff(_) => self.handed_off -= 1,
+            Verdict::Hold => self.held -= 1,
             Verdict::Drop(was) => self.dropped[was.index()] -= 1,
         }
         self.dropped[reason.index()] += 1;
     }
 
+    /// So many packets came out of the store of fragments, to be dropped.
+    pub fn give_up(&mut self, reason: DropReason, count: u64) {
+        self.released += count;
+        self.dropped[reason.index()] += count;
+    }
+
     /// Packets that came in, from wherever.
     pub fn came_in(&self) -> u64 {
-        self.received + self.injected + self.taken_over
+        self.received + self.injected + self.taken_over + self.released
     }
 
     /// Packets that met an end.
@@ -102,6 +116,7 @@ impl Counters {
         self.forwarded
             + self.replied
             + self.handed_off
+            + self.held
             + self.punted.iter().sum::<u64>()
             + self.dropped.iter().sum::<u64>()
     }
@@ -116,9 +131,11 @@ impl Counters {
         row("rx", "received", self.received);
         row("rx", "injected", self.injected);
         row("rx", "taken-over", self.taken_over);
+        row("rx", "released", self.released);
         row("end", "forwarded", self.forwarded);
         row("end", "replied", self.replied);
         row("end", "handed-off", self.handed_off);
+        row("end", "held", self.held);
         for (reason, count) in PuntReason::ALL.iter().zip(self.punted) {
             row("punt", reason.name(), count);
         }

@@ -20,6 +20,8 @@ pub struct BufferOwner(pub u16);
 impl BufferOwner {
     /// A buffer on the heap, which no port waits for: made by [`Frame::boxed`].
     pub const HEAP: BufferOwner = BufferOwner(u16::MAX);
+    /// A buffer of the forwarder's own, in which it held a fragment.
+    pub const HELD: BufferOwner = BufferOwner(u16::MAX - 2);
 }
 
 /// An Ethernet frame in a lent buffer, with room before and behind it.
@@ -60,7 +62,8 @@ impl Frame {
     /// # Safety
     /// `buffer .. buffer + capacity` must be valid for reads and writes, and
     /// nothing else may touch it, until the frame is handed back to its owner.
-    /// [`BufferOwner::HEAP`] is for memory of a boxed slice of `capacity` bytes only.
+    /// [`BufferOwner::HEAP`] and [`BufferOwner::HELD`] are for memory of a boxed slice of
+    /// `capacity` bytes only.
     pub unsafe fn from_raw(
         buffer: NonNull<u8>,
         capacity: u32,
@@ -78,25 +81,45 @@ impl Frame {
     /// For packets that control injects, and for tests. Take the memory back
     /// with [`Frame::into_heap`].
     pub fn boxed(bytes: &[u8], headroom: usize, tailroom: usize) -> Frame {
-        let mut buffer = vec![0u8; headroom + bytes.len() + tailroom].into_boxed_slice();
-        buffer[headroom..headroom + bytes.len()].copy_from_slice(bytes);
-        let capacity = buffer.len() as u32;
+        let mut frame = Frame::empty(BufferOwner::HEAP, 0, headroom + bytes.len() + tailroom);
+        frame.refill(headroom, bytes);
+        frame
+    }
+
+    /// As [`Frame::boxed`], empty, of the forwarder's own.
+    pub(crate) fn held(token: u64, capacity: usize) -> Frame {
+        Frame::empty(BufferOwner::HELD, token, capacity)
+    }
+
+    /// An empty frame on the heap.
+    fn empty(owner: BufferOwner, token: u64, capacity: usize) -> Frame {
+        let buffer = vec![0u8; capacity].into_boxed_slice();
         let pointer = NonNull::from(Box::leak(buffer)).cast::<u8>();
         // SAFETY: the box was leaked, so its memory stays valid and nobody else
         // has it until `into_heap` makes a box of it again.
-        unsafe { Frame::from_raw(pointer, capacity, headroom as u32, bytes.len() as u32, BufferOwner::HEAP, 0) }
+        unsafe { Frame::from_raw(pointer, capacity as u32, 0, 0, owner, token) }
     }
 
     /// Takes back the memory of a frame made by [`Frame::boxed`]; frames of other
     /// owners are returned as they are.
     pub fn into_heap(self) -> Result<Box<[u8]>, Frame> {
-        if self.owner != BufferOwner::HEAP {
+        if self.owner != BufferOwner::HEAP && self.owner != BufferOwner::HELD {
             return Err(self);
         }
         let slice = NonNull::slice_from_raw_parts(self.buffer, self.capacity as usize);
-        // SAFETY: only `boxed` makes frames of this owner, from a leaked box of
+        // SAFETY: only `empty` makes frames of these owners, from a leaked box of
         // exactly this length; `self` is consumed, so it happens once.
         Ok(unsafe { Box::from_raw(slice.as_ptr()) })
+    }
+
+    /// Puts another packet into the buffer, with `headroom` in front of it.
+    ///
+    /// # Panics
+    /// The buffer has no room for it.
+    pub(crate) fn refill(&mut self, headroom: usize, bytes: &[u8]) {
+        assert!(headroom + bytes.len() <= self.capacity as usize, "the packet stays inside its buffer");
+        (self.start, self.len) = (headroom as u32, bytes.len() as u32);
+        self.bytes_mut().copy_from_slice(bytes);
     }
 
     /// The packet, from the destination MAC on.

@@ -24,6 +24,7 @@ pub mod cpu;
 pub mod ecmp;
 pub mod fib;
 pub mod forwarder;
+pub mod fragment;
 pub mod frame;
 pub mod ids;
 pub mod limiter;

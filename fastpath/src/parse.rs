@@ -3,10 +3,12 @@
 //! In two steps, because most packets need only the first: [`ipv4`] and [`ipv6`]
 //! find what a router must look at, [`layers`] what a translator must.
 
+mod fragment;
 mod network;
 mod quote;
 mod transport;
 
+pub use fragment::{Fragment, Part, fragment};
 pub use network::{IpHeader, ipv4, ipv6};
 pub(crate) use network::{plain_ipv4, plain_ipv6};
 pub use quote::{Quote, quote};

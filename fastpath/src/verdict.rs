@@ -13,6 +13,9 @@ pub enum Verdict {
     Punt(PuntReason),
     /// Another worker owns the flow.
     HandOff(WorkerId),
+    /// A fragment that came before the first of its datagram: a copy was kept, the
+    /// buffer goes back.
+    Hold,
     /// Give the buffer back, count the reason.
     Drop(DropReason),
 }
@@ -80,7 +83,17 @@ reasons! {
         MtuExceeded = "mtu-exceeded": "Larger than the egress MTU, and no ICMP error was due or allowed.",
         LocalUnwanted = "local-unwanted": "Addressed to the gateway itself, which offers no such service.",
         NatUnsolicited = "nat-unsolicited": "Inbound to a pool address, and no session expects it.",
-        NatFragment = "nat-fragment": "A fragment that would have to be translated.",
+        NatFragment = "nat-fragment": "A fragment that cannot be translated: of an ICMP error, behind an IPv6 extension header, of a conversation that ended, or with an offload.",
+        FragmentTiny = "fragment-tiny": "A first fragment without a whole TCP, UDP or ICMP header, or one that would overwrite it, to be translated (RFC 1858, RFC 3128).",
+        FragmentBad = "fragment-bad": "A fragment to be translated that is empty, reaches beyond 64 KiB, or is no multiple of 8 bytes though more follow (RFC 8200, 4.5).",
+        FragmentOverlap = "fragment-overlap": "A fragment to be translated, of a datagram whose fragments overlap or contradict each other (RFC 5722).",
+        FragmentDuplicate = "fragment-duplicate": "A fragment to be translated that came twice.",
+        FragmentTooMany = "fragment-too-many": "To be translated, and of a datagram in more than 64 fragments.",
+        FragmentTooLong = "fragment-too-long": "A fragment that came before the first of its datagram, and longer than the 2,048 bytes that can be held.",
+        FragmentTimeout = "fragment-timeout": "A fragment that was held, and the first of its datagram did not come within 10 s.",
+        FragmentStoreFull = "fragment-store-full": "A fragment that was held, or should be, and gave way to newer ones: the store was full.",
+        FragmentSourceLimit = "fragment-source-limit": "A fragment to be translated whose sender has too many datagrams in fragments under way.",
+        FragmentTableFull = "fragment-table-full": "A fragment to be translated, and no room to remember its datagram.",
         NatProtocol = "nat-protocol": "A protocol that cannot be translated: neither TCP, UDP nor ICMP echo.",
         NatIcmpQuery = "nat-icmp-query": "An ICMP message that is neither an echo nor an error about a translated flow.",
         NatIcmpErrorUnmatched = "nat-icmp-error-unmatched": "An ICMP error that quotes no live session, or whose quote is damaged.",

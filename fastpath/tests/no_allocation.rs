@@ -85,6 +85,11 @@ fn traffic(world: &mut World, round: u16) -> Vec<(PortId, Vec<u8>)> {
             (UPLINK, outside().icmp_error(family.time_exceeded.0, 0, [0; 4], &quoted).build()),
             (UPLINK, from(ROUTER).arp_request("203.0.113.1", "203.0.113.2").build()),
         ]);
+        // One waits for the first, which another follows; of the answer nothing but the end.
+        let outward = inside(family.outside).udp(5_000, 53).payload([0; 3_000]).fragments(round.into(), 1_280);
+        frames.extend([1, 0, 2].map(|at: usize| (NODES, outward[at].clone())));
+        let inward = outside().udp(53, name.1).payload([0; 3_000]).fragments(round.into(), 1_280);
+        frames.push((UPLINK, inward[2].clone()));
     }
     frames
 }
@@ -105,6 +110,14 @@ fn a_warm_forwarder_never_asks_for_memory() {
         for (frame, _) in burst.drain() {
             drop(frame.into_heap());
         }
+        let asked = calls(|| {
+            assert_eq!(world.forwarder.release(&mut burst), FAMILIES.len());
+            world.forwarder.process_released(world.now, &mut burst);
+            for (frame, _) in burst.drain() {
+                world.forwarder.take_back(frame);
+            }
+        });
+        assert_eq!(asked, 0, "calls for released fragments in round {round}");
         assert!(world.forwarder.counters().conserve());
     }
     let counters = world.forwarder.counters();
@@ -122,7 +135,7 @@ fn a_warm_forwarder_never_asks_for_memory() {
     assert!(kill.met > 0, "some were ended");
     let later = world.now + Duration::from_secs(1_000);
     assert_eq!(calls(|| while world.forwarder.handle_timeout(later) {}), 0);
-    assert_eq!(world.forwarder.sessions(), (0, 0));
+    assert_eq!((world.forwarder.sessions(), world.forwarder.datagrams()), ((0, 0), [(0, 0); 2]));
     let again = Plan::island().compile(9);
     let mut event = None;
     assert_eq!(calls(|| event = Some(world.forwarder.install(again))), 0);

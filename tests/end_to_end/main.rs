@@ -36,6 +36,8 @@ macro_rules! over_each_driver {
 
 over_each_driver! {
     reach::ping_crosses_in_both_families needs ["ping"];
+    reach::pings_of_several_fragments_cross_in_both_families needs ["ping"];
+    reach::datagrams_of_several_fragments_cross_both_ways needs [];
     reach::a_real_dnsmasq_is_asked_with_dig needs ["dnsmasq", "dig"];
     reach::tracepath_and_traceroute_show_the_gateway needs ["tracepath", "traceroute"];
     transfer::a_download_of_100_mb_arrives_intact needs ["python3", "curl"];

@@ -1,6 +1,6 @@
 //! Who reaches whom.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use causeway_lab::plan::{self, Family};
@@ -38,6 +38,54 @@ fn ping(from: &Host, to: IpAddr, size: &str) {
     let finished = run(&mut command, Duration::from_secs(20)).success();
     assert!(finished.stdout.contains("5 received, 0% packet loss"), "{}: {finished}", from.name());
     assert!(!finished.stdout.contains("DUP!"), "{}: {finished}", from.name());
+}
+
+pub(crate) fn pings_of_several_fragments_cross_in_both_families(stage: &mut Stage) {
+    stage.start();
+    let world = &stage.world;
+    for family in Family::BOTH {
+        for (from, to) in [("pod-a1", "server"), ("node-a", "server"), ("pod-a1", "pod-b1")] {
+            ping(world.host(from), world.host(to).address(family), "4000");
+        }
+    }
+}
+
+pub(crate) fn datagrams_of_several_fragments_cross_both_ways(stage: &mut Stage) {
+    stage.start();
+    let world = &stage.world;
+    for family in Family::BOTH {
+        let server = world.host("server");
+        let question: Vec<u8> = (0..8_000u32).map(|at| (at * at / 7) as u8).collect();
+        let answer: Vec<u8> = question.iter().rev().copied().collect();
+        let (asks, answers) = (udp(world.host("pod-b2"), family), udp(server, family));
+        for _ in 0..20 {
+            asks.send_to(&question, SocketAddr::new(server.address(family), SERVICE)).expect("a question");
+            let (asked, from) = receive(&answers);
+            assert_eq!(asked, question);
+            answers.send_to(&answer, from).expect("an answer");
+            assert_eq!(receive(&asks).0, answer);
+        }
+    }
+    // Twenty datagrams of six fragments in each family.
+    let counters = stage.settled_counters();
+    for way in ["translated-out", "translated-in"] {
+        assert!(counters.get("nat", way) >= 2 * 20 * 6, "{counters}");
+    }
+}
+
+/// The port that everybody listens on.
+const SERVICE: u16 = 9_000;
+
+fn udp(host: &Host, family: Family) -> UdpSocket {
+    let socket = host.run(|| UdpSocket::bind((host.address(family), SERVICE))).expect("the port is free");
+    socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket has a timeout");
+    socket
+}
+
+fn receive(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
+    let mut buffer = [0; 65_536];
+    let (len, from) = socket.recv_from(&mut buffer).expect("a datagram arrives whole");
+    (buffer[..len].to_vec(), from)
 }
 
 pub(crate) fn a_real_dnsmasq_is_asked_with_dig(stage: &mut Stage) {

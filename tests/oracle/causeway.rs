@@ -8,6 +8,7 @@ use causeway_fastpath::address::Address;
 use causeway_fastpath::burst::Burst;
 use causeway_fastpath::fib::{FibBuilder, Hop, NextHop, Prefix};
 use causeway_fastpath::forwarder::{Capacity, Forwarder};
+use causeway_fastpath::fragment;
 use causeway_fastpath::frame::Frame;
 use causeway_fastpath::ids::{AdjacencyId, Epoch, PoolId, PortId, VrfId};
 use causeway_fastpath::nat::{EgressAction, EgressRule};
@@ -35,7 +36,7 @@ impl Causeway {
         let now = Instant::from_secs(1_000);
         let mut key = [0; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
-        let capacity = Capacity { sessions_v4: 50_000, sessions_v6: 50_000 };
+        let capacity = Capacity { sessions_v4: 50_000, sessions_v6: 50_000, fragments: fragment::Capacity::default() };
         let mut forwarder = Forwarder::new(capacity, key, now);
         let snapshot = snapshot(narrow);
         assert_eq!(snapshot.check(), Ok(()));
@@ -59,12 +60,24 @@ impl Router for Causeway {
         self.forwarder.process(self.now, &mut burst);
         assert!(self.forwarder.counters().conserve(), "every packet meets one end");
         let (frame, verdict) = burst.drain().next().expect("what went in comes out");
-        let out = match verdict {
-            Verdict::Forward(port) | Verdict::Reply(port) => vec![(side(port), frame.bytes().to_vec())],
-            Verdict::Drop(_) | Verdict::Punt(_) | Verdict::HandOff(_) => Vec::new(),
-        };
+        let mut out: Vec<_> = sent(&frame, verdict).into_iter().collect();
         drop(frame.into_heap().expect("tests keep their frames on the heap"));
+        while self.forwarder.release(&mut burst) > 0 {
+            self.forwarder.process_released(self.now, &mut burst);
+            for (frame, verdict) in burst.drain() {
+                out.extend(sent(&frame, verdict));
+                self.forwarder.take_back(frame);
+            }
+        }
         Passed { out, note: format!("{verdict:?}") }
+    }
+}
+
+/// What goes out, and where.
+fn sent(frame: &Frame, verdict: Verdict) -> Option<(Side, Vec<u8>)> {
+    match verdict {
+        Verdict::Forward(port) | Verdict::Reply(port) => Some((side(port), frame.bytes().to_vec())),
+        Verdict::Drop(_) | Verdict::Punt(_) | Verdict::HandOff(_) | Verdict::Hold => None,
     }
 }
 

@@ -12,6 +12,7 @@ use causeway_control::neighbors::{Row, State};
 use causeway_fastpath::burst::Burst;
 use causeway_fastpath::command::{Command, Event};
 use causeway_fastpath::forwarder::{Capacity, Forwarder};
+use causeway_fastpath::fragment;
 use causeway_fastpath::frame::Frame;
 use causeway_fastpath::ids::{Epoch, PortId};
 use causeway_fastpath::snapshot::Snapshot;
@@ -68,7 +69,7 @@ impl World {
         let now = Instant::from_secs(1000);
         let mac = |at: usize| own_mac(PortId(at as u16));
         let facts = (0..config.ports.len()).map(|at| PortFacts { mac: mac(at), mtu: 1500 }).collect();
-        let capacity = Capacity { sessions_v4: 2000, sessions_v6: 2000 };
+        let capacity = Capacity { sessions_v4: 2000, sessions_v6: 2000, fragments: fragment::Capacity::default() };
         let mut world = World {
             control: Control::new(config, facts, 7, now),
             forwarder: Forwarder::new(capacity, [7; 32], now),
@@ -245,7 +246,7 @@ impl World {
                     copy.ingress = frame.ingress;
                     self.events.push_back(Event::Punted(reason, copy));
                 }
-                Verdict::Drop(_) | Verdict::HandOff(_) => {}
+                Verdict::Drop(_) | Verdict::Hold | Verdict::HandOff(_) => {}
             }
             drop(frame.into_heap().expect("tests keep their frames on the heap"));
         }

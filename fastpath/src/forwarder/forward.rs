@@ -16,6 +16,7 @@ impl<A: Address> Walk<'_, A> {
     pub(super) fn forward(&mut self, i: usize, to: AdjacencyId, plan: Plan) -> bool {
         let adjacency = &self.snapshot.adjacencies[to.index()];
         let taken = adjacency.takes(self.scratch.notes[i].end) || self.takes_oddly(i, to);
+        let taken = taken && (matches!(plan, Plan::AsIs) || self.enter(i));
         if taken {
             self.verdicts[i] = Verdict::Forward(adjacency.port);
             self.rewrite(i, to, plan);

@@ -22,20 +22,12 @@ impl<A: Address> Walk<'_, A> {
             return;
         }
         self.find_sessions(packets);
-        let mut known = Set::EMPTY;
+        let (mut known, mut fragments) = (Set::EMPTY, Set::EMPTY);
         for i in packets {
-            let own = self.scratch.hops[i].hop() == Hop::LocalTranslated;
-            match self.inbound_session(i) {
-                Ok(_) if self.scratch.notes[i].ttl <= 1 => self.refuse(i, Refusal::TimeExceeded),
-                Ok(found) => {
-                    let answer = self.nat.sessions.get(found.session).answer(found.direction);
-                    self.scratch.found[i] = Some(found);
-                    self.scratch.beyond[i] = answer.vrf;
-                    self.scratch.targets[i] = answer.src;
-                    known.insert(i);
-                }
-                Err(_) if own => local.insert(i),
-                Err(reason) => self.refuse_name(i, reason),
+            if self.scratch.kinds[i] == L4Kind::Fragment {
+                fragments.insert(i);
+            } else if self.address(i, local) {
+                known.insert(i);
             }
         }
         let Scratch { targets, beyond, onward, .. } = &mut *self.scratch;
@@ -43,14 +35,45 @@ impl<A: Address> Walk<'_, A> {
         let (odd, sent) = self.send(known);
         self.counters.translated_in += sent;
         for i in odd {
-            if let Some(id) = self.reach(i, self.scratch.onward[i])
-                && let Some(found) = self.scratch.found[i]
-                && self.forward(i, id, Plan::Translate(found))
-            {
-                match self.scratch.kinds[i] {
-                    L4Kind::IcmpError => self.counters.translated_errors += 1,
-                    _ => self.counters.translated_in += 1,
-                }
+            self.deliver(i);
+        }
+        // The first of a datagram decides for the others.
+        for i in fragments {
+            if self.fragment(i, false) && self.address(i, local) {
+                self.scratch.onward[i] = self.tables.fib(self.scratch.beyond[i]).lookup(self.scratch.targets[i]);
+                self.deliver(i);
+            }
+        }
+    }
+
+    /// Finds out to whom a packet really goes. `false`: to nobody, and it has its verdict
+    /// or joined `local`.
+    #[inline(always)]
+    fn address(&mut self, i: usize, local: &mut Set) -> bool {
+        match self.inbound_session(i) {
+            Ok(_) if self.scratch.notes[i].ttl <= 1 => self.refuse(i, Refusal::TimeExceeded),
+            Ok(found) => {
+                let answer = self.nat.sessions.get(found.session).answer(found.direction);
+                self.scratch.found[i] = Some(found);
+                self.scratch.beyond[i] = answer.vrf;
+                self.scratch.targets[i] = answer.src;
+                return true;
+            }
+            Err(_) if self.scratch.hops[i].hop() == Hop::LocalTranslated => local.insert(i),
+            Err(reason) => self.refuse_name(i, reason),
+        }
+        false
+    }
+
+    /// Sends a packet to whom it really goes.
+    fn deliver(&mut self, i: usize) {
+        if let Some(id) = self.reach(i, self.scratch.onward[i])
+            && let Some(found) = self.scratch.found[i]
+            && self.forward(i, id, Plan::Translate(found))
+        {
+            match self.scratch.kinds[i] {
+                L4Kind::IcmpError => self.counters.translated_errors += 1,
+                _ => self.counters.translated_in += 1,
             }
         }
     }
@@ -109,6 +132,7 @@ impl<A: Address> Walk<'_, A> {
                 icmp_error::session(frame.bytes(), &layers, &frame.offload, &self.nat.sessions)
                     .ok_or(DropReason::NatIcmpErrorUnmatched)
             }
+            L4Kind::Fragment => self.scratch.found[i].ok_or(DropReason::NatUnsolicited),
             kind => Err(untranslatable(kind)),
         }
     }

@@ -2,6 +2,7 @@
 
 mod classify;
 mod forward;
+mod fragment;
 mod group;
 mod hairpin;
 mod inbound;
@@ -22,6 +23,8 @@ use crate::burst::Burst;
 use crate::chance::Chance;
 use crate::command::{Event, SessionCursor, SessionKill, SessionPage, SessionRow};
 use crate::counters::Counters;
+use crate::fragment::{self as fragments, Table};
+use crate::frame::Frame;
 use crate::limiter::TokenBucket;
 use crate::nat::{Nat, timeout_ms};
 use crate::session::Session;
@@ -47,6 +50,8 @@ pub struct Forwarder {
     snapshot: Arc<Snapshot>,
     v4: Nat<u32>,
     v6: Nat<u128>,
+    fragments4: Table<u32>,
+    fragments6: Table<u128>,
     scratch4: Box<Scratch<u32>>,
     scratch6: Box<Scratch<u128>>,
     limits: Limits,
@@ -61,6 +66,8 @@ pub struct Capacity {
     pub sessions_v4: usize,
     /// IPv6 sessions.
     pub sessions_v6: usize,
+    /// Fragments of datagrams that are translated, in each family.
+    pub fragments: fragments::Capacity,
 }
 
 impl Forwarder {
@@ -73,6 +80,8 @@ impl Forwarder {
             snapshot: Arc::new(Snapshot::closed()),
             v4: Nat::new(capacity.sessions_v4, chance.seed(), now),
             v6: Nat::new(capacity.sessions_v6, chance.seed(), now),
+            fragments4: Table::new(capacity.fragments, chance.seed()),
+            fragments6: Table::new(capacity.fragments, chance.seed()),
             scratch4: Box::new(Scratch::new()),
             scratch6: Box::new(Scratch::new()),
             limits: Limits {
@@ -111,6 +120,35 @@ impl Forwarder {
         self.decide(now, burst, &mut |_| {});
     }
 
+    /// Fills a burst with fragments that were held and whose first fragment has come
+    /// since; says how many. Goes with [`Forwarder::process_released`], until there is none.
+    pub fn release(&mut self, burst: &mut Burst) -> usize {
+        let before = burst.len();
+        while burst.room() > 0
+            && let Some(frame) = self.fragments4.next_released().or_else(|| self.fragments6.next_released())
+        {
+            burst.push(frame);
+        }
+        burst.len() - before
+    }
+
+    /// As [`Forwarder::process`], for what [`Forwarder::release`] gave. The frames carry
+    /// [`BufferOwner::HELD`](crate::frame::BufferOwner::HELD) and are handed to
+    /// [`Forwarder::take_back`] when they were sent or dropped.
+    pub fn process_released(&mut self, now: Instant, burst: &mut Burst) {
+        self.counters.released += burst.len() as u64;
+        self.decide(now, burst, &mut |_| {});
+    }
+
+    /// Takes back a buffer that [`Forwarder::release`] lent out.
+    pub fn take_back(&mut self, frame: Frame) {
+        if frame.token() == u64::from(u32::BITS) {
+            self.fragments4.take_back(frame);
+        } else {
+            self.fragments6.take_back(frame);
+        }
+    }
+
     #[inline(always)]
     fn decide(&mut self, now: Instant, burst: &mut Burst, observe: &mut impl FnMut(Stage)) {
         let (frames, verdicts) = burst.split_mut();
@@ -123,6 +161,7 @@ impl Forwarder {
                 snapshot: &self.snapshot,
                 tables: &self.snapshot.v4,
                 nat: &mut self.v4,
+                fragments: &mut self.fragments4,
                 frames,
                 verdicts,
                 scratch: &mut self.scratch4,
@@ -138,6 +177,7 @@ impl Forwarder {
                 snapshot: &self.snapshot,
                 tables: &self.snapshot.v6,
                 nat: &mut self.v6,
+                fragments: &mut self.fragments6,
                 frames,
                 verdicts,
                 scratch: &mut self.scratch6,
@@ -171,8 +211,8 @@ impl Forwarder {
         Event::Installed { epoch, retired }
     }
 
-    /// Ends sessions that were silent for too long: a bounded number a call. Says
-    /// whether there may be more to do at once.
+    /// Ends sessions that were silent for too long and gives up what is left of datagrams
+    /// in fragments: a bounded number a call. Says whether there may be more to do at once.
     pub fn handle_timeout(&mut self, now: Instant) -> bool {
         let mut budget = EXPIRY_BUDGET;
         while self.v4.expire(now, &mut budget, &self.snapshot.timeouts) {
@@ -181,7 +221,11 @@ impl Forwarder {
         while self.v6.expire(now, &mut budget, &self.snapshot.timeouts) {
             self.counters.sessions_ended += 1;
         }
-        budget == 0 || self.v4.sessions.is_behind(now) || self.v6.sessions.is_behind(now)
+        let mut datagrams = EXPIRY_BUDGET;
+        self.fragments4.expire(now, &mut datagrams, &mut self.counters);
+        self.fragments6.expire(now, &mut datagrams, &mut self.counters);
+        let behind = self.v4.sessions.is_behind(now) || self.v6.sessions.is_behind(now);
+        budget == 0 || behind || self.fragments4.is_behind(now) || self.fragments6.is_behind(now)
     }
 
     /// Fills a page with sessions, from its cursor on. Does not allocate: `rows`
@@ -238,9 +282,15 @@ impl Forwarder {
         (self.v4.sessions.len(), self.v6.sessions.len())
     }
 
-    /// What the session tables and bindings occupy when full, in bytes: IPv4, IPv6.
+    /// Datagrams under way in fragments that are translated: IPv4, IPv6. Of each, those
+    /// whose flow is known, and those that wait for their first fragment.
+    pub fn datagrams(&self) -> [(usize, usize); 2] {
+        [self.fragments4.len(), self.fragments6.len()]
+    }
+
+    /// What sessions, bindings and fragments occupy when full, in bytes: IPv4, IPv6.
     pub fn bytes(&self) -> (usize, usize) {
-        (self.v4.bytes(), self.v6.bytes())
+        (self.v4.bytes() + self.fragments4.bytes(), self.v6.bytes() + self.fragments6.bytes())
     }
 }
 

@@ -42,6 +42,9 @@ impl<'a, A: Address> Walk<'a, A> {
         let (odd, sent) = self.send(packets);
         self.counters.translated_out += sent;
         for i in odd {
+            if self.scratch.kinds[i] == L4Kind::Fragment && !self.outbound_fragment(i) {
+                continue;
+            }
             match self.scratch.onward[i].hop() {
                 Hop::Pool | Hop::LocalTranslated => self.hairpin(i, local),
                 Hop::Local => local.insert(i),
@@ -106,6 +109,7 @@ impl<'a, A: Address> Walk<'a, A> {
                 None => self.begin(i, way),
             },
             L4Kind::IcmpError => self.error_from_inside(i),
+            L4Kind::Fragment if let Some(found) = self.scratch.found[i] => Ok(Plan::Translate(found)),
             kind => self.untranslated(i).ok_or(untranslatable(kind)),
         }
     }
@@ -150,6 +154,7 @@ impl<'a, A: Address> Walk<'a, A> {
         match self.scratch.kinds[i] {
             L4Kind::Tcp if self.scratch.tcp_flags[i] & (SYN | ACK | RST | FIN) != SYN => Err(DropReason::NatTcpNotSyn),
             L4Kind::EchoReply => Err(DropReason::NatUnsolicited),
+            L4Kind::Fragment => Err(DropReason::NatFragment),
             _ => Ok(()),
         }
     }
@@ -180,7 +185,7 @@ impl<'a, A: Address> Walk<'a, A> {
         self.rule(i).is_ok_and(|rule| rule.action == EgressAction::Forward).then_some(Plan::AsIs)
     }
 
-    fn rule(&self, i: usize) -> Result<&'a EgressRule<A>, DropReason> {
+    pub(super) fn rule(&self, i: usize) -> Result<&'a EgressRule<A>, DropReason> {
         let key = &self.scratch.keys[i];
         self.tables.egress_rule(key.vrf, key.src, key.dst).ok_or(DropReason::NotInIsland)
     }

@@ -1,6 +1,6 @@
 //! The one stage that writes to packets that go on.
 
-use super::walk::{Plan, Walk};
+use super::walk::{Plan, Scratch, Walk};
 use crate::address::Address;
 use crate::frame::Frame;
 use crate::ids::AdjacencyId;
@@ -94,6 +94,12 @@ fn put_ports<A>(header: &mut [u8], answer: &FlowKey<A>) {
     put32(header, 0, u32::from(answer.dst_port) << 16 | u32::from(answer.src_port));
 }
 
+/// What becomes of the addresses of a later fragment, which shows no ports.
+fn later_fragment<A: Address>(session: &Session<A>, direction: Direction) -> Names<A> {
+    let answer = session.answer(direction);
+    Names { src: answer.dst, dst: answer.src, delta: session.deltas(direction).0 }
+}
+
 /// As [`translate`], above IP: echoes, and checksums that are not whole yet.
 #[inline(never)]
 fn translate_oddly<A: Address>(
@@ -151,10 +157,21 @@ impl<A: Address> Walk<'_, A> {
             return self.translate_error(i, found);
         }
         self.pass(i, found);
+        let l4 = self.l4(i);
         let Walk { frames, scratch, nat, now, .. } = self;
         let session = nat.sessions.get_mut(found.session);
         session.touch(found.direction, now.as_millis() as u32);
-        translate(&mut frames[i], scratch.kinds[i], scratch.notes[i].l4, session, found.direction)
+        match l4 {
+            Some(l4) => translate(&mut frames[i], scratch.kinds[i], l4, session, found.direction),
+            None => later_fragment(session, found.direction),
+        }
+    }
+
+    /// Where the L4 header of a packet starts; a later fragment has none.
+    #[inline(always)]
+    fn l4(&self, i: usize) -> Option<u16> {
+        let Scratch { fragments, places, notes, .. } = &*self.scratch;
+        if fragments.contains(i) { places[i].l4() } else { Some(notes[i].l4) }
     }
 
     /// Tells the session of a segment, if the packet is one.
@@ -167,8 +184,8 @@ impl<A: Address> Walk<'_, A> {
 
     #[inline(never)]
     fn pass_segment(&mut self, i: usize, found: Found) {
-        let header = &self.frames[i].bytes()[usize::from(self.scratch.notes[i].l4)..];
-        let header = header.first_chunk().expect("a TCP header is whole");
+        let l4 = self.l4(i).expect("a segment has a header");
+        let header = self.frames[i].bytes()[usize::from(l4)..].first_chunk().expect("a TCP header is whole");
         self.nat.pass(found, Segment::read(header), &self.snapshot.timeouts, self.now);
     }
 

@@ -26,6 +26,11 @@ impl Set {
         self.0 &= !(1 << packet);
     }
 
+    #[inline(always)]
+    pub(super) fn contains(self, packet: usize) -> bool {
+        self.0 & 1 << packet != 0
+    }
+
     /// How many packets.
     #[inline(always)]
     pub(super) fn len(self) -> usize {

@@ -1,6 +1,7 @@
 //! One burst of one family on its way through the stages.
 
 use super::classify::Kinds;
+use super::fragment::Place;
 use super::refuse::Refusal;
 use super::set::Set;
 use super::stage::Stage;
@@ -9,6 +10,7 @@ use crate::burst::Burst;
 use crate::chance::Chance;
 use crate::counters::Counters;
 use crate::fib::NextHop;
+use crate::fragment::Table;
 use crate::frame::Frame;
 use crate::ids::VrfId;
 use crate::limiter::TokenBucket;
@@ -26,6 +28,7 @@ pub(super) struct Walk<'a, A> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) tables: &'a Tables<A>,
     pub(super) nat: &'a mut Nat<A>,
+    pub(super) fragments: &'a mut Table<A>,
     pub(super) frames: &'a mut [Frame],
     pub(super) verdicts: &'a mut [Verdict],
     pub(super) scratch: &'a mut Scratch<A>,
@@ -58,6 +61,9 @@ pub(super) struct Scratch<A> {
     pub(super) kinds: [L4Kind; Burst::MAX],
     pub(super) tcp_flags: [u8; Burst::MAX],
     pub(super) found: [Option<Found>; Burst::MAX],
+    /// Packets that are fragments of a datagram whose flow is known, and which.
+    pub(super) fragments: Set,
+    pub(super) places: [Place<A>; Burst::MAX],
     /// Why packets are refused.
     pub(super) refusals: [Refusal; Burst::MAX],
     /// Packets that were refused with an ICMP error due.
@@ -108,6 +114,8 @@ impl<A: Address> Scratch<A> {
             kinds: [L4Kind::Other; Burst::MAX],
             tcp_flags: [0; Burst::MAX],
             found: [None; Burst::MAX],
+            fragments: Set::EMPTY,
+            places: [Place::Whole { l4: 0 }; Burst::MAX],
             refusals: [Refusal::NoRoute; Burst::MAX],
             refused: Set::EMPTY,
         }
@@ -126,6 +134,7 @@ impl<A: Address> Walk<'_, A> {
     /// The stages behind parse, in the order in which a packet meets them.
     pub(super) fn run(mut self, packets: &Kinds, observe: &mut impl FnMut(Stage)) {
         self.scratch.refused = Set::EMPTY;
+        self.scratch.fragments = Set::EMPTY;
         self.discovery(packets.discovery);
         self.look_up(packets.routable);
         observe(Stage::LookUp);

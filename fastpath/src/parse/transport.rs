@@ -102,7 +102,7 @@ fn behind_ipv6(protocol: u8, body: &[u8]) -> L4Kind {
 }
 
 #[inline(always)]
-fn tcp<A>(body: &[u8], layers: &mut Layers<A>) -> L4Kind {
+pub(super) fn tcp<A>(body: &[u8], layers: &mut Layers<A>) -> L4Kind {
     let Some(header) = body.first_chunk::<{ tcp::HEADER_LEN }>() else {
         return L4Kind::Damaged;
     };
@@ -118,11 +118,17 @@ fn tcp<A>(body: &[u8], layers: &mut Layers<A>) -> L4Kind {
 
 #[inline(always)]
 fn udp<A>(body: &[u8], layers: &mut Layers<A>) -> L4Kind {
+    udp_up_to(body.len(), body, layers)
+}
+
+/// UDP in a datagram with at most this many bytes, of which `body` shows the first.
+#[inline(always)]
+pub(super) fn udp_up_to<A>(most: usize, body: &[u8], layers: &mut Layers<A>) -> L4Kind {
     let Some(header) = body.first_chunk::<{ udp::HEADER_LEN }>() else {
         return L4Kind::Damaged;
     };
     let len = usize::from(get16(header, udp::LENGTH));
-    if len < udp::HEADER_LEN || len > body.len() {
+    if len < udp::HEADER_LEN || len > most {
         return L4Kind::Damaged;
     }
     layers.key.src_port = get16(header, udp::SOURCE_PORT);
@@ -131,7 +137,7 @@ fn udp<A>(body: &[u8], layers: &mut Layers<A>) -> L4Kind {
 }
 
 #[inline(always)]
-fn icmp<A: Address>(body: &[u8], layers: &mut Layers<A>) -> L4Kind {
+pub(super) fn icmp<A: Address>(body: &[u8], layers: &mut Layers<A>) -> L4Kind {
     let Some(header) = body.first_chunk::<{ icmp::HEADER_LEN }>() else {
         return L4Kind::Damaged;
     };

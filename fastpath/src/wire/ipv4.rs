@@ -8,6 +8,8 @@ pub const VERSION_IHL: usize = 0;
 pub const TOS: usize = 1;
 /// Length of header and payload, in bytes.
 pub const TOTAL_LENGTH: usize = 2;
+/// Identification: which fragments belong together.
+pub const IDENTIFICATION: usize = 4;
 /// Flags and fragment offset.
 pub const FLAGS_FRAGMENT: usize = 6;
 /// Time to live.

@@ -17,6 +17,12 @@ pub const DESTINATION: usize = 24;
 
 /// Length of a fragment header.
 pub const FRAGMENT_LEN: usize = 8;
+/// Fragment offset and flag, in a fragment header.
+pub const FRAGMENT_WORD: usize = 2;
+/// "More fragments", in that word.
+pub const MORE_FRAGMENTS: u16 = 1;
+/// Identification, in a fragment header.
+pub const FRAGMENT_IDENTIFICATION: usize = 4;
 /// The fragment offset in the second word of a fragment header, in bytes.
 pub const FRAGMENT_OFFSET: u16 = 0xfff8;
 /// The smallest MTU that a link may have; an ICMPv6 error is no longer than this

@@ -8,6 +8,8 @@ mod errors_from_inside;
 mod errors_from_outside;
 mod exhaustion;
 mod forwards;
+mod fragments;
+mod fragments_odd;
 mod groups;
 mod hairpin;
 mod hostile;

@@ -205,20 +205,7 @@ fn what_cannot_be_translated_does_not_leave() {
         ] {
             world.send(NODES, frame).dropped(reason);
         }
-        for fragment in inside().udp(1, 2).payload([0; 3_000]).fragments(1, 1_280) {
-            world.send(NODES, fragment).dropped(DropReason::NatFragment);
-        }
         assert_eq!(world.sessions(64).len(), 0);
-    }
-}
-
-#[test]
-fn a_fragment_to_a_pool_address_is_dropped() {
-    for family in FAMILIES {
-        let mut world = World::new();
-        for fragment in from(ROUTER).ip(family.outside, family.pool).udp(1, 2).payload([0; 3_000]).fragments(1, 1_280) {
-            world.send(UPLINK, fragment).dropped(DropReason::NatFragment);
-        }
     }
 }
 

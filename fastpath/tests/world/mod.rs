@@ -23,6 +23,7 @@ use causeway_fastpath::burst::Burst;
 use causeway_fastpath::command::{Event, SessionCursor, SessionPage, SessionRow};
 use causeway_fastpath::counters::Counters;
 use causeway_fastpath::forwarder::{Capacity, Forwarder};
+use causeway_fastpath::fragment;
 use causeway_fastpath::frame::Frame;
 use causeway_fastpath::ids::PortId;
 use causeway_fastpath::offload::Offload;
@@ -38,6 +39,8 @@ pub(crate) struct World {
     pub(crate) forwarder: Forwarder,
     pub(crate) now: Instant,
     pub(crate) headroom: usize,
+    /// Fragments that were released and walked on, since a test last took them.
+    pub(crate) released: Vec<Sent>,
     epoch: u64,
     seen: Counters,
 }
@@ -63,8 +66,12 @@ impl World {
     /// Before the first tables.
     pub(crate) fn closed(sessions: usize) -> World {
         let now = Instant::from_secs(1_000);
-        let forwarder = Forwarder::new(Capacity { sessions_v4: sessions, sessions_v6: sessions }, [7; 32], now);
-        World { forwarder, now, headroom: HEADROOM, epoch: 0, seen: Counters::default() }
+        let forwarder = Forwarder::new(
+            Capacity { sessions_v4: sessions, sessions_v6: sessions, fragments: fragment::Capacity::default() },
+            [7; 32],
+            now,
+        );
+        World { forwarder, now, headroom: HEADROOM, released: Vec::new(), epoch: 0, seen: Counters::default() }
     }
 
     /// Forwards by this plan from now on; the tables it replaces come back.
@@ -112,8 +119,29 @@ impl World {
         self.forwarder.process(self.now, &mut burst);
         let sent: Vec<Sent> =
             burst.drain().zip(frames).map(|((out, verdict), came)| Sent::new(came, out, verdict)).collect();
-        self.check(&before, &sent);
+        self.check(&before, &sent, |counters| &mut counters.received);
+        while self.release() {}
         sent
+    }
+
+    /// Lets released fragments walk on, at most a burst of them; says whether there were any.
+    #[track_caller]
+    fn release(&mut self) -> bool {
+        let before = self.forwarder.counters().clone();
+        let mut burst = Burst::new();
+        let count = self.forwarder.release(&mut burst);
+        assert_eq!(count, burst.len(), "it says how many there are");
+        let came: Vec<_> =
+            burst.frames().iter().map(|frame| (frame.ingress, frame.bytes().to_vec(), frame.offload)).collect();
+        self.forwarder.process_released(self.now, &mut burst);
+        let mut sent = Vec::new();
+        for ((frame, verdict), came) in burst.drain().zip(&came) {
+            sent.push(Sent::copied(came, &frame, verdict));
+            self.forwarder.take_back(frame);
+        }
+        self.check(&before, &sent, |counters| &mut counters.released);
+        self.released.extend(sent);
+        count > 0
     }
 
     /// Lets time pass, and sessions that were silent for too long end.
@@ -154,18 +182,22 @@ impl World {
 
     /// What holds after every burst.
     #[track_caller]
-    fn check(&self, before: &Counters, sent: &[Sent]) {
+    fn check(&self, before: &Counters, sent: &[Sent], came_in: impl Fn(&mut Counters) -> &mut u64) {
         let after = self.forwarder.counters();
         assert!(after.conserve(), "every packet meets one end: {after:?}");
         let mut expected = before.clone();
-        expected.received += sent.len() as u64;
+        *came_in(&mut expected) += sent.len() as u64;
         for one in sent {
             assert_ne!(one.verdict, Verdict::UNDECIDED, "{}", one.story());
             expected.count(one.verdict);
-            if let Verdict::Drop(_) | Verdict::Punt(_) = one.verdict {
+            if let Verdict::Drop(_) | Verdict::Punt(_) | Verdict::Hold = one.verdict {
                 assert_eq!(one.bytes, one.came, "what does not go on is not written to: {}", one.story());
             }
         }
+        // What was held and given up had its verdict before.
+        let (gone, expected_gone) = (after.dropped.iter().sum::<u64>(), expected.dropped.iter().sum::<u64>());
+        expected.released += gone - expected_gone;
+        expected.dropped = after.dropped;
         // What happens beside the verdicts is each test's to say.
         expected.translated_out = after.translated_out;
         expected.translated_in = after.translated_in;

@@ -19,8 +19,14 @@ pub(crate) struct Sent {
 
 impl Sent {
     pub(super) fn new(came: &(PortId, Vec<u8>, Offload), frame: Frame, verdict: Verdict) -> Sent {
-        let (bytes, offload) = (frame.bytes().to_vec(), frame.offload);
+        let sent = Sent::copied(came, &frame, verdict);
         drop(frame.into_heap().expect("tests keep their frames on the heap"));
+        sent
+    }
+
+    /// As [`Sent::new`], of a frame that goes back to its owner.
+    pub(super) fn copied(came: &(PortId, Vec<u8>, Offload), frame: &Frame, verdict: Verdict) -> Sent {
+        let (bytes, offload) = (frame.bytes().to_vec(), frame.offload);
         Sent { verdict, came: came.1.clone(), bytes, offload, ingress: came.0 }
     }
 
@@ -46,6 +52,12 @@ impl Sent {
     #[track_caller]
     pub(crate) fn dropped(&self, reason: DropReason) {
         assert_eq!(self.verdict, Verdict::Drop(reason), "{}", self.story());
+    }
+
+    /// Asserts that a copy was kept until the first fragment of its datagram comes.
+    #[track_caller]
+    pub(crate) fn held(&self) {
+        assert_eq!(self.verdict, Verdict::Hold, "{}", self.story());
     }
 
     /// Asserts that it was handed to control, for this reason.
