@@ -106,7 +106,7 @@ impl<A: Address> Nat<A> {
         let (pool, space) = (&pools[pool.index()], &mut spaces[pool.index()]);
         let is_free = |port| {
             let outside = outside(port);
-            sessions.find(&outside).is_none() && !forwards.holds(outside.dst, protocol::TCP, port)
+            sessions.find(&outside).is_none() && !forwards.holds(outside.dst, port, key)
         };
         let first = pool.first_choice(key, chance);
         if let Some(binding) = binding {

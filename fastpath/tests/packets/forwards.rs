@@ -1,5 +1,7 @@
 //! What from outside may begin: port forwarding and static NAT.
 
+use std::time::Duration;
+
 use causeway_fastpath::verdict::{DropReason, Verdict};
 use causeway_testkit::packet::*;
 use causeway_testkit::print::assert_frames_eq;
@@ -143,6 +145,26 @@ fn an_address_of_its_own_serves_both_ways_and_keeps_the_ports() {
         let pong = |link: Eth, from, ttl| link.ip(from, family.outside2).ttl(ttl).icmp_echo_reply(77, 1).build();
         let sent = world.send(NODES, pong(from(NODE_A), family.pod_a, 64));
         assert_frames_eq(pong(to(ROUTER), own, 63), sent.forwarded(UPLINK));
+    }
+}
+
+#[test]
+fn who_has_an_address_of_its_own_opens_conversations_of_every_kind_under_it() {
+    for family in FAMILIES {
+        let mut world = World::with(&Plan::forwards());
+        let ip = |link: Eth, source, ttl| link.ip(source, family.outside).ttl(ttl);
+        let (inside, outside) = (ip(from(NODE_A), family.pod_a, 64), ip(to(ROUTER), own(family), 63));
+        let sent = world.send(NODES, inside.clone().tcp(5_000, 443).flags(SYN).build());
+        assert_frames_eq(outside.clone().tcp(5_000, 443).flags(SYN).build(), sent.forwarded(UPLINK));
+        // Also a second time, when the name was given back.
+        for _ in 0..2 {
+            let sent = world.send(NODES, inside.clone().udp(5_000, 53).build());
+            assert_frames_eq(outside.clone().udp(5_000, 53).build(), sent.forwarded(UPLINK));
+            let sent = world.send(NODES, inside.clone().icmp_echo_request(5_000, 1).build());
+            assert_frames_eq(outside.clone().icmp_echo_request(5_000, 1).build(), sent.forwarded(UPLINK));
+            world.wait(Duration::from_secs(300));
+            assert_eq!(world.sessions(8).len(), 0);
+        }
     }
 }
 
