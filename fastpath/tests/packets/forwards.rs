@@ -198,3 +198,31 @@ fn a_forwarded_port_is_never_the_name_of_another_flow() {
         }
     }
 }
+
+#[test]
+fn a_name_that_is_older_or_younger_than_a_forward_is_not_used_toward_who_came_in_by_it() {
+    for family in FAMILIES {
+        let mut with = Plan::forwards();
+        with.v4.pools[0].addresses.truncate(1);
+        with.v6.pools[0].addresses.truncate(1);
+        (with.v4.pools[0].first_port, with.v4.pools[0].last_port) = (443, 443);
+        (with.v6.pools[0].first_port, with.v6.pools[0].last_port) = (443, 443);
+        let mut without = with.clone();
+        without.v4.forwards = causeway_fastpath::nat::Forwards::new();
+        without.v6.forwards = causeway_fastpath::nat::Forwards::new();
+        let ask = |to| from(NODE_A).ip(family.pod_a2, to).udp(5_000, 53).build();
+        let visit = from(ROUTER).ip(family.outside2, family.pool).udp(53, 443).build();
+
+        let mut world = World::with(&without);
+        world.send(NODES, ask(family.outside)).forwarded(UPLINK);
+        world.install(&with);
+        world.send(UPLINK, &visit).forwarded(NODES);
+        world.send(NODES, ask(family.outside2)).dropped(DropReason::NatConflict);
+
+        let mut world = World::with(&with);
+        world.send(UPLINK, &visit).forwarded(NODES);
+        world.install(&without);
+        world.send(NODES, ask(family.outside2)).dropped(DropReason::NatConflict);
+        world.send(NODES, ask(family.outside)).forwarded(UPLINK);
+    }
+}
