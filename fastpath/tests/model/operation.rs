@@ -164,5 +164,10 @@ impl Change {
 }
 
 fn protocol(rng: &mut Rng) -> Protocol {
-    *rng.choose(&[Protocol::Tcp, Protocol::Tcp, Protocol::Udp, Protocol::Udp, Protocol::Ask, Protocol::Reply])
+    match rng.below(20) {
+        0..9 => Protocol::Tcp,
+        9..16 => Protocol::Udp,
+        16..19 => Protocol::Ask,
+        _ => Protocol::Reply,
+    }
 }

@@ -2,7 +2,7 @@
 //! can be seen of the two is compared.
 
 use std::cell::Cell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
@@ -30,6 +30,9 @@ const TTL: u8 = 64;
 /// Operations that are told of a run that failed.
 const TOLD: usize = 20;
 
+/// Ports that pods send from; some are also names.
+const PORTS: [u16; 8] = [1_024, 1_024, 1_025, 1_025, 5_000, 5_000, 8_443, 0];
+
 /// Where and how the two disagreed.
 pub(crate) struct Failure {
     /// Operations that were done before.
@@ -38,8 +41,11 @@ pub(crate) struct Failure {
     pub(crate) story: String,
 }
 
+/// How often what happened.
+pub(crate) type Met = BTreeMap<&'static str, u64>;
+
 /// Does the operations one after the other, as far as the two agree.
-pub(crate) fn play(scene: &Scene, chance: u64, operations: &[Operation]) -> Result<(), Failure> {
+pub(crate) fn play(scene: &Scene, chance: u64, operations: &[Operation]) -> Result<Met, Failure> {
     hush();
     let mut run = Run::new(scene, chance);
     for (after, operation) in operations.iter().enumerate() {
@@ -55,7 +61,8 @@ pub(crate) fn play(scene: &Scene, chance: u64, operations: &[Operation]) -> Resu
             return Err(Failure { after, story: format!("{}\n{operation:?}\n{wrong}", log.join("\n")) });
         }
     }
-    Ok(())
+    run.world.forwarder.counters().each(|_, name, count| *run.met.entry(name).or_default() += count);
+    Ok(run.met)
 }
 
 thread_local! {
@@ -82,6 +89,7 @@ struct Run {
     rows: Vec<SessionRow>,
     epoch: u64,
     log: VecDeque<String>,
+    met: Met,
 }
 
 /// The sessions of the forwarder say what it chose.
@@ -103,7 +111,7 @@ impl Run {
         world.forwarder = Forwarder::new(capacity, seed, world.now);
         world.adopt(scene.tables(1));
         let reference = RefNat::new(scene.clone(), world.now.as_millis());
-        Run { world, reference, rows: Vec::new(), epoch: 1, log: VecDeque::new() }
+        Run { world, reference, rows: Vec::new(), epoch: 1, log: VecDeque::new(), met: Met::new() }
     }
 
     fn step(&mut self, operation: &Operation) -> Result<(), String> {
@@ -131,8 +139,11 @@ impl Run {
     fn open(&mut self, protocol: Protocol, pod: usize, port: usize, to: Target, flags: Flags) -> Result<(), String> {
         let vrf = if pod % 3 == 0 { OTHER_ISLAND } else { ISLAND };
         let pods = self.scene().pods(vrf);
-        let source = (pods[pod / 3 % pods.len()], [1_024, 1_025, 5_000, 8_443, 0][port % 5]);
+        let crowded = self.scene().crowded;
+        let ports = if crowded { [1_030, 1_031, 1_032, 1_033, 1_034, 1_035, 1_036, 1_037] } else { PORTS };
+        let source = (pods[pod / 3 % pods.len()], ports[port % ports.len()]);
         let target = match to {
+            Target::Peer(..) if crowded => (self.scene().peers()[0], 443),
             Target::Peer(peer, port) => (self.scene().peers()[peer % 3], [53, 443][port % 2]),
             Target::Public(public, port) => {
                 let publics = self.scene().publics();
@@ -235,12 +246,17 @@ impl Run {
     fn send(&mut self, packet: Packet) -> Result<(), String> {
         let (port, link) = self.ingress(packet.flow.vrf, packet.flow.src.0);
         let sent = self.pass(port, packet.frame(link, TTL));
+        let before = self.reference.tally;
         let fate = if port == UPLINK {
             self.reference.from_outside(&packet)
         } else {
             let scene = self.reference.scene.clone();
             self.reference.from_inside(&packet, &Listed(&self.rows, &scene))?
         };
+        let after = self.reference.tally;
+        if after.out > before.out && after.inward > before.inward {
+            *self.met.entry("hairpin").or_default() += 1;
+        }
         self.judge(&fate, &sent)
     }
 
@@ -266,7 +282,10 @@ impl Run {
     }
 
     /// Is what became of the packet what should have?
-    fn judge(&self, fate: &Fate, sent: &Sent) -> Result<(), String> {
+    fn judge(&mut self, fate: &Fate, sent: &Sent) -> Result<(), String> {
+        if let Fate::Refuse(reason) = fate {
+            *self.met.entry(reason.name()).or_default() += 1;
+        }
         let scene = self.scene();
         let expected = match fate {
             Fate::Forward(neighbor, packet) => {
@@ -374,6 +393,9 @@ impl Run {
             };
             let (listed, missing) = (surplus(&self.rows, &expected), surplus(&expected, &self.rows));
             return Err(format!("listed {}\nshould be {}", listed.join("\n"), missing.join("\n")));
+        }
+        if let Some(row) = self.rows.first() {
+            *self.met.entry(row.state).or_default() += 1;
         }
         // No two flows look alike on either side.
         for (at, one) in self.reference.sessions.iter().enumerate() {

@@ -40,6 +40,8 @@ pub(crate) struct Scene {
     pub(crate) masquerade: bool,
     /// Pod A of the first island has an address of its own.
     pub(crate) has_own: bool,
+    /// Everybody talks to one peer, until the last port is in use toward it.
+    pub(crate) crowded: bool,
     pub(crate) keep_ports: bool,
     /// Sessions that there is room for.
     pub(crate) capacity: usize,
@@ -59,14 +61,15 @@ pub(crate) struct Scene {
 impl Scene {
     /// Any.
     pub(crate) fn draw(family: Family, masquerade: bool, rng: &mut Rng) -> Scene {
-        let has_own = rng.bool();
+        let (has_own, crowded) = (rng.bool(), rng.chance(1, 4));
         Scene {
             family,
             masquerade,
             has_own,
+            crowded,
             keep_ports: rng.bool(),
-            capacity: *rng.choose(&[6, 14, 30, 60]),
-            ports: *rng.choose(&[2, 4, 8]),
+            capacity: if crowded { 200 } else { *rng.choose(&[6, 14, 30, 60]) },
+            ports: if crowded { 24 } else { *rng.choose(&[2, 4, 8]) },
             addresses: 1 + rng.range(0..2),
             forwards: [rng.bool(), rng.bool(), rng.bool()],
             own_is_open: true,
