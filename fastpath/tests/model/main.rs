@@ -10,12 +10,14 @@ mod world;
 
 mod flooding;
 mod flow;
+mod judge;
 mod noise;
 mod operation;
 mod reference;
 mod run;
 mod scene;
 mod shrink;
+mod traffic;
 
 use causeway_testkit::seed::Seed;
 
@@ -76,20 +78,20 @@ fn agrees(family: Family, masquerade: bool, runs: u64) {
 
 #[test]
 fn an_ipv4_pool_keeps_the_rules() {
-    agrees(V4, false, 80);
+    agrees(V4, false, 180);
 }
 
 #[test]
 fn an_ipv6_pool_keeps_the_rules() {
-    agrees(V6, false, 80);
+    agrees(V6, false, 180);
 }
 
 #[test]
 fn an_ipv4_port_that_masquerades_keeps_the_rules() {
-    agrees(V4, true, 60);
+    agrees(V4, true, 120);
 }
 
 #[test]
 fn an_ipv6_port_that_masquerades_keeps_the_rules() {
-    agrees(V6, true, 60);
+    agrees(V6, true, 120);
 }

@@ -43,6 +43,8 @@ pub(crate) struct Scene {
     /// Everybody talks to one peer, until the last port is in use toward it.
     pub(crate) crowded: bool,
     pub(crate) keep_ports: bool,
+    /// Packets that a port collects before they are put through together.
+    pub(crate) burst: usize,
     /// Sessions that there is room for.
     pub(crate) capacity: usize,
     /// Ports of each pool address, from [`FIRST_PORT`] on.
@@ -68,6 +70,7 @@ impl Scene {
             has_own,
             crowded,
             keep_ports: rng.bool(),
+            burst: *rng.choose(&[1, 1, 2, 5]),
             capacity: if crowded { 200 } else { *rng.choose(&[6, 14, 30, 60]) },
             ports: if crowded { 24 } else { *rng.choose(&[2, 4, 8]) },
             addresses: 1 + rng.range(0..2),

@@ -1,10 +1,12 @@
 //! ICMP errors (RFC 5508, REQ-3 to REQ-5).
 
-use causeway_fastpath::ids::VrfId;
+use causeway_fastpath::ids::{AdjacencyId, VrfId};
+use causeway_fastpath::snapshot::NeighborState;
 use causeway_fastpath::verdict::DropReason;
 
 use super::{Fate, Found, RefNat};
 use crate::flow::{Complaint, Packet};
+use crate::traffic::Item;
 
 impl RefNat {
     /// An error comes from an island.
@@ -62,14 +64,13 @@ impl RefNat {
     }
 
     /// To a neighbour, if it is there. Nobody is told of an error that an error was lost.
-    fn pass_on(&mut self, to: causeway_fastpath::ids::AdjacencyId, complaint: Complaint, translated: bool) -> Fate {
-        use causeway_fastpath::snapshot::NeighborState;
+    fn pass_on(&mut self, to: AdjacencyId, complaint: Complaint, translated: bool) -> Fate {
         match self.scene.state(to) {
             NeighborState::Dead => Fate::Drop(DropReason::NeighborDead),
             NeighborState::Pending => Fate::Punt,
             NeighborState::Reachable => {
                 self.tally.errors += u64::from(translated);
-                Fate::ForwardComplaint(to, complaint)
+                Fate::Forward(to, Item::Complaint(complaint))
             }
         }
     }

@@ -14,8 +14,9 @@ use causeway_fastpath::snapshot::NeighborState;
 use causeway_fastpath::verdict::DropReason;
 use causeway_testkit::packet::{ACK, FIN, RST, SYN};
 
-use crate::flow::{Complaint, Flow, Packet, Protocol};
+use crate::flow::{Flow, Packet, Protocol};
 use crate::scene::{Scene, TIMEOUTS};
+use crate::traffic::Item;
 use crate::world::Endpoint;
 pub(crate) use tcp::{Conversation, Way};
 
@@ -44,9 +45,7 @@ pub(crate) type Found = (usize, Way);
 #[derive(Clone, Debug)]
 pub(crate) enum Fate {
     /// To this neighbour, as this.
-    Forward(AdjacencyId, Packet),
-    /// An ICMP error, likewise.
-    ForwardComplaint(AdjacencyId, Complaint),
+    Forward(AdjacencyId, Item),
     /// Its sender is told why not.
     Refuse(DropReason),
     /// In silence.
@@ -214,7 +213,7 @@ impl RefNat {
             let inward = session.answer(*way).vrf != VrfId::MAIN;
             *(if inward { &mut self.tally.inward } else { &mut self.tally.out }) += 1;
         }
-        Fate::Forward(to, packet)
+        Fate::Forward(to, Item::Packet(packet))
     }
 
     /// The session of a flow.
