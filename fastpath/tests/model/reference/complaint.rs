@@ -10,7 +10,7 @@ use crate::traffic::Item;
 
 impl RefNat {
     /// An error comes from an island.
-    pub(crate) fn complaint_from_inside(&mut self, complaint: &Complaint) -> Fate {
+    pub(crate) fn complain_outward(&mut self, complaint: &Complaint) -> Fate {
         if self.scene.pods(complaint.vrf).contains(&complaint.dst) {
             let neighbor = self.scene.neighbor(complaint.vrf, complaint.dst);
             return self.pass_on(neighbor, *complaint, false);
@@ -28,7 +28,7 @@ impl RefNat {
     }
 
     /// An error comes from outside.
-    pub(crate) fn complaint_from_outside(&mut self, complaint: &Complaint) -> Fate {
+    pub(crate) fn complain_inward(&mut self, complaint: &Complaint) -> Fate {
         match self.about(complaint) {
             Some(found) => self.bring_home(found, complaint),
             None if self.scene.is_gateways(complaint.dst) => Fate::Drop(DropReason::LocalUnwanted),

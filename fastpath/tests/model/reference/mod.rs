@@ -125,7 +125,7 @@ impl RefNat {
     }
 
     /// A packet comes from an island.
-    pub(crate) fn from_inside(&mut self, packet: &Packet, chosen: &impl Chosen) -> Result<Fate, String> {
+    pub(crate) fn go_out(&mut self, packet: &Packet, chosen: &impl Chosen) -> Result<Fate, String> {
         let flow = packet.flow;
         if self.scene.pods(flow.vrf).contains(&flow.dst.0) {
             return Ok(self.hand_over(self.scene.neighbor(flow.vrf, flow.dst.0), *packet, &[]));
@@ -165,7 +165,7 @@ impl RefNat {
     }
 
     /// A packet comes from outside, for an address that stands for islands.
-    pub(crate) fn from_outside(&mut self, packet: &Packet) -> Fate {
+    pub(crate) fn come_in(&mut self, packet: &Packet) -> Fate {
         match self.enter(packet) {
             Ok(found) => self.go_home(*packet, &[found]),
             Err(_) if self.scene.is_gateways(packet.flow.dst.0) => local(packet, false),
