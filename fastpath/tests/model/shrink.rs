@@ -5,7 +5,7 @@ use crate::run::{Failure, play};
 use crate::scene::Scene;
 
 /// Runs that are spent on it.
-const RUNS: usize = 600;
+const RUNS: usize = 3_000;
 
 /// What went wrong, after operations that did not matter were taken away.
 pub(crate) fn story(scene: &Scene, chance: u64, mut operations: Vec<Operation>) -> String {
