@@ -22,8 +22,9 @@ impl<A: Address> Walk<'_, A> {
     pub(super) fn hairpin(&mut self, i: usize, local: &mut Set) {
         let own = self.scratch.onward[i].hop() == Hop::LocalTranslated;
         let (key, kind) = (self.scratch.keys[i], self.scratch.kinds[i]);
-        let is_flow = self.scratch.found[i].is_some() || self.tables.forward(&key).is_some();
-        if own && !is_flow && !matches!(kind, L4Kind::Tcp | L4Kind::Udp | L4Kind::IcmpError) {
+        // An earlier packet of the burst may have begun its session.
+        let is_flow = || self.nat.sessions.find(&key).is_some() || self.tables.forward(&key).is_some();
+        if own && !matches!(kind, L4Kind::Tcp | L4Kind::Udp | L4Kind::IcmpError) && !is_flow() {
             local.insert(i);
             return;
         }

@@ -47,11 +47,18 @@ impl<A: Address> Forwards<A> {
         self.ports.get(&(flow.dst, flow.protocol, flow.dst_port)).or_else(|| self.addresses.get(&flow.dst))
     }
 
-    /// Does a name belong to a port's forward? Then no other flow may leave under it: who
-    /// could take it would be taken for the service (CVE-2021-3773). An address that is
-    /// forwarded whole is in no pool but its owner's.
-    pub fn holds(&self, public: A, protocol: u8, port: u16) -> bool {
-        !self.ports.is_empty() && self.ports.contains_key(&(public, protocol, port))
+    /// Does a name belong to a forward, and not to the sender of `flow`? Then the flow may
+    /// not leave under it: who could take it would be taken for the service
+    /// (CVE-2021-3773).
+    pub fn holds(&self, public: A, port: u16, flow: &FlowKey<A>) -> bool {
+        let is_others = |own: &Forward<A>| (own.address, own.vrf) != (flow.src, flow.vrf);
+        !self.is_empty()
+            && (self.holds_port(public, flow.protocol, port) || self.addresses.get(&public).is_some_and(is_others))
+    }
+
+    /// Is this port of a public address forwarded?
+    pub fn holds_port(&self, public: A, protocol: u8, port: u16) -> bool {
+        self.ports.contains_key(&(public, protocol, port))
     }
 
     /// Is there no forward?

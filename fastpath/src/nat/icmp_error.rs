@@ -97,7 +97,8 @@ fn translate_quote<A: Address>(quote: &mut [u8], new: &FlowKey<A>) -> Delta {
         }
         _ => {
             // A request carries its identifier as source port, a reply as destination port.
-            let identifier = if key.dst_port == 0 { new.src_port } else { new.dst_port };
+            let reply = if A::ICMP == protocol::ICMP { icmp::v4::ECHO_REPLY } else { icmp::v6::ECHO_REPLY };
+            let identifier = if quote[l4 + icmp::TYPE] == reply { new.dst_port } else { new.src_port };
             let delta = rewrite16(quote, l4 + icmp::IDENTIFIER, |_| identifier);
             (delta, icmp::CHECKSUM, A::ICMP_PSEUDO_HEADER)
         }

@@ -11,7 +11,7 @@ use crate::snapshot::Pool;
 use crate::verdict::DropReason;
 use crate::wire::protocol;
 
-/// Ports that are drawn for a TCP flow. A quarter of them in use makes a crowd, which
+/// Ports that are tried for a flow. Those of TCP are drawn: a quarter of them in use makes a crowd, which
 /// knows its free ports; so many draws fail together less than once in 10^38 flows.
 const DRAWS: usize = 64;
 
@@ -32,6 +32,9 @@ impl<A: Address> Nat<A> {
     }
 
     /// Endpoint-independent mapping: the name the endpoint has, or a new one.
+    ///
+    /// Under neither may the answers look like packets of a flow that came in by a
+    /// forward: that has one of the names if the forward is newer than the name, or gone.
     fn name_by_endpoint(
         &mut self,
         key: &FlowKey<A>,
@@ -41,13 +44,12 @@ impl<A: Address> Nat<A> {
         let endpoint = endpoint(key);
         if let Some(number) = self.bindings.find(&endpoint, translation.pool.0) {
             let binding = self.bindings.get(number);
-            return Ok((outside_key(key, binding.outside, binding.port, translation.outer), number));
+            let outside = outside_key(key, binding.outside, binding.port, translation.outer);
+            let is_taken = self.sessions.find(&outside).is_some();
+            return if is_taken { Err(DropReason::NatConflict) } else { Ok((outside, number)) };
         }
+        let (address, port) = self.take(key, translation, chance)?;
         let pool = &self.pools[translation.pool.index()];
-        let (first, from) = (self.paired(pool, key), pool.first_choice(key, chance));
-        let (address, port) = self.spaces[translation.pool.index()]
-            .take(key.protocol, first, from)
-            .ok_or(DropReason::NatPortsExhausted)?;
         let outside = outside_key(key, pool.addresses[address as usize], port, translation.outer);
         // While the binding is noted, the place of the session arrives in the cache.
         self.sessions.prefetch(&outside);
@@ -64,6 +66,28 @@ impl<A: Address> Nat<A> {
             return Err(DropReason::NatTableFull);
         };
         Ok((outside, number))
+    }
+
+    /// Takes a free port for an endpoint that has none, and says on which address.
+    fn take(
+        &mut self,
+        key: &FlowKey<A>,
+        translation: Translation,
+        chance: &mut Chance,
+    ) -> Result<(u32, u16), DropReason> {
+        let pool = &self.pools[translation.pool.index()];
+        let (first, mut from) = (self.paired(pool, key), pool.first_choice(key, chance));
+        let space = &mut self.spaces[translation.pool.index()];
+        for _ in 0..DRAWS {
+            let (address, port) = space.take(key.protocol, first, from).ok_or(DropReason::NatPortsExhausted)?;
+            let outside = outside_key(key, pool.addresses[address as usize], port, translation.outer);
+            if self.sessions.find(&outside).is_none() {
+                return Ok((address, port));
+            }
+            space.give_back(key.protocol, address, port);
+            from = if port == pool.last_port { pool.first_port } else { port + 1 };
+        }
+        Err(DropReason::NatConflict)
     }
 
     /// Mapping by destination: a port that is free toward this one. On the host's own
@@ -106,7 +130,7 @@ impl<A: Address> Nat<A> {
         let (pool, space) = (&pools[pool.index()], &mut spaces[pool.index()]);
         let is_free = |port| {
             let outside = outside(port);
-            sessions.find(&outside).is_none() && !forwards.holds(outside.dst, protocol::TCP, port)
+            sessions.find(&outside).is_none() && !forwards.holds(outside.dst, port, key)
         };
         let first = pool.first_choice(key, chance);
         if let Some(binding) = binding {

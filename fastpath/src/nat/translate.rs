@@ -233,7 +233,7 @@ impl<A: Address> Nat<A> {
         if binding.key.protocol == protocol::TCP {
             space.crowds.ended(number, port, binding.sessions);
         } else if binding.sessions == 0 {
-            if self.forwards.holds(binding.outside, binding.key.protocol, binding.port) {
+            if self.forwards.holds_port(binding.outside, binding.key.protocol, binding.port) {
                 space.give_to_forward(binding.address, binding.port);
             } else {
                 space.give_back(binding.key.protocol, binding.address, binding.port);

@@ -126,3 +126,21 @@ fn errors_between_pods_are_routed_with_their_quotes_untouched() {
         assert_frames_eq(error(to(crate::world::NODE_B), 63), out.forwarded(NODES));
     }
 }
+
+#[test]
+fn an_error_about_the_answer_to_a_ping_quotes_the_public_identifier_even_for_0() {
+    for family in FAMILIES {
+        let mut world = World::new();
+        for identifier in [0, 7] {
+            let ask = from(NODE_A).ip(family.pod_a, family.outside).icmp_echo_request(identifier, 1).build();
+            let name = source(world.send(NODES, ask).forwarded(UPLINK));
+            let (kind, code) = family.host_unreachable;
+            let saw = to(NODE_A).ip(family.outside, family.pod_a).icmp_echo_reply(identifier, 1).packet();
+            let error = from(NODE_A).ip(family.pod_a, family.outside).icmp_error(kind, code, [0; 4], &saw).build();
+            let sent = to(ROUTER).ip(family.outside.to_ip(), name.0).icmp_echo_reply(name.1, 1).packet();
+            let expected = to(ROUTER).ip(name.0, family.outside.to_ip()).ttl(63);
+            let expected = expected.icmp_error(kind, code, [0; 4], &sent).build();
+            assert_frames_eq(expected, world.send(NODES, error).forwarded(UPLINK));
+        }
+    }
+}

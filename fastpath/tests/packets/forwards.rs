@@ -1,5 +1,7 @@
 //! What from outside may begin: port forwarding and static NAT.
 
+use std::time::Duration;
+
 use causeway_fastpath::verdict::{DropReason, Verdict};
 use causeway_testkit::packet::*;
 use causeway_testkit::print::assert_frames_eq;
@@ -147,6 +149,26 @@ fn an_address_of_its_own_serves_both_ways_and_keeps_the_ports() {
 }
 
 #[test]
+fn who_has_an_address_of_its_own_opens_conversations_of_every_kind_under_it() {
+    for family in FAMILIES {
+        let mut world = World::with(&Plan::forwards());
+        let ip = |link: Eth, source, ttl| link.ip(source, family.outside).ttl(ttl);
+        let (inside, outside) = (ip(from(NODE_A), family.pod_a, 64), ip(to(ROUTER), own(family), 63));
+        let sent = world.send(NODES, inside.clone().tcp(5_000, 443).flags(SYN).build());
+        assert_frames_eq(outside.clone().tcp(5_000, 443).flags(SYN).build(), sent.forwarded(UPLINK));
+        // Also a second time, when the name was given back.
+        for _ in 0..2 {
+            let sent = world.send(NODES, inside.clone().udp(5_000, 53).build());
+            assert_frames_eq(outside.clone().udp(5_000, 53).build(), sent.forwarded(UPLINK));
+            let sent = world.send(NODES, inside.clone().icmp_echo_request(5_000, 1).build());
+            assert_frames_eq(outside.clone().icmp_echo_request(5_000, 1).build(), sent.forwarded(UPLINK));
+            world.wait(Duration::from_secs(300));
+            assert_eq!(world.sessions(8).len(), 0);
+        }
+    }
+}
+
+#[test]
 fn a_forwarded_port_is_never_the_name_of_another_flow() {
     for family in FAMILIES {
         let mut plan = Plan::forwards();
@@ -196,5 +218,33 @@ fn the_owner_of_an_address_keeps_its_ports_time_and_again() {
             world.wait(std::time::Duration::from_secs(1_000));
             assert_eq!(world.sessions(8).len(), 0);
         }
+    }
+}
+
+#[test]
+fn a_name_that_is_older_or_younger_than_a_forward_is_not_used_toward_who_came_in_by_it() {
+    for family in FAMILIES {
+        let mut with = Plan::forwards();
+        with.v4.pools[0].addresses.truncate(1);
+        with.v6.pools[0].addresses.truncate(1);
+        (with.v4.pools[0].first_port, with.v4.pools[0].last_port) = (443, 443);
+        (with.v6.pools[0].first_port, with.v6.pools[0].last_port) = (443, 443);
+        let mut without = with.clone();
+        without.v4.forwards = causeway_fastpath::nat::Forwards::new();
+        without.v6.forwards = causeway_fastpath::nat::Forwards::new();
+        let ask = |to| from(NODE_A).ip(family.pod_a2, to).udp(5_000, 53).build();
+        let visit = from(ROUTER).ip(family.outside2, family.pool).udp(53, 443).build();
+
+        let mut world = World::with(&without);
+        world.send(NODES, ask(family.outside)).forwarded(UPLINK);
+        world.install(&with);
+        world.send(UPLINK, &visit).forwarded(NODES);
+        world.send(NODES, ask(family.outside2)).dropped(DropReason::NatConflict);
+
+        let mut world = World::with(&with);
+        world.send(UPLINK, &visit).forwarded(NODES);
+        world.install(&without);
+        world.send(NODES, ask(family.outside2)).dropped(DropReason::NatConflict);
+        world.send(NODES, ask(family.outside)).forwarded(UPLINK);
     }
 }

@@ -1,10 +1,12 @@
 //! From inside to a public address of what is inside (RFC 4787 REQ-9, RFC 5382 REQ-8).
 
+use causeway_fastpath::nat::Forward;
+use causeway_fastpath::offload::Offload;
 use causeway_fastpath::verdict::{DropReason, Verdict};
 use causeway_testkit::packet::*;
 use causeway_testkit::print::assert_frames_eq;
 
-use crate::world::{FAMILIES, NODE_A, NODE_B, NODES, Plan, UPLINK, World, from, source, to};
+use crate::world::{FAMILIES, ISLAND, NODE_A, NODE_B, NODES, Plan, UPLINK, V4, World, from, source, to};
 
 #[test]
 fn a_pod_reaches_a_service_of_its_own_island_under_the_public_name() {
@@ -95,4 +97,21 @@ fn the_gateways_public_address_answers_from_inside_too() {
         assert_frames_eq(pong, world.send(NODES, ping).replied());
         assert_eq!(world.sessions(8).len(), 0);
     }
+}
+
+#[test]
+fn the_answer_to_a_ping_round_the_hairpin_may_come_in_the_same_burst() {
+    let mut plan = Plan::masquerade();
+    // A pod with an address of its own is pinged by one that has none.
+    let (own, pod) = (u32::from_be_bytes([203, 0, 113, 23]), u32::from_be_bytes([10, 1, 1, 10]));
+    plan.v4.forwards.insert_address(own, Forward { address: pod, port: None, vrf: ISLAND });
+    plan.v4.pools[0].keep_ports = true;
+    let mut world = World::with(&plan);
+    let ask = from(NODE_B).ip(V4.pod_b, "203.0.113.23").icmp_echo_request(5_000, 1).build();
+    let answer = from(NODE_A).ip(V4.pod_a, V4.gateway_outside).icmp_echo_reply(5_000, 1).build();
+    let sent = world.burst(&[(NODES, ask, Offload::DONE), (NODES, answer, Offload::DONE)]);
+    let asked = to(NODE_A).ip(V4.gateway_outside, V4.pod_a).ttl(63).icmp_echo_request(5_000, 1).build();
+    let answered = to(NODE_B).ip("203.0.113.23", V4.pod_b).ttl(63).icmp_echo_reply(5_000, 1).build();
+    assert_frames_eq(asked, sent[0].forwarded(NODES));
+    assert_frames_eq(answered, sent[1].forwarded(NODES));
 }

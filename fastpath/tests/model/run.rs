@@ -1,0 +1,312 @@
+//! A run: each operation is done to the forwarder and to the reference, and everything that
+//! can be seen of the two is compared.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
+use std::time::Duration;
+
+use causeway_fastpath::command::SessionRow;
+use causeway_fastpath::forwarder::{Capacity, Forwarder};
+use causeway_fastpath::ids::PortId;
+use causeway_fastpath::offload::Offload;
+use causeway_fastpath::snapshot::NeighborState;
+use causeway_testkit::print;
+use causeway_testkit::seed::Rng;
+
+use crate::flow::Flow;
+use crate::judge::judge;
+use crate::operation::{Change, Operation, Wait};
+use crate::reference::{Chosen, Fate, RefNat, Tally};
+use crate::scene::{FICKLE, Scene};
+use crate::traffic::Item;
+use crate::world::{Endpoint, Family, NODES, OTHER_NODES, Sent, UPLINK, World};
+
+/// TTL of packets, before and after a hop.
+pub(crate) const TTL: u8 = 64;
+/// Operations that are told of a run that failed.
+const TOLD: usize = 20;
+
+/// Where and how the two disagreed.
+pub(crate) struct Failure {
+    /// Operations that were done before.
+    pub(crate) after: usize,
+    /// What was done last, and what was wrong.
+    pub(crate) story: String,
+}
+
+/// How often what happened.
+pub(crate) type Met = BTreeMap<&'static str, u64>;
+
+/// Does the operations one after the other, as far as the two agree.
+pub(crate) fn play(scene: &Scene, chance: u64, operations: &[Operation]) -> Result<Met, Failure> {
+    hush();
+    let mut run = Run::new(scene, chance);
+    for (after, operation) in operations.iter().enumerate() {
+        PLAYING.set(true);
+        let outcome = catch_unwind(AssertUnwindSafe(|| run.step(operation)));
+        PLAYING.set(false);
+        let outcome = outcome.unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            Err(format!("panicked: {}", text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("?")))
+        });
+        if let Err(wrong) = outcome {
+            let log: Vec<String> = run.log.iter().map(Told::text).collect();
+            return Err(Failure { after, story: format!("{}\n{operation:?}\n{wrong}", log.join("\n")) });
+        }
+    }
+    run.world.forwarder.counters().each(|_, name, count| *run.met.entry(name).or_default() += count);
+    Ok(run.met)
+}
+
+thread_local! {
+    /// Is a panic one of a run, which is told with the run's story?
+    static PLAYING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Lets panics of runs, which may be many, be told once.
+fn hush() {
+    static HUSHED: Once = Once::new();
+    HUSHED.call_once(|| {
+        let hook = panic::take_hook();
+        panic::set_hook(Box::new(move |told| {
+            if !PLAYING.get() {
+                hook(told);
+            }
+        }));
+    });
+}
+
+/// What is told of a run that failed.
+enum Told {
+    /// Frames, before anything becomes of them.
+    Burst(Vec<Vec<u8>>),
+    /// When a frame went through, and what became of it.
+    Sent(u64, Sent),
+    Else(String),
+}
+
+impl Told {
+    fn text(&self) -> String {
+        match self {
+            Told::Burst(frames) => {
+                let lines: Vec<String> = frames.iter().map(|frame| print::line(frame)).collect();
+                format!("burst: {}", lines.join("\n       "))
+            }
+            Told::Sent(now, sent) => format!("{now}{}", sent.story()),
+            Told::Else(text) => text.clone(),
+        }
+    }
+}
+
+struct Run {
+    world: World,
+    reference: RefNat,
+    rows: Vec<SessionRow>,
+    epoch: u64,
+    /// What came in by each port and is not yet put through.
+    bursts: [Vec<Item>; 3],
+    log: VecDeque<Told>,
+    met: Met,
+}
+
+/// The sessions of the forwarder say what it chose.
+struct Listed<'a>(&'a [SessionRow], Family);
+
+impl Chosen for Listed<'_> {
+    fn name(&self, flow: &Flow) -> Option<Endpoint> {
+        let sought = (flow.vrf, flow.protocol.number(self.1), flow.src, flow.dst, false);
+        let row = self.0.iter().find(|row| (row.vrf, row.protocol, row.inside, row.peer, row.forwarded) == sought);
+        row.map(|row| row.outside)
+    }
+}
+
+impl Run {
+    fn new(scene: &Scene, chance: u64) -> Run {
+        let mut world = World::closed(1);
+        let capacity = Capacity {
+            sessions_v4: scene.capacity,
+            sessions_v6: scene.capacity,
+            fragments: causeway_fastpath::fragment::Capacity::default(),
+        };
+        let seed = Rng::new(chance).bytes(32).try_into().expect("as many as were asked for");
+        world.forwarder = Forwarder::new(capacity, seed, world.now);
+        world.adopt(scene.tables(1));
+        let reference = RefNat::new(scene.clone(), world.now.as_millis());
+        Run {
+            world,
+            reference,
+            rows: Vec::new(),
+            epoch: 1,
+            bursts: Default::default(),
+            log: VecDeque::new(),
+            met: Met::new(),
+        }
+    }
+
+    fn step(&mut self, operation: &Operation) -> Result<(), String> {
+        match *operation {
+            Operation::Wait { how_long, timers } => {
+                self.flush_all()?;
+                self.wait(how_long, timers);
+            }
+            Operation::Install(change) => {
+                self.flush_all()?;
+                self.install(change);
+            }
+            _ => {
+                let Some(item) = Item::of(operation, &self.reference) else {
+                    return Ok(());
+                };
+                let port = item.ingress(self.scene());
+                self.bursts[port.index()].push(item);
+                if self.bursts[port.index()].len() < self.scene().burst {
+                    return Ok(());
+                }
+                self.flush(port)?;
+            }
+        }
+        self.compare()
+    }
+
+    fn scene(&self) -> &Scene {
+        &self.reference.scene
+    }
+
+    fn flush_all(&mut self) -> Result<(), String> {
+        [NODES, UPLINK, OTHER_NODES].into_iter().try_for_each(|port| self.flush(port))
+    }
+
+    /// Puts what came in by a port through the forwarder, in one burst.
+    fn flush(&mut self, port: PortId) -> Result<(), String> {
+        let items = std::mem::take(&mut self.bursts[port.index()]);
+        if items.is_empty() {
+            return Ok(());
+        }
+        let frames: Vec<_> = items.iter().map(|item| (port, item.frame(self.scene(), TTL), Offload::DONE)).collect();
+        self.tell(Told::Burst(frames.iter().map(|(_, frame, _)| frame.clone()).collect()));
+        let burst = self.world.burst(&frames);
+        self.list();
+        for (item, sent) in items.iter().zip(burst) {
+            let fate = self.decide(item, port);
+            let outcome = fate.and_then(|fate| judge(self.scene(), &fate, &sent));
+            self.tell(Told::Sent(self.reference.now, sent));
+            outcome?;
+        }
+        Ok(())
+    }
+
+    /// What the reference says of a packet.
+    fn decide(&mut self, item: &Item, port: PortId) -> Result<Fate, String> {
+        let before = self.reference.tally;
+        let fate = match item {
+            Item::Complaint(complaint) if port == UPLINK => self.reference.complain_inward(complaint),
+            Item::Complaint(complaint) => self.reference.complain_outward(complaint),
+            Item::Packet(packet) if port == UPLINK => self.reference.come_in(packet),
+            Item::Packet(packet) => {
+                let listed = Listed(&self.rows, self.reference.scene.family);
+                self.reference.go_out(packet, &listed)?
+            }
+        };
+        let after = self.reference.tally;
+        if after.out > before.out && after.inward > before.inward {
+            *self.met.entry("hairpin").or_default() += 1;
+        }
+        if let Fate::Refuse(reason) = fate {
+            *self.met.entry(reason.name()).or_default() += 1;
+        }
+        Ok(fate)
+    }
+
+    fn tell(&mut self, told: Told) {
+        if self.log.len() == TOLD {
+            self.log.pop_front();
+        }
+        self.log.push_back(told);
+    }
+
+    fn wait(&mut self, how_long: Wait, timers: bool) {
+        let now = self.reference.now;
+        let until = match how_long {
+            Wait::Milliseconds(count) => now + count,
+            Wait::Deadline(place, off) => {
+                let at = place.checked_rem(self.reference.sessions.len());
+                at.map_or(now, |at| self.reference.sessions[at].deadline().saturating_add_signed(off).max(now))
+            }
+        };
+        let span = Duration::from_millis(until - now);
+        self.tell(Told::Else(format!("{now} until {until}, timers {timers}")));
+        self.reference.now = until;
+        if timers {
+            self.world.wait(span);
+            self.list();
+            self.reference.tick(&self.rows);
+        } else {
+            self.world.now = self.world.now + span;
+            self.list();
+        }
+    }
+
+    fn install(&mut self, change: Change) {
+        let mut scene = self.scene().clone();
+        match change {
+            Change::Forward(at) => scene.forwards[at] ^= true,
+            Change::Own => scene.own_is_open ^= true,
+            Change::Neighbor(at, state) => {
+                scene.states[at] = [NeighborState::Reachable, NeighborState::Pending, NeighborState::Dead][state];
+            }
+            Change::AllNeighbors => scene.states = [NeighborState::Reachable; FICKLE.len()],
+            Change::Addresses(count) if !scene.masquerade => scene.addresses = count,
+            Change::Addresses(_) | Change::Nothing => {}
+        }
+        let now = self.reference.now;
+        self.tell(Told::Else(format!("{now} {change:?}")));
+        self.epoch += 1;
+        self.world.adopt(scene.tables(self.epoch));
+        self.reference.install(scene);
+        self.list();
+    }
+
+    fn list(&mut self) {
+        self.rows = self.world.sessions(64);
+    }
+
+    /// What must be alike, and what must hold, after every operation.
+    fn compare(&mut self) -> Result<(), String> {
+        let counters = self.world.forwarder.counters();
+        let counted = Tally {
+            out: counters.translated_out,
+            inward: counters.translated_in,
+            errors: counters.translated_errors,
+            begun: counters.sessions_created,
+            ended: counters.sessions_ended,
+        };
+        if counted != self.reference.tally {
+            return Err(format!("counted {counted:?}, should be {:?}", self.reference.tally));
+        }
+        let mut expected = self.reference.rows();
+        let key = |row: &SessionRow| (row.vrf, row.protocol, row.inside, row.outside, row.peer, row.forwarded);
+        expected.sort_unstable_by_key(key);
+        self.rows.sort_unstable_by_key(key);
+        if self.rows != expected {
+            let surplus = |these: &[SessionRow], those: &[SessionRow]| -> Vec<String> {
+                these.iter().filter(|row| !those.contains(row)).map(|row| format!("{row:?}")).collect()
+            };
+            let (listed, missing) = (surplus(&self.rows, &expected), surplus(&expected, &self.rows));
+            return Err(format!("listed {}\nshould be {}", listed.join("\n"), missing.join("\n")));
+        }
+        if let Some(row) = self.rows.first() {
+            *self.met.entry(row.state).or_default() += 1;
+        }
+        // No two flows look alike on either side.
+        for (at, one) in self.reference.sessions.iter().enumerate() {
+            for other in &self.reference.sessions[at + 1..] {
+                if [other.forth, other.back].iter().any(|key| [one.forth, one.back].contains(key)) {
+                    return Err(format!("two sessions share a key: {one:?} {other:?}"));
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,281 @@
+//! The tiny world: who is where, what is configured, and the tables that say so.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use causeway_fastpath::address::Address;
+use causeway_fastpath::fib::{Hop, Prefix};
+use causeway_fastpath::ids::{AdjacencyId, Epoch, PoolId, PortId, VrfId};
+use causeway_fastpath::nat::{EgressAction, EgressRule, Forward, Forwards};
+use causeway_fastpath::snapshot::{NeighborState, Pool, Snapshot, Tables, Timeouts};
+use causeway_testkit::packet::ToIp;
+use causeway_testkit::seed::Rng;
+
+use crate::flow::{Flow, Protocol};
+use crate::world::{
+    Endpoint, FIRST_PORT, Family, FamilyPlan, ISLAND, NODE_A, NODE_B, NODE_C, NODES, OTHER_ISLAND, OTHER_NODES, Plan,
+    ROUTER, SERVER, UPLINK,
+};
+
+/// Neighbours that come and go.
+pub(crate) const FICKLE: [AdjacencyId; 4] = [NODE_A, NODE_B, NODE_C, ROUTER];
+/// As the rules have it (RFC 5382, section 5), but shorter.
+pub(crate) const TIMEOUTS: Timeouts =
+    Timeouts { tcp_established_ms: 20_000, tcp_transitory_ms: 4_000, udp_ms: 5_000, icmp_ms: 1_600 };
+
+/// A public address and port, and to whom inside its flows go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PortForward {
+    pub(crate) protocol: Protocol,
+    pub(crate) public: Endpoint,
+    pub(crate) to: Endpoint,
+    pub(crate) vrf: VrfId,
+}
+
+/// Everything that is configured.
+#[derive(Clone)]
+pub(crate) struct Scene {
+    pub(crate) family: Family,
+    /// Pods leave under the address of the uplink.
+    pub(crate) masquerade: bool,
+    /// Pod A of the first island has an address of its own.
+    pub(crate) has_own: bool,
+    /// Everybody talks to one peer, until the last port is in use toward it.
+    pub(crate) crowded: bool,
+    pub(crate) keep_ports: bool,
+    /// Packets that a port collects before they are put through together.
+    pub(crate) burst: usize,
+    /// Sessions that there is room for.
+    pub(crate) capacity: usize,
+    /// Ports of each pool address, from [`FIRST_PORT`] on.
+    pub(crate) ports: u16,
+    /// Addresses of the pool.
+    pub(crate) addresses: usize,
+    /// Which of [`Scene::all_forwards`] there are.
+    pub(crate) forwards: [bool; 3],
+    /// Is what comes for the address of a pod's own let in?
+    pub(crate) own_is_open: bool,
+    /// Of [`FICKLE`].
+    pub(crate) states: [NeighborState; 4],
+    base: Arc<Snapshot>,
+}
+
+impl Scene {
+    /// Any.
+    pub(crate) fn draw(family: Family, masquerade: bool, rng: &mut Rng) -> Scene {
+        let (has_own, crowded) = (rng.bool(), rng.chance(1, 4));
+        Scene {
+            family,
+            masquerade,
+            has_own,
+            crowded,
+            keep_ports: rng.bool(),
+            burst: *rng.choose(&[1, 1, 2, 5]),
+            capacity: if crowded { 200 } else { *rng.choose(&[6, 14, 30, 60]) },
+            ports: if crowded { 24 } else { *rng.choose(&[2, 4, 8]) },
+            addresses: 1 + rng.range(0..2),
+            forwards: [rng.bool(), rng.bool(), rng.bool()],
+            own_is_open: true,
+            states: [NeighborState::Reachable; 4],
+            base: plan(masquerade, has_own).compile(1),
+        }
+    }
+
+    /// The pods of an island.
+    pub(crate) fn pods(&self, vrf: VrfId) -> Vec<IpAddr> {
+        let Family { pod_a, pod_a2, pod_b, .. } = self.family;
+        let pods = if vrf == ISLAND { vec![pod_a, pod_a2, pod_b] } else { vec![pod_a, pod_a2] };
+        pods.into_iter().map(ToIp::to_ip).collect()
+    }
+
+    /// Those outside.
+    pub(crate) fn peers(&self) -> [IpAddr; 3] {
+        [self.family.outside, self.family.outside2, self.family.server].map(ToIp::to_ip)
+    }
+
+    /// Whom a packet to this address is handed to, in this routing domain.
+    pub(crate) fn neighbor(&self, vrf: VrfId, address: IpAddr) -> AdjacencyId {
+        match vrf {
+            ISLAND if address == self.family.pod_b.to_ip() => NODE_B,
+            ISLAND => NODE_A,
+            OTHER_ISLAND => NODE_C,
+            _ if address == self.family.server.to_ip() => SERVER,
+            _ => ROUTER,
+        }
+    }
+
+    /// The port behind which a neighbour is.
+    pub(crate) fn port(&self, neighbor: AdjacencyId) -> PortId {
+        match neighbor {
+            NODE_A | NODE_B => NODES,
+            NODE_C => OTHER_NODES,
+            _ => UPLINK,
+        }
+    }
+
+    /// What is known of a neighbour.
+    pub(crate) fn state(&self, neighbor: AdjacencyId) -> NeighborState {
+        FICKLE.iter().position(|one| *one == neighbor).map_or(NeighborState::Reachable, |at| self.states[at])
+    }
+
+    /// The address that pod A of the first island has to itself.
+    pub(crate) fn own(&self) -> IpAddr {
+        if self.family.v4 { "203.0.113.23".to_ip() } else { "2001:db8:1::107".to_ip() }
+    }
+
+    /// Is this the gateway's own address, behind which pods are too?
+    pub(crate) fn is_gateways(&self, address: IpAddr) -> bool {
+        self.masquerade && address == self.family.gateway_outside.to_ip()
+    }
+
+    /// Does the address stand for what is inside?
+    pub(crate) fn is_public(&self, address: IpAddr) -> bool {
+        self.shared(2).contains(&address) || (self.has_own && address == self.own())
+    }
+
+    /// Every public address there may be.
+    pub(crate) fn publics(&self) -> Vec<IpAddr> {
+        let mut publics = self.shared(2);
+        publics.extend(self.has_own.then(|| self.own()));
+        publics
+    }
+
+    /// The first `count` addresses that islands share.
+    fn shared(&self, count: usize) -> Vec<IpAddr> {
+        if self.masquerade {
+            return vec![self.family.gateway_outside.to_ip()];
+        }
+        let pool: [IpAddr; 2] = if self.family.v4 {
+            ["203.0.113.16", "203.0.113.17"].map(ToIp::to_ip)
+        } else {
+            ["2001:db8:1::100", "2001:db8:1::101"].map(ToIp::to_ip)
+        };
+        pool[..count].to_vec()
+    }
+
+    /// From which pool this pod gets its names: number, addresses, ports.
+    pub(crate) fn pool(&self, vrf: VrfId, pod: IpAddr) -> (usize, Vec<IpAddr>, std::ops::Range<u16>) {
+        let ports = FIRST_PORT..FIRST_PORT + self.ports;
+        if self.has_own && vrf == ISLAND && pod == self.family.pod_a.to_ip() {
+            (1, vec![self.own()], ports)
+        } else {
+            (0, self.shared(self.addresses), ports)
+        }
+    }
+
+    /// Forwards that may be configured.
+    pub(crate) fn all_forwards(&self) -> [PortForward; 3] {
+        let (shared, pod_b) = (self.shared(2), self.family.pod_b.to_ip());
+        let (first, last) = (shared[0], shared[shared.len() - 1]);
+        let forward = |protocol, public, to, vrf| PortForward { protocol, public, to, vrf };
+        [
+            forward(Protocol::Tcp, (first, 1_025), (pod_b, 8_443), ISLAND),
+            forward(Protocol::Udp, (first, 1_025), (self.family.pod_a2.to_ip(), 1_025), OTHER_ISLAND),
+            forward(Protocol::Udp, (last, 1_024), (pod_b, 5_000), ISLAND),
+        ]
+    }
+
+    /// To whom inside a flow goes that comes in, and in which island.
+    pub(crate) fn forward(&self, flow: &Flow) -> Option<(Endpoint, VrfId)> {
+        let ports = self.all_forwards().into_iter().zip(self.forwards).filter(|(_, there)| *there);
+        let port = ports
+            .map(|(forward, _)| forward)
+            .find(|forward| (forward.protocol, forward.public) == (flow.protocol, flow.dst));
+        let own = || (self.has_own && self.own_is_open && flow.dst.0 == self.own()).then(|| self.family.pod_a.to_ip());
+        match port {
+            Some(forward) => Some((forward.to, forward.vrf)),
+            None => own().map(|pod| ((pod, flow.dst.1), ISLAND)),
+        }
+    }
+
+    /// Does this name belong to the service behind a forward?
+    pub(crate) fn is_service(&self, protocol: Protocol, name: Endpoint) -> bool {
+        let forwards = self.all_forwards().into_iter().zip(self.forwards);
+        forwards.into_iter().any(|(forward, there)| there && (forward.protocol, forward.public) == (protocol, name))
+    }
+
+    /// The tables that say all this.
+    pub(crate) fn tables(&self, epoch: u64) -> Arc<Snapshot> {
+        let base = &self.base;
+        let mut adjacencies = base.adjacencies.to_vec();
+        for (neighbor, state) in FICKLE.iter().zip(self.states) {
+            adjacencies[neighbor.index()].state = state;
+        }
+        Arc::new(Snapshot {
+            epoch: Epoch(epoch),
+            ports: Arc::clone(&base.ports),
+            adjacencies: adjacencies.into(),
+            groups: Arc::clone(&base.groups),
+            flow_seed: base.flow_seed,
+            v4: self.family_tables(&base.v4),
+            v6: self.family_tables(&base.v6),
+            timeouts: TIMEOUTS,
+            icmp_errors_per_second: 1_000_000_000,
+        })
+    }
+
+    fn family_tables<A: Address>(&self, base: &Tables<A>) -> Tables<A> {
+        let address = |address: IpAddr| A::from_ip(address);
+        let pool = |addresses: Vec<IpAddr>| Pool {
+            addresses: addresses.into_iter().filter_map(address).collect(),
+            first_port: FIRST_PORT,
+            last_port: FIRST_PORT + self.ports - 1,
+            keep_ports: self.keep_ports,
+        };
+        let mut forwards = Forwards::new();
+        for (forward, there) in self.all_forwards().into_iter().zip(self.forwards) {
+            if let (true, Some(public), Some(to)) = (there, address(forward.public.0), address(forward.to.0)) {
+                let port = (forward.to.1 != forward.public.1).then_some(forward.to.1);
+                let to = Forward { address: to, port, vrf: forward.vrf };
+                forwards.insert_port(public, forward.protocol.number(self.family), forward.public.1, to);
+            }
+        }
+        if let (true, Some(own), Some(pod)) =
+            (self.has_own && self.own_is_open, address(self.own()), address(self.family.pod_a.to_ip()))
+        {
+            forwards.insert_address(own, Forward { address: pod, port: None, vrf: ISLAND });
+        }
+        let own = if self.has_own { vec![self.own()] } else { Vec::new() };
+        Tables {
+            fibs: base.fibs.clone(),
+            egress: Arc::clone(&base.egress),
+            neighbors: Arc::clone(&base.neighbors),
+            pools: vec![pool(self.shared(self.addresses)), pool(own)].into(),
+            forwards: Arc::new(forwards),
+        }
+    }
+}
+
+/// What does not change: routes, neighbours, and who gets names from where.
+fn plan(masquerade: bool, has_own: bool) -> Plan {
+    let mut plan = Plan::two_islands();
+    if masquerade {
+        plan.ports[UPLINK.index()].masquerade = Some(PoolId(0));
+        plan.v4.route(VrfId::MAIN, "203.0.113.2/32", Hop::LocalTranslated);
+        plan.v6.route(VrfId::MAIN, "2001:db8:1::2/128", Hop::LocalTranslated);
+        masquerade_pods(&mut plan.v4);
+        masquerade_pods(&mut plan.v6);
+    }
+    if has_own {
+        own_name(&mut plan.v4, "10.1.1.10");
+        own_name(&mut plan.v6, "fd00:10:0:1::10");
+    }
+    // Each scene brings its own.
+    plan.v4.pools.push(plan.v4.pools[0].clone());
+    plan.v6.pools.push(plan.v6.pools[0].clone());
+    plan
+}
+
+fn masquerade_pods<A: Address>(plan: &mut FamilyPlan<A>) {
+    for island in [ISLAND, OTHER_ISLAND] {
+        plan.egress[island.index()][0].action = EgressAction::Masquerade;
+    }
+}
+
+fn own_name<A: Address>(plan: &mut FamilyPlan<A>, pod: &str) {
+    let pod = A::from_ip(pod.to_ip()).expect("an address of this family");
+    let destination = Prefix::containing(A::default(), 0);
+    let action = EgressAction::Translate(PoolId(1));
+    plan.egress[ISLAND.index()]
+        .insert(0, EgressRule { source: Prefix::host(pod), destination, action, most_sessions: None });
+}
