@@ -59,7 +59,7 @@ pub(super) fn egress_rules<A: Address>(
             source,
             destination,
             action,
-            most_sessions: None,
+            most_sessions: config.clusters[nat.cluster.0].sessions_per_pod,
         })
     };
     config.static_nat.iter().enumerate().filter_map(rule).collect()

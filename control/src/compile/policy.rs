@@ -33,7 +33,7 @@ pub(super) fn egress_rules<A: Address>(config: &Config, domains: &Domains, domai
             Egress::Masquerade => EgressAction::Masquerade,
         };
         for source in cluster.pod_cidrs.iter().filter_map(|cidr| prefix(*cidr)) {
-            rules.push(EgressRule { source, destination: everywhere, action, most_sessions: None });
+            rules.push(EgressRule { source, destination: everywhere, action, most_sessions: cluster.sessions_per_pod });
         }
     }
     for (at, port) in config.ports.iter().enumerate() {

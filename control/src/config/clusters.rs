@@ -82,6 +82,7 @@ fn cluster(
         node_mask_size,
         service_cidrs,
         egress,
+        sessions_per_pod: table.number(report, "sessions-per-pod").map(|most| most.value as u32),
         ports,
         nodes: nodes.into_iter().map(|draft| draft.node).collect(),
     };

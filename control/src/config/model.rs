@@ -195,6 +195,8 @@ pub struct Cluster {
     pub service_cidrs: Vec<IpNet>,
     /// What its pods look like from outside.
     pub egress: Egress,
+    /// Translated sessions that one pod may have at once, of each family.
+    pub sessions_per_pod: Option<u32>,
     /// Ports on which its nodes live, ascending, at least one.
     pub ports: Vec<PortIdx>,
     /// Its nodes, in the order of the file.

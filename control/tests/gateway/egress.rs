@@ -182,3 +182,41 @@ fn a_port_answers_by_an_address_that_is_known_beyond_its_link() {
     let reply = world.sent_by(UPLINK).remove(0);
     assert_eq!(reply[22..38], "2001:db8:1::2".to_ipv6().octets());
 }
+
+#[test]
+fn a_pod_has_as_many_sessions_as_its_cluster_lets_it() {
+    let mut world = World::start(
+        r#"
+[gateway]
+name = "gw"
+[[port]]
+name = "nodes"
+driver = "memory"
+addresses = ["192.168.0.1/24"]
+[[port]]
+name = "uplink"
+driver = "memory"
+addresses = ["203.0.113.2/24"]
+[[cluster]]
+name = "blue"
+model = "island"
+pod-cidrs = ["10.1.0.0/16"]
+egress = "masquerade"
+sessions-per-pod = 2
+[[cluster.node]]
+name = "node-a"
+address = "192.168.0.11"
+[[neighbor]]
+port = "uplink"
+address = "203.0.113.9"
+mac = "02:00:00:00:01:fe"
+"#,
+    )
+    .started();
+    let flow = |pod: &str, port: u16| NODE_A.eth().ipv4(pod, "203.0.113.9").ttl(64).udp(port, 53).build();
+    for port in [1, 2, 1, 2] {
+        assert_eq!(world.send(NODES, flow("10.1.0.10", port)), Verdict::Forward(UPLINK));
+    }
+    assert_eq!(world.send(NODES, flow("10.1.0.10", 3)), Verdict::Reply(NODES));
+    assert_eq!(world.send(NODES, flow("10.1.0.11", 3)), Verdict::Forward(UPLINK));
+}

@@ -61,6 +61,15 @@ pub(in crate::config) const CLUSTER: Section = Section {
                     own address on the port that a packet leaves by.",
         },
         Key {
+            name: "sessions-per-pod",
+            kind: number(1, 16_777_216, "sessions"),
+            fallback: Fallback::Said("no limit but the gateway's `max-sessions`"),
+            example: "10000",
+            about: "Translated sessions that one pod may have at once, each address family by itself, so \
+                    that none takes the table or the ports from the others (RFC 6888 REQ-4). Further \
+                    ones are refused with ICMP and counted as `nat-source-limit`.",
+        },
+        Key {
             name: "ports",
             kind: Kind::List { of: "names of ports", most: 64 },
             fallback: Fallback::Said("those in whose subnets its nodes lie"),

@@ -21,6 +21,16 @@ fn every_file_in_configs_loads_without_a_warning() {
 }
 
 #[test]
+fn a_pod_may_be_held_to_a_number_of_sessions() {
+    let limit = |line: &str| {
+        let text = BASE.replacen("egress = \"egress\"\n", &format!("egress = \"egress\"\n{line}"), 1);
+        accepted(&text).clusters[0].sessions_per_pod
+    };
+    assert_eq!(limit(""), None);
+    assert_eq!(limit("sessions-per-pod = 500\n"), Some(500));
+}
+
+#[test]
 fn what_is_left_out_has_its_default() {
     let config = accepted("gateway.name = \"g\"\n[[port]]\nname = \"p\"\ndriver = \"memory\"\n");
     let gateway = Gateway {
