@@ -37,7 +37,7 @@ use walk::{Limits, Scratch, Walk};
 /// Punts of each kind that a worker sends to control, a second.
 const PUNTS_PER_SECOND: u32 = 5_000;
 /// Sessions that one call of [`Forwarder::handle_timeout`] looks at.
-const EXPIRY_BUDGET: u32 = 128;
+const EXPIRY_BUDGET: u32 = 64;
 /// Records that one call of [`Forwarder::end_sessions`] looks at, at most.
 const KILL_BUDGET: usize = 256;
 
