@@ -77,8 +77,32 @@ impl Crowds {
         if end < self.ports {
             return Ok(None);
         }
-        let number = crowd.free.first_from(u32::from(from - self.first_port)).ok_or(Exhausted)?;
-        Ok(Some(self.first_port + number as u16))
+        let from = u32::from(from - self.first_port);
+        while let Some(number) = crowd.free.first_from(from) {
+            let port = self.first_port + number as u16;
+            if is_free(port) {
+                return Ok(Some(port));
+            }
+            // A session that came in from outside has it.
+            crowd.free.remove(number);
+        }
+        Err(Exhausted)
+    }
+
+    /// Another forward has this port now, or none: `is_free` says of each crowd, by its
+    /// binding, whether the port is free toward it.
+    pub(super) fn look_again(&mut self, port: u16, is_free: impl Fn(u32) -> bool) {
+        let Some(number) = port.checked_sub(self.first_port).map(u32::from) else {
+            return;
+        };
+        for (binding, crowd) in &self.by_binding {
+            let crowd = &mut self.sets[*crowd as usize];
+            match (crowd.free.contains(number), number < crowd.known && is_free(*binding)) {
+                (true, false) => crowd.free.remove(number),
+                (false, true) => crowd.free.insert(number),
+                _ => {}
+            }
+        }
     }
 
     /// A session to the destination began on this port: its `sessions`th.
@@ -86,7 +110,7 @@ impl Crowds {
         if let Some(number) = self.by_binding.get(&binding) {
             let crowd = &mut self.sets[*number as usize];
             let port = u32::from(port - self.first_port);
-            if port < crowd.known {
+            if crowd.free.contains(port) {
                 crowd.free.remove(port);
             }
         } else if sessions >= self.threshold

@@ -69,7 +69,7 @@ impl<A: Address> Nat<A> {
     pub fn set_names(&mut self, pools: &Arc<[Pool<A>]>, forwards: &Arc<Forwards<A>>) -> u64 {
         let same_forwards = Arc::ptr_eq(forwards, &self.forwards) || **forwards == *self.forwards;
         let same_pools = Arc::ptr_eq(pools, &self.pools) || **pools == *self.pools;
-        self.forwards = Arc::clone(forwards);
+        let forwards_before = core::mem::replace(&mut self.forwards, Arc::clone(forwards));
         let ended = if same_pools { 0 } else { self.end_all() };
         self.pools = Arc::clone(pools);
         if !same_pools {
@@ -81,6 +81,17 @@ impl<A: Address> Nat<A> {
                     let address = pool.addresses.iter().position(|address| *address == public)?;
                     Some((address as u32, port))
                 }));
+            }
+            let Nat { sessions, bindings, spaces, .. } = self;
+            for (public, port) in forwards_before.ports(protocol::TCP).chain(forwards.ports(protocol::TCP)) {
+                let is_free = |binding| {
+                    let outside = FlowKey { dst_port: port, ..bindings.get(binding).key.reversed() };
+                    let is_held = forwards.holds_port(outside.dst, protocol::TCP, port);
+                    !is_held && sessions.find(&outside).is_none()
+                };
+                for (space, _) in spaces.iter_mut().zip(&**pools).filter(|(_, pool)| pool.addresses.contains(&public)) {
+                    space.crowds.look_again(port, is_free);
+                }
             }
         }
         ended

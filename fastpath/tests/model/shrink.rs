@@ -36,8 +36,8 @@ pub(crate) fn story(scene: &Scene, chance: u64, mut operations: Vec<Operation>) 
     }
     let Scene { masquerade, has_own, crowded, keep_ports, burst, capacity, ports, addresses, forwards, .. } = scene;
     format!(
-        "{} operations (masquerade {masquerade}, own {has_own}, crowded {crowded}, keep {keep_ports}, burst {burst}, capacity {capacity}, \
-         ports {ports}, addresses {addresses}, forwards {forwards:?}):\n{story}",
+        "{} operations (masquerade {masquerade}, own {has_own}, crowded {crowded}, keep {keep_ports}, burst {burst}, \
+         capacity {capacity}, ports {ports}, addresses {addresses}, forwards {forwards:?}):\n{story}",
         operations.len()
     )
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use causeway_fastpath::ids::AdjacencyId;
+use causeway_fastpath::nat::Forwards;
 use causeway_fastpath::verdict::{DropReason, Verdict};
 use causeway_testkit::packet::*;
 
@@ -115,4 +116,36 @@ fn a_port_in_use_toward_one_destination_is_free_toward_another() {
         assert_eq!(ports.len(), 100, "a small pool has its last port found too");
         world.send(NODES, syn(3_000, destination)).dropped(DropReason::IcmpRateLimited);
     }
+}
+
+#[test]
+fn a_crowd_takes_no_port_that_was_forwarded_since_and_every_one_that_no_longer_is() {
+    let mut with = Plan::forwards();
+    with.v4.pools[0].addresses.truncate(1);
+    (with.v4.pools[0].first_port, with.v4.pools[0].last_port) = (1, 1_024);
+    with.icmp_errors_per_second = 0;
+    let mut without = with.clone();
+    without.v4.forwards = Forwards::new();
+    let mut world = World::sized(&without, 2_000);
+    let mut next = 0;
+    // From pods that have no address of their own.
+    let mut open = |world: &mut World| {
+        next += 1;
+        let syn = from(NODE_A).ipv4(V4.pod_a2, V4.outside).tcp(next, 443).flags(SYN).build();
+        let sent = world.send(NODES, syn);
+        (sent.verdict == Verdict::Forward(UPLINK)).then(|| name(&sent.bytes).1)
+    };
+    let mut ports = BTreeSet::new();
+    // A quarter makes a crowd; it knows all ports a few flows later.
+    while ports.len() < 300 {
+        assert!(ports.insert(open(&mut world).expect("a free port")));
+    }
+    assert!(!ports.contains(&443), "with the seed of this test");
+    world.install(&with);
+    while let Some(port) = open(&mut world) {
+        assert!(ports.insert(port));
+    }
+    assert!(ports.len() == 1_023 && !ports.contains(&443), "all but the service's");
+    world.install(&without);
+    assert_eq!((open(&mut world), open(&mut world)), (Some(443), None));
 }
