@@ -122,7 +122,7 @@ fn churn<A: Family>(shape: Shape, hops: u64, rng: &mut Rng) {
     let (mut builder, mut list) = (FibBuilder::<A>::new(), ReferenceFib::default());
     let mut held: Vec<(Fib<A>, Vec<A>, Vec<NextHop>)> = Vec::new();
     let mut present: Vec<Prefix<A>> = Vec::new();
-    for round in 0..300 {
+    for round in 0..600 {
         let mut addresses = Vec::new();
         for _ in 0..rng.range(1..6) {
             if present.len() > 40 && rng.chance(45, 100) || present.len() > 200 {
