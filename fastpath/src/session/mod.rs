@@ -3,6 +3,7 @@
 mod filter;
 mod index;
 mod key;
+mod record;
 mod reference;
 mod table;
 pub mod tcp;
@@ -11,7 +12,8 @@ mod wheel;
 pub use filter::{Block, Condition, End, SessionFilter};
 pub use index::Index;
 pub use key::{FlowKey, Seed};
-pub use table::{Direction, Found, Session, SessionTable, TableFull, Tally};
+pub use record::{Direction, Found, Session};
+pub use table::{SessionTable, TableFull, Tally};
 pub use wheel::Wheel;
 
 #[cfg(test)]
