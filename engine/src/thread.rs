@@ -136,7 +136,7 @@ fn work(ports: Vec<Box<dyn Port>>, config: &Config, seed: [u8; 32], channel: &Ch
             worker.handle_command(command, now);
             busy = true;
         }
-        busy |= worker.turn(now) > 0;
+        busy |= worker.turn(now) > 0 || worker.is_behind();
         worker.flush();
         report(&mut worker, channel);
         if now.nanos_since(published) >= PUBLISH.as_nanos() as u64 {

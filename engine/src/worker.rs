@@ -32,6 +32,7 @@ pub struct Worker<P: Port + ?Sized> {
     outgoing: Vec<Outgoing>,
     spent: Vec<Frame>,
     events: VecDeque<Event>,
+    behind: bool,
 }
 
 /// What waits to be sent by one port in this turn.
@@ -61,6 +62,7 @@ impl<P: Port + ?Sized> Worker<P> {
             injected: Burst::new(),
             spent: Vec::with_capacity(2 * Burst::MAX),
             events: VecDeque::with_capacity(2 * OUTBOX),
+            behind: false,
         }
     }
 
@@ -102,7 +104,14 @@ impl<P: Port + ?Sized> Worker<P> {
     /// Ends sessions that were silent for too long, a bounded number; says whether
     /// there is more to do at once.
     pub fn handle_timeout(&mut self, now: Instant) -> bool {
-        self.forwarder.handle_timeout(now)
+        self.behind = self.forwarder.handle_timeout(now);
+        self.behind
+    }
+
+    /// Are there sessions left that should have ended by the last turn? Then it is no time
+    /// to rest.
+    pub fn is_behind(&self) -> bool {
+        self.behind
     }
 
     /// One round: timers, then a burst from each port. Says how many packets came in.

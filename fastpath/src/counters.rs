@@ -25,11 +25,11 @@ pub struct Counters {
     pub punted: [u64; PuntReason::COUNT],
     /// Went nowhere, by [`DropReason`].
     pub dropped: [u64; DropReason::COUNT],
-    /// Of those forwarded: translated outward.
+    /// Translated outward. A port may have refused some of them afterwards.
     pub translated_out: u64,
-    /// Of those forwarded: translated inward.
+    /// Translated inward, likewise.
     pub translated_in: u64,
-    /// Of those forwarded: ICMP errors whose quote was translated too.
+    /// ICMP errors whose quote was translated too, likewise.
     pub translated_errors: u64,
     /// Sessions begun.
     pub sessions_created: u64,

@@ -88,6 +88,10 @@ impl<A: Address> Walk<'_, A> {
             return Ok(found);
         }
         self.opens(i)?;
+        // It would not get there.
+        if self.scratch.notes[i].ttl <= 1 {
+            return Err(DropReason::TtlExpired);
+        }
         let back = forward.answer(key);
         let found = self.nat.begin_forwarded(key, &back, &self.snapshot.timeouts, self.now)?;
         self.counters.sessions_created += 1;

@@ -52,6 +52,7 @@ impl<A: Address> Walk<'_, A> {
     fn address(&mut self, i: usize, local: &mut Set) -> bool {
         match self.inbound_session(i) {
             Ok(_) if self.scratch.notes[i].ttl <= 1 => self.refuse(i, Refusal::TimeExceeded),
+            Err(DropReason::TtlExpired) => self.refuse(i, Refusal::TimeExceeded),
             Ok(found) => {
                 let answer = self.nat.sessions.get(found.session).answer(found.direction);
                 self.scratch.found[i] = Some(found);

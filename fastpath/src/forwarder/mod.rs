@@ -38,6 +38,8 @@ use walk::{Limits, Scratch, Walk};
 const PUNTS_PER_SECOND: u32 = 5_000;
 /// Sessions that one call of [`Forwarder::handle_timeout`] looks at.
 const EXPIRY_BUDGET: u32 = 64;
+/// Further ones that it looks at, at most, because so many began since the last call.
+const MOST_BEGUN: u32 = 256;
 /// Records that one call of [`Forwarder::end_sessions`] looks at, at most.
 const KILL_BUDGET: usize = 256;
 
@@ -57,6 +59,10 @@ pub struct Forwarder {
     limits: Limits,
     chance: Chance,
     counters: Counters,
+    /// Which family's timers go first.
+    v6_first: bool,
+    /// Sessions begun up to the last call of the timers.
+    created_before: u64,
 }
 
 /// How large a forwarder may grow.
@@ -91,15 +97,17 @@ impl Forwarder {
                 unresolved: TokenBucket::new(PUNTS_PER_SECOND),
             },
             chance,
+            v6_first: false,
+            created_before: 0,
             counters: Counters::default(),
         }
     }
 
     /// Decides about every packet of a burst and rewrites those that go on.
     ///
-    /// The stages in order: parse and classify, route, inbound, outbound, local,
-    /// forward, rewrite, answer, count. Only the last writing stages touch bytes, so
-    /// an ICMP error quotes the packet as it came.
+    /// The stages in order: parse, look-up, forward, inbound, outbound, answer, count
+    /// ([`Stage`]). Nothing is written to a packet before it is decided what becomes of
+    /// it, so an ICMP error quotes the packet as it came.
     pub fn process(&mut self, now: Instant, burst: &mut Burst) {
         self.process_observed(now, burst, &mut |_| {});
     }
@@ -214,16 +222,29 @@ impl Forwarder {
     /// Ends sessions that were silent for too long and gives up what is left of datagrams
     /// in fragments: a bounded number a call. Says whether there may be more to do at once.
     pub fn handle_timeout(&mut self, now: Instant) -> bool {
-        let mut budget = EXPIRY_BUDGET;
-        while self.v4.expire(now, &mut budget, &self.snapshot.timeouts) {
-            self.counters.sessions_ended += 1;
-        }
-        while self.v6.expire(now, &mut budget, &self.snapshot.timeouts) {
-            self.counters.sessions_ended += 1;
-        }
+        // As many as began since the last call, and more, so that ends keep up with
+        // beginnings; each family goes first every other time, so that neither waits for
+        // the other for ever.
+        let begun = (self.counters.sessions_created - self.created_before).min(u64::from(MOST_BEGUN)) as u32;
+        self.created_before = self.counters.sessions_created;
+        let mut budget = EXPIRY_BUDGET + begun;
         let mut datagrams = EXPIRY_BUDGET;
-        self.fragments4.expire(now, &mut datagrams, &mut self.counters);
-        self.fragments6.expire(now, &mut datagrams, &mut self.counters);
+        self.v6_first = !self.v6_first;
+        for v6 in [self.v6_first, !self.v6_first] {
+            let timeouts = &self.snapshot.timeouts;
+            let ended = &mut self.counters.sessions_ended;
+            if v6 {
+                while self.v6.expire(now, &mut budget, timeouts) {
+                    *ended += 1;
+                }
+                self.fragments6.expire(now, &mut datagrams, &mut self.counters);
+            } else {
+                while self.v4.expire(now, &mut budget, timeouts) {
+                    *ended += 1;
+                }
+                self.fragments4.expire(now, &mut datagrams, &mut self.counters);
+            }
+        }
         let behind = self.v4.sessions.is_behind(now) || self.v6.sessions.is_behind(now);
         budget == 0 || behind || self.fragments4.is_behind(now) || self.fragments6.is_behind(now)
     }

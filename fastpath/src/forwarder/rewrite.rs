@@ -12,7 +12,7 @@ use crate::session::{Direction, FlowKey, Found, Session};
 use crate::snapshot::Adjacency;
 use crate::wire::checksum::{self, Delta};
 use crate::wire::ethernet::HEADER_LEN as L2;
-use crate::wire::{get16, icmp, ipv4, protocol, put16, put32, tcp, udp};
+use crate::wire::{get16, icmp, ipv4, put16, put32, tcp, udp};
 
 /// Ethernet header and TTL of a packet that ends at `end` and is not translated.
 #[inline(always)]
@@ -71,9 +71,10 @@ pub(super) fn translate<A: Address>(
     if kind == L4Kind::Udp && checksum == ChecksumState::Complete {
         let header = header.first_chunk_mut::<{ udp::HEADER_LEN }>().expect("a UDP header is whole");
         put_ports(header, answer);
-        // No checksum stays no checksum (RFC 768); a computed 0 is sent as all ones.
+        // No checksum stays no checksum (RFC 768; for IPv6 RFC 6935); a computed 0 is sent
+        // as all ones.
         let field = get16(header, udp::CHECKSUM);
-        if field != 0 || A::ICMP != protocol::ICMP {
+        if field != 0 {
             let updated = flow_delta.apply(field);
             put16(header, udp::CHECKSUM, if updated == 0 { 0xffff } else { updated });
         }

@@ -135,6 +135,7 @@ impl<A: Address> Walk<'_, A> {
         look_up(self.tables, packets, domains, targets, onward);
         let mut local = Set::EMPTY;
         for i in packets {
+            self.scratch.hops[i] = self.scratch.onward[i];
             let port = &self.snapshot.ports[self.frames[i].ingress.index()];
             let dst = self.scratch.targets[i];
             let own = matches!(self.scratch.onward[i].hop(), Hop::Local | Hop::LocalTranslated)

@@ -22,7 +22,7 @@ const STEP: u32 = 256;
 pub(super) struct Crowds {
     first_port: u16,
     ports: u32,
-    /// Sessions that make a crowd. Half as many end it.
+    /// Ports in use that make a crowd. Half as many end it.
     threshold: u32,
     sets: Vec<Crowd>,
     idle: Vec<u32>,
@@ -105,15 +105,15 @@ impl Crowds {
         }
     }
 
-    /// A session to the destination began on this port: its `sessions`th.
-    pub(super) fn began(&mut self, binding: u32, port: u16, sessions: u32) {
+    /// A session to the destination began on this port; so many ports are `taken` now.
+    pub(super) fn began(&mut self, binding: u32, port: u16, taken: u32) {
         if let Some(number) = self.by_binding.get(&binding) {
             let crowd = &mut self.sets[*number as usize];
             let port = u32::from(port - self.first_port);
             if crowd.free.contains(port) {
                 crowd.free.remove(port);
             }
-        } else if sessions >= self.threshold
+        } else if taken >= self.threshold
             && let Some(number) = self.idle.pop()
         {
             let crowd = &mut self.sets[number as usize];
@@ -123,15 +123,16 @@ impl Crowds {
         }
     }
 
-    /// The session on this port ended; so many are left.
-    pub(super) fn ended(&mut self, binding: u32, port: u16, sessions: u32) {
+    /// The session on this port ended; so many ports are `taken` now, and by `last` the
+    /// binding is gone.
+    pub(super) fn ended(&mut self, binding: u32, port: u16, taken: u32, last: bool) {
         if self.sets.is_empty() {
             return;
         }
         let Some(number) = self.by_binding.get(&binding).copied() else {
             return;
         };
-        if sessions < self.threshold / 2 {
+        if last || taken < self.threshold / 2 {
             self.by_binding.remove(&binding);
             self.idle.push(number);
             return;

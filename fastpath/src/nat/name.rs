@@ -1,7 +1,6 @@
 //! The choice of the name that a flow gets outside: address and port.
 
 use super::binding::{Binding, destination, endpoint};
-use super::crowd::FEW_PORTS;
 use super::{Nat, Translation};
 use crate::address::Address;
 use crate::chance::Chance;
@@ -11,8 +10,9 @@ use crate::snapshot::Pool;
 use crate::verdict::DropReason;
 use crate::wire::protocol;
 
-/// Ports that are tried for a flow. Those of TCP are drawn: a quarter of them in use makes a crowd, which
-/// knows its free ports; so many draws fail together less than once in 10^38 flows.
+/// Ports that are tried for a flow. Those of TCP are drawn: a quarter of them in use makes a
+/// crowd, which knows its free ports; before that, so many draws fail together less than
+/// once in 10^38 flows. Then, and while the set of a crowd is being filled, each is looked at.
 const DRAWS: usize = 64;
 
 impl<A: Address> Nat<A> {
@@ -149,7 +149,7 @@ impl<A: Address> Nat<A> {
         let drawn = (1..DRAWS).map(|_| chance.port(pool.first_port, pool.last_port)).find(|port| is_free(*port));
         drawn.or_else(|| {
             let (from, ports) = (usize::from(first - pool.first_port), pool.ports());
-            let each = (1..ports.min(FEW_PORTS)).map(|step| pool.first_port + ((from + step) % ports) as u16);
+            let each = (1..ports).map(|step| pool.first_port + ((from + step) % ports) as u16);
             each.into_iter().find(|port| is_free(*port))
         })
     }

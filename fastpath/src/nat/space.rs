@@ -19,6 +19,8 @@ pub(super) struct Space {
     pub(super) crowds: Crowds,
     /// UDP ports that belong to forwards: address and port. Not free, and in no use.
     reserved: Vec<(u32, u16)>,
+    /// How many TCP ports of an address belong to forwards.
+    held: Vec<u32>,
 }
 
 /// The ports for one protocol. 8 KiB an address with all its ports.
@@ -39,7 +41,22 @@ impl Space {
             icmp: Ports::new(addresses, ports),
             crowds: Crowds::new(pool.first_port, ports, if addresses == 0 { 0 } else { capacity }),
             reserved: Vec::new(),
+            held: alloc::vec![0; addresses],
         }
+    }
+
+    /// Notes which TCP ports belong to forwards, each given by address and port.
+    pub(super) fn hold(&mut self, ports: impl Iterator<Item = (u32, u16)>) {
+        self.held.fill(0);
+        for (address, _) in ports {
+            self.held[address as usize] += 1;
+        }
+    }
+
+    /// TCP ports of an address that are taken toward a destination, so many sessions
+    /// having one.
+    pub(super) fn taken(&self, address: u32, sessions: u32) -> u32 {
+        sessions + self.held[address as usize]
     }
 
     /// Keeps these UDP ports, each given by address and port, from being taken, and no
@@ -48,9 +65,10 @@ impl Space {
         for (address, port) in core::mem::take(&mut self.reserved) {
             self.give_back(protocol::UDP, address, port);
         }
+        let ports: Vec<(u32, u16)> = ports.collect();
+        // Room for those that are in use, too.
+        self.reserved.reserve(ports.len());
         for (address, port) in ports {
-            // Room for those that are in use.
-            self.reserved.reserve(1);
             let free = &self.udp.free[address as usize];
             let Some(number) = port.checked_sub(self.first_port).map(u32::from).filter(|number| free.contains(*number))
             else {

@@ -77,10 +77,12 @@ impl<A: Address> Nat<A> {
         }
         if !same_forwards || !same_pools {
             for (space, pool) in self.spaces.iter_mut().zip(&**pools) {
-                space.reserve(forwards.ports(protocol::UDP).filter_map(|(public, port)| {
+                let in_pool = |(public, port): (A, u16)| {
                     let address = pool.addresses.iter().position(|address| *address == public)?;
-                    Some((address as u32, port))
-                }));
+                    (pool.first_port..=pool.last_port).contains(&port).then_some((address as u32, port))
+                };
+                space.reserve(forwards.ports(protocol::UDP).filter_map(in_pool));
+                space.hold(forwards.ports(protocol::TCP).filter_map(in_pool));
             }
             let Nat { sessions, bindings, spaces, .. } = self;
             for (public, port) in forwards_before.ports(protocol::TCP).chain(forwards.ports(protocol::TCP)) {
@@ -157,7 +159,9 @@ impl<A: Address> Nat<A> {
         let timeout = timeout_ms(&session, timeouts);
         let standing = self.bindings.hold(binding);
         if key.protocol == protocol::TCP {
-            self.spaces[pool].crowds.began(binding, outside.dst_port, standing);
+            let space = &mut self.spaces[pool];
+            let taken = space.taken(self.bindings.get(binding).address, standing);
+            space.crowds.began(binding, outside.dst_port, taken);
         }
         let number = self.sessions.insert(session, timeout, now).map_err(|_| {
             self.let_go(binding, outside.dst_port);
@@ -242,7 +246,8 @@ impl<A: Address> Nat<A> {
         let binding = self.bindings.release(number);
         let space = &mut self.spaces[usize::from(binding.pool)];
         if binding.key.protocol == protocol::TCP {
-            space.crowds.ended(number, port, binding.sessions);
+            let taken = space.taken(binding.address, binding.sessions);
+            space.crowds.ended(number, port, taken, binding.sessions == 0);
         } else if binding.sessions == 0 {
             if self.forwards.holds_port(binding.outside, binding.key.protocol, binding.port) {
                 space.give_to_forward(binding.address, binding.port);

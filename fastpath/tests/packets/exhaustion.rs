@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use causeway_fastpath::ids::AdjacencyId;
+use causeway_fastpath::nat::Forward;
 use causeway_fastpath::nat::Forwards;
 use causeway_fastpath::verdict::{DropReason, Verdict};
 use causeway_testkit::packet::*;
 
-use crate::world::{FIRST_PORT, Family, NODE_A, NODES, Plan, ROUTER, UPLINK, V4, World, from};
+use crate::world::{FIRST_PORT, Family, ISLAND, NODE_A, NODES, Plan, ROUTER, UPLINK, V4, World, from};
 
 /// Ports of an address.
 const PORTS: usize = u16::MAX as usize - FIRST_PORT as usize + 1;
@@ -148,4 +149,24 @@ fn a_crowd_takes_no_port_that_was_forwarded_since_and_every_one_that_no_longer_i
     assert!(ports.len() == 1_023 && !ports.contains(&443), "all but the service's");
     world.install(&without);
     assert_eq!((open(&mut world), open(&mut world)), (Some(443), None));
+}
+
+#[test]
+fn the_ports_that_forwards_leave_are_given_out_to_the_last() {
+    let mut plan = Plan::island();
+    plan.v4.pools[0].addresses.truncate(1);
+    plan.icmp_errors_per_second = 0;
+    let public = plan.v4.pools[0].addresses[0];
+    let to = Forward { address: 0x0a01_0214, port: None, vrf: ISLAND };
+    let left = 35;
+    for port in FIRST_PORT..=u16::MAX - left {
+        plan.v4.forwards.insert_port(public, 6, port, to);
+    }
+    let mut world = World::sized(&plan, 1_000);
+    let mut names = BTreeSet::new();
+    for number in 0..usize::from(left) {
+        names.insert(name(world.send(NODES, flow(number, 6)).forwarded(UPLINK)).1);
+    }
+    assert_eq!(names, (u16::MAX - left + 1..=u16::MAX).collect());
+    world.send(NODES, flow(99, 6)).dropped(DropReason::IcmpRateLimited);
 }

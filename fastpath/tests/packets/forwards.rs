@@ -80,6 +80,7 @@ fn what_is_not_forwarded_stays_outside() {
         }
         let last = ask.clone().ttl(1).tcp(50_000, 443).flags(SYN).build();
         assert_eq!(world.send(UPLINK, last).verdict, Verdict::Reply(UPLINK));
+        assert_eq!(world.sessions(8).len(), 0, "what does not get there begins nothing");
     }
 }
 

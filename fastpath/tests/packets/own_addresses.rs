@@ -6,7 +6,7 @@ use causeway_testkit::checksum;
 use causeway_testkit::packet::*;
 use causeway_testkit::print::assert_frames_eq;
 
-use crate::world::{FAMILIES, Family, NODE_A, NODES, ROUTER, UPLINK, World, from, link_local, to};
+use crate::world::{FAMILIES, Family, NODE_A, NODES, Plan, ROUTER, UPLINK, World, from, link_local, to};
 
 /// Both own addresses of a family: port, who asks, his address, ours.
 fn own(
@@ -170,5 +170,17 @@ fn the_gateways_outside_address_answers_from_inside_too() {
         let pong = to(NODE_A).ip(family.gateway_outside, family.pod_a).icmp_echo_reply(1, 2).build();
         assert_frames_eq(pong, world.send(NODES, ping).replied());
         assert_eq!(world.sessions(8).len(), 0);
+    }
+}
+
+#[test]
+fn a_link_local_sender_gets_the_same_answer_whatever_was_sent_before() {
+    let mut world = World::with(&Plan::masquerade());
+    let [stranger, _] = FAMILIES.map(|family| from(ROUTER).ip(family.outside, family.gateway_outside));
+    let other = from(ROUTER).ipv6("2001:db8:9::9", "2001:db8:1::2").tcp(5, 22).flags(SYN).build();
+    for before in [stranger.tcp(5, 22).flags(SYN).build(), other] {
+        world.send(UPLINK, before).dropped(DropReason::LocalUnwanted);
+        let syn = from(NODE_A).ipv6("fe80::11", "fd00:a::1").tcp(5, 22).flags(SYN).build();
+        world.send(NODES, syn).replied();
     }
 }
