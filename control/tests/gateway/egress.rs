@@ -11,7 +11,8 @@ use crate::world::{World, own_mac};
 
 const ROUTER: Mac = [2, 0, 0, 0, 1, 0xfe];
 
-/// An island on "nodes" behind an uplink 203.0.113.2/24, with more in its file.
+/// An island on "nodes" behind an uplink, with more in its file. `egress` is what the key
+/// says, and further lines of the cluster.
 fn gateway(addresses: &str, egress: &str, more: &str) -> World {
     World::start(&format!(
         r#"
@@ -29,7 +30,7 @@ addresses = {addresses}
 name = "blue"
 model = "island"
 pod-cidrs = ["10.1.0.0/16"]
-egress = "{egress}"
+egress = {egress}
 [[cluster.node]]
 name = "node-a"
 address = "192.168.0.11"
@@ -68,7 +69,7 @@ fn masquerading_pods_leave_under_the_address_of_the_port_they_leave_by() {
 
 #[test]
 fn masquerading_takes_the_first_address_of_the_port() {
-    let mut world = gateway(r#"["203.0.113.2/24", "203.0.113.3/24", "198.51.100.7/24"]"#, "masquerade", "");
+    let mut world = gateway(r#"["203.0.113.2/24", "203.0.113.3/24", "198.51.100.7/24"]"#, "\"masquerade\"", "");
     world.send(UPLINK, eth().src(ROUTER).dst(own_mac(UPLINK)).arp_request("198.51.100.1", "198.51.100.7").build());
     world.sent();
     world.send(NODES, from_pod("198.51.100.1"));
@@ -79,7 +80,7 @@ fn masquerading_takes_the_first_address_of_the_port() {
 fn the_longest_static_route_decides_and_does_what_it_says() {
     let mut world = gateway(
         r#"["203.0.113.2/24"]"#,
-        "masquerade",
+        "\"masquerade\"",
         r#"
 [[route]]
 to = "0.0.0.0/0"
@@ -128,7 +129,7 @@ cluster = "blue"
 #[test]
 fn a_pool_that_holds_the_end_of_a_subnet_gets_its_answers_there_too() {
     let more = "[[pool]]\nname = \"egress\"\naddresses = [\"203.0.113.255\"]";
-    let mut world = gateway(r#"["203.0.113.2/24"]"#, "egress", more);
+    let mut world = gateway(r#"["203.0.113.2/24"]"#, "\"egress\"", more);
     world.send(UPLINK, eth().src(ROUTER).dst(own_mac(UPLINK)).arp_request("203.0.113.10", "203.0.113.2").build());
     world.send(NODES, eth().src(NODE_A.mac).dst(own_mac(NODES)).arp_reply("192.168.0.11", "192.168.0.1").build());
     world.sent();
@@ -142,7 +143,7 @@ fn a_pool_that_holds_the_end_of_a_subnet_gets_its_answers_there_too() {
 #[test]
 fn one_route_is_left_of_those_to_one_destination_and_an_own_address_is_the_strongest() {
     // The second address is where the broadcast of the first one's subnet is.
-    let world = gateway(r#"["172.16.0.1/24", "172.16.0.255/16", "172.16.0.9/24"]"#, "masquerade", "");
+    let world = gateway(r#"["172.16.0.1/24", "172.16.0.255/16", "172.16.0.9/24"]"#, "\"masquerade\"", "");
     let routes: Vec<_> = world.control.routes().collect();
     let mut destinations: Vec<_> = routes.iter().map(|route| (route.domain, route.to)).collect();
     let count = destinations.len();
@@ -160,7 +161,7 @@ fn one_route_is_left_of_those_to_one_destination_and_an_own_address_is_the_stron
 #[test]
 fn an_island_leaves_for_own_addresses_that_are_translated_and_keeps_the_others() {
     let via = |addresses: &str, to: &str, domain| {
-        let world = gateway(addresses, "masquerade", "");
+        let world = gateway(addresses, "\"masquerade\"", "");
         let to = to.parse().expect("a prefix");
         let found = world.control.routes().find(|route| route.domain == VrfId(domain) && route.to == to);
         found.expect("there is a route").via
@@ -175,7 +176,7 @@ fn an_island_leaves_for_own_addresses_that_are_translated_and_keeps_the_others()
 
 #[test]
 fn a_port_answers_by_an_address_that_is_known_beyond_its_link() {
-    let mut world = gateway(r#"["fe80::1/64", "2001:db8:1::2/64"]"#, "masquerade", "");
+    let mut world = gateway(r#"["fe80::1/64", "2001:db8:1::2/64"]"#, "\"masquerade\"", "");
     let server = eth().src(ROUTER).dst(own_mac(UPLINK));
     let packet = server.ipv6("2001:db8:1::10", "2001:db8:9::1").udp(1, 2).build();
     assert_eq!(world.send(UPLINK, packet), Verdict::Reply(UPLINK));
@@ -185,34 +186,8 @@ fn a_port_answers_by_an_address_that_is_known_beyond_its_link() {
 
 #[test]
 fn a_pod_has_as_many_sessions_as_its_cluster_lets_it() {
-    let mut world = World::start(
-        r#"
-[gateway]
-name = "gw"
-[[port]]
-name = "nodes"
-driver = "memory"
-addresses = ["192.168.0.1/24"]
-[[port]]
-name = "uplink"
-driver = "memory"
-addresses = ["203.0.113.2/24"]
-[[cluster]]
-name = "blue"
-model = "island"
-pod-cidrs = ["10.1.0.0/16"]
-egress = "masquerade"
-sessions-per-pod = 2
-[[cluster.node]]
-name = "node-a"
-address = "192.168.0.11"
-[[neighbor]]
-port = "uplink"
-address = "203.0.113.9"
-mac = "02:00:00:00:01:fe"
-"#,
-    )
-    .started();
+    let server = "[[neighbor]]\nport = \"uplink\"\naddress = \"203.0.113.9\"\nmac = \"02:00:00:00:01:fe\"\n";
+    let mut world = gateway("[\"203.0.113.2/24\"]", "\"masquerade\"\nsessions-per-pod = 2", server);
     let flow = |pod: &str, port: u16| NODE_A.eth().ipv4(pod, "203.0.113.9").ttl(64).udp(port, 53).build();
     for port in [1, 2, 1, 2] {
         assert_eq!(world.send(NODES, flow("10.1.0.10", port)), Verdict::Forward(UPLINK));
