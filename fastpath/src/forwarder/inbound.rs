@@ -54,16 +54,22 @@ impl<A: Address> Walk<'_, A> {
             Ok(_) if self.scratch.notes[i].ttl <= 1 => self.refuse(i, Refusal::TimeExceeded),
             Err(DropReason::TtlExpired) => self.refuse(i, Refusal::TimeExceeded),
             Ok(found) => {
-                let answer = self.nat.sessions.get(found.session).answer(found.direction);
                 self.scratch.found[i] = Some(found);
-                self.scratch.beyond[i] = answer.vrf;
-                self.scratch.targets[i] = answer.src;
+                self.address_by(i, found);
                 return true;
             }
             Err(_) if self.scratch.hops[i].hop() == Hop::LocalTranslated => local.insert(i),
             Err(reason) => self.refuse_name(i, reason),
         }
         false
+    }
+
+    /// Addresses a packet to whom its session says.
+    #[inline(always)]
+    pub(super) fn address_by(&mut self, i: usize, found: Found) {
+        let answer = self.nat.sessions.get(found.session).answer(found.direction);
+        self.scratch.beyond[i] = answer.vrf;
+        self.scratch.targets[i] = answer.src;
     }
 
     /// Sends a packet to whom it really goes.

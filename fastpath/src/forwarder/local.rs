@@ -10,8 +10,7 @@ use crate::parse::{L4Kind, Layers};
 use crate::verdict::{DropReason, Verdict};
 use crate::wire::checksum::{Delta, fold, pseudo, sum};
 use crate::wire::ethernet::HEADER_LEN as L2;
-use crate::wire::tcp::{ACK, FIN, RST, SYN};
-use crate::wire::{get16, icmp, ipv4, ipv6, protocol, put16, udp};
+use crate::wire::{get16, icmp, ipv4, ipv6, protocol, put16, tcp, udp};
 
 /// TTL and hop limit of packets that the gateway originates (RFC 1700).
 pub(super) const OWN_TTL: u8 = 64;
@@ -56,7 +55,7 @@ impl<A: Address> Walk<'_, A> {
     /// Strays get no answer. Where the address stands for islands too, nobody outside
     /// gets one: his SYN may cross one from inside (RFC 5382, REQ-4).
     fn may_ask(&self, i: usize, layers: &Layers<A>) -> bool {
-        layers.tcp_flags & (SYN | ACK | RST | FIN) == SYN && self.scratch.hops[i].hop() != Hop::LocalTranslated
+        tcp::opens(layers.tcp_flags) && self.scratch.hops[i].hop() != Hop::LocalTranslated
     }
 
     /// Where the number of an unknown protocol stands, from the start of the packet; 0

@@ -13,8 +13,7 @@ use crate::parse::{self, L4Kind};
 use crate::session::{Direction, Found};
 use crate::snapshot::NeighborState;
 use crate::verdict::DropReason;
-use crate::wire::icmp;
-use crate::wire::tcp::{ACK, FIN, RST, SYN};
+use crate::wire::{icmp, tcp};
 
 /// Which way a packet goes that gets a name.
 #[derive(Clone, Copy)]
@@ -60,9 +59,7 @@ impl<'a, A: Address> Walk<'a, A> {
             match self.scratch.found[i] {
                 None => self.nat.prefetch(&self.scratch.keys[i]),
                 Some(found) if found.direction == Direction::Back => {
-                    let answer = self.nat.sessions.get(found.session).answer(found.direction);
-                    self.scratch.beyond[i] = answer.vrf;
-                    self.scratch.targets[i] = answer.src;
+                    self.address_by(i, found);
                 }
                 Some(_) => {}
             }
@@ -152,7 +149,7 @@ impl<'a, A: Address> Walk<'a, A> {
     /// May a packet open a session?
     pub(super) fn opens(&self, i: usize) -> Result<(), DropReason> {
         match self.scratch.kinds[i] {
-            L4Kind::Tcp if self.scratch.tcp_flags[i] & (SYN | ACK | RST | FIN) != SYN => Err(DropReason::NatTcpNotSyn),
+            L4Kind::Tcp if !tcp::opens(self.scratch.tcp_flags[i]) => Err(DropReason::NatTcpNotSyn),
             L4Kind::EchoReply => Err(DropReason::NatUnsolicited),
             L4Kind::Fragment => Err(DropReason::NatFragment),
             _ => Ok(()),

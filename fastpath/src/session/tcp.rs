@@ -108,7 +108,7 @@ impl TcpState {
     #[must_use]
     pub fn after(self, flags: u8, direction: Direction) -> TcpState {
         let forth = direction == Direction::Forth;
-        if self.phase() == Phase::Closing && flags & (SYN | ACK | RST | FIN) == SYN {
+        if self.phase() == Phase::Closing && tcp::opens(flags) {
             // The same ports again: a conversation of its own.
             return TcpState(if forth { SYN_FORTH } else { SYN_BACK });
         }

@@ -25,3 +25,10 @@ pub const SYN: u8 = 0x02;
 pub const RST: u8 = 0x04;
 /// Flag: the acknowledgement field counts.
 pub const ACK: u8 = 0x10;
+
+/// Do the flags ask for a new connection: SYN, and none of ACK, RST and FIN?
+/// RFC 9293, section 3.5.
+#[inline(always)]
+pub const fn opens(flags: u8) -> bool {
+    flags & (SYN | ACK | RST | FIN) == SYN
+}
