@@ -126,6 +126,26 @@ impl Counters {
         self.came_in() == self.accounted_for()
     }
 
+    /// Adds what another worker has counted.
+    pub fn add(&mut self, other: &Counters) {
+        let add_all = |these: &mut [u64], those: &[u64]| these.iter_mut().zip(those).for_each(|(a, b)| *a += b);
+        self.received += other.received;
+        self.injected += other.injected;
+        self.taken_over += other.taken_over;
+        self.released += other.released;
+        self.forwarded += other.forwarded;
+        self.replied += other.replied;
+        self.handed_off += other.handed_off;
+        self.held += other.held;
+        add_all(&mut self.punted, &other.punted);
+        add_all(&mut self.dropped, &other.dropped);
+        self.translated_out += other.translated_out;
+        self.translated_in += other.translated_in;
+        self.translated_errors += other.translated_errors;
+        self.sessions_created += other.sessions_created;
+        self.sessions_ended += other.sessions_ended;
+    }
+
     /// Each counter with its name, in a fixed order, for publishing and printing.
     pub fn each(&self, mut row: impl FnMut(&'static str, &'static str, u64)) {
         row("rx", "received", self.received);

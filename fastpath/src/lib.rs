@@ -26,6 +26,7 @@ pub mod fib;
 pub mod forwarder;
 pub mod fragment;
 pub mod frame;
+pub mod handoff;
 pub mod ids;
 pub mod limiter;
 pub mod nat;

@@ -108,6 +108,8 @@ reasons! {
         IcmpRateLimited = "icmp-rate-limited": "An ICMP error was due, but their rate limit was reached.",
         PuntRateLimited = "punt-rate-limited": "For control, but the rate limit of punts was reached.",
         PuntQueueFull = "punt-queue-full": "For control, whose queue was full.",
+        HandOffFull = "hand-off-full": "For another worker, whose queue was full.",
+        HandOffStale = "hand-off-stale": "It needed a name that another worker gives out, and new pools came into force between the two.",
         PortFull = "port-full": "The egress port would not take the frame: its ring was full, or it is down.",
         ReplyNoRoom = "reply-no-room": "The buffer had no room for the answer.",
     }

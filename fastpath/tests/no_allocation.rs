@@ -4,6 +4,9 @@
 #[expect(dead_code, unused_imports, reason = "this test needs a part of the world only")]
 mod world;
 
+/// Workers of the worlds.
+const WORKERS: u16 = 1;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Duration;
@@ -105,16 +108,16 @@ fn a_warm_forwarder_never_asks_for_memory() {
             frame.offload = Offload::DONE;
             burst.push(frame);
         }
-        let asked = calls(|| world.forwarder.process(world.now, &mut burst));
+        let asked = calls(|| world.forwarder.alone().process(world.now, &mut burst));
         assert!(round == 0 || asked == 0, "{asked} calls in round {round}");
         for (frame, _) in burst.drain() {
             drop(frame.into_heap());
         }
         let asked = calls(|| {
-            assert_eq!(world.forwarder.release(&mut burst), FAMILIES.len());
-            world.forwarder.process_released(world.now, &mut burst);
+            assert_eq!(world.forwarder.alone().release(&mut burst), FAMILIES.len());
+            world.forwarder.alone().process_released(world.now, &mut burst);
             for (frame, _) in burst.drain() {
-                world.forwarder.take_back(frame);
+                world.forwarder.alone().take_back(frame);
             }
         });
         assert_eq!(asked, 0, "calls for released fragments in round {round}");
@@ -134,7 +137,7 @@ fn a_warm_forwarder_never_asks_for_memory() {
     assert_eq!(calls(|| world.forwarder.end_sessions(world.now, &mut kill)), 0);
     assert!(kill.met > 0, "some were ended");
     let later = world.now + Duration::from_secs(1_000);
-    assert_eq!(calls(|| while world.forwarder.handle_timeout(later) {}), 0);
+    assert_eq!(calls(|| while world.forwarder.alone().handle_timeout(later) {}), 0);
     assert_eq!((world.forwarder.sessions(), world.forwarder.datagrams()), ((0, 0), [(0, 0); 2]));
     let again = Plan::island().compile(9);
     let mut event = None;

@@ -154,6 +154,11 @@ impl<A: Address> Walk<'_, A> {
         };
         if let Err(reason) = entered {
             self.drop(i, reason);
+        } else if let Place::First { datagram, piece, .. } = self.scratch.places[i]
+            && !self.handed.workers.is_alone()
+            && self.scratch.hops[i].egress().is_none()
+        {
+            self.tell_of_fragment(&datagram, piece, &flow);
         }
         entered.is_ok()
     }

@@ -10,10 +10,21 @@ use super::set::Set;
 use super::walk::{Plan, Walk};
 use crate::address::Address;
 use crate::fib::Hop;
-use crate::ids::{PortId, VrfId};
+use crate::handoff::Errand;
+use crate::ids::{PortId, VrfId, WorkerId};
 use crate::parse::L4Kind;
 use crate::session::{FlowKey, Found};
 use crate::verdict::DropReason;
+
+/// Where a packet turns.
+enum Turn {
+    /// Here: it leaves by the one session and comes in by the other.
+    Here(Found, Found),
+    /// It leaves here, and comes in at another worker.
+    Elsewhere(Found, WorkerId),
+    /// It has no name yet, and has gone to seek one.
+    Sought,
+}
 
 impl<A: Address> Walk<'_, A> {
     /// Sends a packet that leaves its island for an address that stands for islands.
@@ -29,26 +40,42 @@ impl<A: Address> Walk<'_, A> {
             return;
         }
         match self.hairpin_sessions(i) {
-            Ok((first, second)) => self.turn_inward(i, first, second),
+            Ok(Turn::Here(first, second)) => self.turn_inward(i, first, second),
+            Ok(Turn::Sought) => {}
+            Ok(Turn::Elsewhere(first, to)) => {
+                if self.enter(i) {
+                    self.rename(i, first);
+                    self.verdicts[i] = self.hand_off(i, to, Errand::Inward);
+                    // Errors are counted where they come in.
+                    if self.scratch.kinds[i] != L4Kind::IcmpError {
+                        self.count_out(i);
+                    }
+                }
+            }
             Err(DropReason::NatUnsolicited) if own => local.insert(i),
             Err(reason) => self.refuse_name(i, reason),
         }
     }
 
     /// The session under whose name the packet leaves, and the one it comes in by.
-    fn hairpin_sessions(&mut self, i: usize) -> Result<(Found, Found), DropReason> {
-        let Plan::Translate(first) = self.name(i, Way::Inward(self.port_toward(self.scratch.targets[i])))? else {
+    fn hairpin_sessions(&mut self, i: usize) -> Result<Turn, DropReason> {
+        let first = match self.name(i, Way::Inward(self.port_toward(self.scratch.targets[i])))? {
+            Plan::Translate(first) => first,
+            Plan::HandedOff => return Ok(Turn::Sought),
             // Under its own name, a packet from inside does not come in again.
-            return Err(DropReason::NatHairpin);
+            Plan::AsIs | Plan::TranslateTwice(..) => return Err(DropReason::NatHairpin),
         };
         // What the packet is outside. For an error, what its quote answers there.
         let outside = self.nat.sessions.get(first.session).answer(first.direction).reversed();
+        if let Some(to) = self.elsewhere(&outside) {
+            return Ok(Turn::Elsewhere(first, to));
+        }
         let second = match self.nat.sessions.find(&outside) {
             Some(second) => second,
             None if self.scratch.kinds[i] == L4Kind::IcmpError => return Err(DropReason::NatIcmpErrorUnmatched),
             None => self.begin_forwarded(i, &outside)?,
         };
-        Ok((first, second))
+        Ok(Turn::Here(first, second))
     }
 
     /// Routes a packet to whom the second session says.
@@ -59,12 +86,18 @@ impl<A: Address> Walk<'_, A> {
         if let Some(id) = self.reach(i, hop)
             && self.forward(i, id, Plan::TranslateTwice(first, second))
         {
-            if self.scratch.kinds[i] == L4Kind::IcmpError {
-                self.counters.translated_errors += 1;
-            } else {
-                self.counters.translated_out += 1;
+            self.count_out(i);
+            if self.scratch.kinds[i] != L4Kind::IcmpError {
                 self.counters.translated_in += 1;
             }
+        }
+    }
+
+    /// Counts a packet that left its island under another name.
+    pub(super) fn count_out(&mut self, i: usize) {
+        match self.scratch.kinds[i] {
+            L4Kind::IcmpError => self.counters.translated_errors += 1,
+            _ => self.counters.translated_out += 1,
         }
     }
 
@@ -88,6 +121,10 @@ impl<A: Address> Walk<'_, A> {
             return Ok(found);
         }
         self.opens(i)?;
+        // The tables of two workers may differ for a moment.
+        if !self.handed.workers.is_alone() && self.owner(key) != self.handed.workers.me() {
+            return Err(DropReason::NatUnsolicited);
+        }
         // It would not get there.
         if self.scratch.notes[i].ttl <= 1 {
             return Err(DropReason::TtlExpired);

@@ -58,6 +58,7 @@ impl<A: Address> Walk<'_, A> {
                 self.address_by(i, found);
                 return true;
             }
+            Err(_) if self.hand_to_borrower(i) => {}
             Err(_) if self.scratch.hops[i].hop() == Hop::LocalTranslated => local.insert(i),
             Err(reason) => self.refuse_name(i, reason),
         }

@@ -21,6 +21,11 @@ impl<A: Address> Walk<'_, A> {
     pub(super) fn local(&mut self, packets: Set) {
         for i in packets {
             let layers = self.look_into(i);
+            if self.is_turned_inward(i) {
+                // Its sender does not know itself by the name that the answer would be for.
+                self.drop(i, DropReason::LocalUnwanted);
+                continue;
+            }
             match layers.kind {
                 L4Kind::EchoRequest if !super::classify::bad_source(layers.key.src) => self.echo(i, &layers),
                 L4Kind::Tcp | L4Kind::Udp if !self.is_whole(i, &layers) => self.drop(i, DropReason::L4HeaderBad),

@@ -13,6 +13,7 @@ mod rewrite;
 mod route;
 mod set;
 mod stage;
+mod steer;
 mod walk;
 
 use alloc::boxed::Box;
@@ -23,8 +24,10 @@ use crate::burst::Burst;
 use crate::chance::Chance;
 use crate::command::{Event, SessionCursor, SessionKill, SessionPage, SessionRow};
 use crate::counters::Counters;
-use crate::fragment::{self as fragments, Table};
+use crate::fragment::{self as fragments, Datagram, Table};
 use crate::frame::Frame;
+use crate::handoff::{Errand, Message, Name, Workers};
+use crate::ids::WorkerId;
 use crate::limiter::TokenBucket;
 use crate::nat::{Nat, timeout_ms};
 use crate::session::Session;
@@ -32,6 +35,7 @@ use crate::snapshot::{Snapshot, Timeouts};
 use crate::time::Instant;
 use crate::wire::protocol;
 pub use stage::Stage;
+use steer::Handed;
 use walk::{Limits, Scratch, Walk};
 
 /// Punts of each kind that a worker sends to control, a second.
@@ -40,6 +44,9 @@ const PUNTS_PER_SECOND: u32 = 5_000;
 const EXPIRY_BUDGET: u32 = 64;
 /// Further ones that it looks at, at most, because so many began since the last call.
 const MOST_BEGUN: u32 = 256;
+/// Messages about fragments that wait to be sent to other workers. More are lost, and the
+/// fragments with them.
+const TIDINGS: usize = 256;
 /// Records that one call of [`Forwarder::end_sessions`] looks at, at most.
 const KILL_BUDGET: usize = 256;
 
@@ -59,6 +66,7 @@ pub struct Forwarder {
     limits: Limits,
     chance: Chance,
     counters: Counters,
+    handed: Handed,
     /// Which family's timers go first.
     v6_first: bool,
     /// Sessions begun up to the last call of the timers.
@@ -81,11 +89,16 @@ impl Forwarder {
     ///
     /// `seed` decides about every choice left to chance: ports and hashes.
     pub fn new(capacity: Capacity, seed: [u8; 32], now: Instant) -> Forwarder {
+        Forwarder::of(Workers::ALONE, capacity, seed, now)
+    }
+
+    /// The forwarder of one of several workers.
+    pub fn of(workers: Workers, capacity: Capacity, seed: [u8; 32], now: Instant) -> Forwarder {
         let mut chance = Chance::new(seed);
         Forwarder {
             snapshot: Arc::new(Snapshot::closed()),
-            v4: Nat::new(capacity.sessions_v4, chance.seed(), now),
-            v6: Nat::new(capacity.sessions_v6, chance.seed(), now),
+            v4: Nat::new(capacity.sessions_v4, chance.seed(), workers, now),
+            v6: Nat::new(capacity.sessions_v6, chance.seed(), workers, now),
             fragments4: Table::new(capacity.fragments, chance.seed()),
             fragments6: Table::new(capacity.fragments, chance.seed()),
             scratch4: Box::new(Scratch::new()),
@@ -97,6 +110,7 @@ impl Forwarder {
                 unresolved: TokenBucket::new(PUNTS_PER_SECOND),
             },
             chance,
+            handed: Handed::new(workers, TIDINGS),
             v6_first: false,
             created_before: 0,
             counters: Counters::default(),
@@ -119,6 +133,84 @@ impl Forwarder {
     pub fn process_observed(&mut self, now: Instant, burst: &mut Burst, observe: &mut impl FnMut(Stage)) {
         self.counters.received += burst.len() as u64;
         self.decide(now, burst, observe);
+    }
+
+    /// As [`Forwarder::process`], for packets that other workers handed over, each with its
+    /// errand.
+    pub fn process_taken_over(&mut self, now: Instant, burst: &mut Burst, errands: &[Errand]) {
+        self.counters.taken_over += burst.len() as u64;
+        self.handed.take_over(errands);
+        self.decide(now, burst, &mut |_| {});
+        let used = self.handed.end();
+        for (i, errand) in errands.iter().enumerate() {
+            // A name that was not put to use goes back.
+            if let Errand::Granted(granted) = errand
+                && !used.contains(i)
+            {
+                if let Some(outside) = granted.name.key() {
+                    self.v4.give_back(outside, granted.since);
+                } else if let Some(outside) = granted.name.key() {
+                    self.v6.give_back(outside, granted.since);
+                }
+            }
+        }
+    }
+
+    /// With which errand the packet with this number in the burst that was processed last
+    /// goes to another worker: its verdict is [`Verdict::HandOff`].
+    pub fn errand(&self, packet: usize) -> Errand {
+        self.handed.errands[packet]
+    }
+
+    /// The next message to another worker.
+    pub fn poll_message(&mut self) -> Option<(WorkerId, Message)> {
+        let workers = self.handed.workers;
+        let release = |name, port, since| (workers.of_port(port), Message::Release { name, since });
+        if let Some(outside) = self.v4.next_returned() {
+            return Some(release(Name::of(&outside), outside.dst_port, self.v4.since()));
+        }
+        if let Some(outside) = self.v6.next_returned() {
+            return Some(release(Name::of(&outside), outside.dst_port, self.v6.since()));
+        }
+        self.handed.messages.pop_front()
+    }
+
+    /// A message could not be sent now: what must not be lost is the next again.
+    pub fn message_refused(&mut self, message: Message) {
+        if let Message::Release { name, .. } = message {
+            if let Some(outside) = name.key() {
+                self.v4.not_returned(outside);
+            } else if let Some(outside) = name.key() {
+                self.v6.not_returned(outside);
+            }
+        }
+    }
+
+    /// Heeds what another worker says.
+    pub fn handle_message(&mut self, message: Message, now: Instant) {
+        match message {
+            Message::Release { name, since } => {
+                if let Some(outside) = name.key() {
+                    self.v4.release(&outside, since);
+                } else if let Some(outside) = name.key() {
+                    self.v6.release(&outside, since);
+                }
+            }
+            Message::FirstFragment { datagram, piece, flow } => {
+                let counters = &mut self.counters;
+                // Were there no room, or a contradiction: the others will not go through.
+                if let (Some(datagram), Some(flow)) = (Datagram::told(&datagram), flow.key()) {
+                    let _ = self.fragments4.first(&datagram, piece, flow, now, counters);
+                } else if let (Some(datagram), Some(flow)) = (Datagram::told(&datagram), flow.key()) {
+                    let _ = self.fragments6.first(&datagram, piece, flow, now, counters);
+                }
+            }
+        }
+    }
+
+    /// Names that other workers use.
+    pub fn lent(&self) -> usize {
+        self.v4.lent() + self.v6.lent()
     }
 
     /// As [`Forwarder::process`], for packets that control held back while a
@@ -174,6 +266,7 @@ impl Forwarder {
                 verdicts,
                 scratch: &mut self.scratch4,
                 limits: &mut self.limits,
+                handed: &mut self.handed,
                 chance: &mut self.chance,
                 counters: &mut self.counters,
             }
@@ -190,6 +283,7 @@ impl Forwarder {
                 verdicts,
                 scratch: &mut self.scratch6,
                 limits: &mut self.limits,
+                handed: &mut self.handed,
                 chance: &mut self.chance,
                 counters: &mut self.counters,
             }
@@ -203,7 +297,8 @@ impl Forwarder {
     pub fn install(&mut self, snapshot: Arc<Snapshot>) -> Event {
         debug_assert_eq!(snapshot.check(), Ok(()), "control sends sound tables");
         let (v4, v6) = (&snapshot.v4, &snapshot.v6);
-        let ended = self.v4.set_names(&v4.pools, &v4.forwards) + self.v6.set_names(&v6.pools, &v6.forwards);
+        let ended = self.v4.set_names(&v4.pools, &v4.forwards, snapshot.epoch)
+            + self.v6.set_names(&v6.pools, &v6.forwards, snapshot.epoch);
         self.counters.sessions_ended += ended;
         if v4.limits_senders() {
             self.v4.count_hosts();

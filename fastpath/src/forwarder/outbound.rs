@@ -8,9 +8,9 @@ use super::walk::{Plan, Scratch, Walk};
 use crate::address::Address;
 use crate::fib::Hop;
 use crate::ids::{AdjacencyId, PortId};
-use crate::nat::{EgressAction, EgressRule, Translation, icmp_error};
+use crate::nat::{Choice, EgressAction, EgressRule, Translation, icmp_error};
 use crate::parse::{self, L4Kind};
-use crate::session::{Direction, Found};
+use crate::session::{Direction, FlowKey, Found};
 use crate::snapshot::NeighborState;
 use crate::verdict::DropReason;
 use crate::wire::{icmp, tcp};
@@ -72,12 +72,11 @@ impl<'a, A: Address> Walk<'a, A> {
             return;
         };
         match self.name(i, Way::Neighbor(id)) {
+            Ok(Plan::HandedOff) => {}
             Ok(plan) => {
                 if self.forward(i, id, plan) {
-                    match (plan, self.scratch.kinds[i]) {
-                        (Plan::AsIs, _) => {}
-                        (_, L4Kind::IcmpError) => self.counters.translated_errors += 1,
-                        _ => self.counters.translated_out += 1,
+                    if !matches!(plan, Plan::AsIs) {
+                        self.count_out(i);
                     }
                 }
             }
@@ -141,7 +140,21 @@ impl<'a, A: Address> Walk<'a, A> {
         }
         let most_sessions = rule.most_sessions;
         let translation = Translation { pool, outer: self.scratch.beyond[i], most_sessions };
-        let session = self.nat.begin(&key, translation, &self.snapshot.timeouts, self.now, self.chance)?;
+        if self.handed.workers.is_alone() {
+            self.begin_session(&key, translation, Choice::Any)
+        } else {
+            self.begin_among(i, &key, translation)
+        }
+    }
+
+    /// Begins a session under a name of this choice.
+    pub(super) fn begin_session(
+        &mut self,
+        key: &FlowKey<A>,
+        translation: Translation,
+        choice: Choice<A>,
+    ) -> Result<Plan, DropReason> {
+        let session = self.nat.begin(key, translation, choice, &self.snapshot.timeouts, self.now, self.chance)?;
         self.counters.sessions_created += 1;
         Ok(Plan::Translate(Found { session, direction: Direction::Forth }))
     }

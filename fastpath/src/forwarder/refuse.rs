@@ -89,7 +89,10 @@ impl<A: Address> Walk<'_, A> {
     pub(super) fn refuse(&mut self, i: usize, refusal: Refusal) {
         self.scratch.refusals[i] = refusal;
         self.verdicts[i] = Verdict::Drop(refusal.drop_reason());
-        self.scratch.refused.insert(i);
+        // What comes in again shows a name that its sender does not know itself by.
+        if !self.is_turned_inward(i) {
+            self.scratch.refused.insert(i);
+        }
     }
 
     /// Turns refused packets into ICMP errors, where one is due and allowed.

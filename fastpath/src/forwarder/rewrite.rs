@@ -144,12 +144,19 @@ impl<A: Address> Walk<'_, A> {
             Plan::AsIs => return rewrite_as_is::<A>(&mut self.frames[i], adjacency, end),
             Plan::Translate(found) => self.translate(i, found),
             Plan::TranslateTwice(first, second) => {
-                let names = self.translate(i, first);
-                put_names(&mut self.frames[i].bytes_mut()[L2..], names, |checksum| checksum);
+                self.rename(i, first);
                 self.translate(i, second)
             }
+            Plan::HandedOff => unreachable!("what goes to another worker goes to no neighbour"),
         };
         rewrite_renamed(&mut self.frames[i], adjacency, end, names);
+    }
+
+    /// The translation alone: the packet goes to another worker, as if it had come in under
+    /// its new name.
+    pub(super) fn rename(&mut self, i: usize, found: Found) {
+        let names = self.translate(i, found);
+        put_names(&mut self.frames[i].bytes_mut()[L2..], names, |checksum| checksum);
     }
 
     /// Everything above IP. Returns the addresses that are left to be written.

@@ -11,6 +11,11 @@ pub(super) struct Set(u64);
 impl Set {
     pub(super) const EMPTY: Set = Set(0);
 
+    /// The first so many packets of a burst.
+    pub(super) fn first_ones(count: usize) -> Set {
+        Set(if count == 0 { 0 } else { u64::MAX >> (Burst::MAX - count) })
+    }
+
     #[inline(always)]
     pub(super) fn is_empty(self) -> bool {
         self.0 == 0

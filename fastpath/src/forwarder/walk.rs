@@ -5,6 +5,7 @@ use super::fragment::Place;
 use super::refuse::Refusal;
 use super::set::Set;
 use super::stage::Stage;
+use super::steer::Handed;
 use crate::address::Address;
 use crate::burst::Burst;
 use crate::chance::Chance;
@@ -33,6 +34,7 @@ pub(super) struct Walk<'a, A> {
     pub(super) verdicts: &'a mut [Verdict],
     pub(super) scratch: &'a mut Scratch<A>,
     pub(super) limits: &'a mut Limits,
+    pub(super) handed: &'a mut Handed,
     pub(super) chance: &'a mut Chance,
     pub(super) counters: &'a mut Counters,
 }
@@ -90,6 +92,8 @@ pub(super) enum Plan {
     /// First by the one, then by the other: from inside to a public address of what is
     /// inside.
     TranslateTwice(Found, Found),
+    /// Nothing here: the packet went to another worker, and has its verdict.
+    HandedOff,
 }
 
 /// How much is too much.
@@ -136,10 +140,16 @@ impl<A: Address> Walk<'_, A> {
         self.scratch.refused = Set::EMPTY;
         self.scratch.fragments = Set::EMPTY;
         self.discovery(packets.discovery);
+        if !self.handed.taken.is_empty() {
+            self.turn_inward_domains(packets.routable);
+        }
         self.look_up(packets.routable);
         observe(Stage::LookUp);
         let mut routed = self.route(packets.routable);
         routed.local |= self.on_link(packets.on_link);
+        if !self.handed.workers.is_alone() {
+            self.steer(&mut routed);
+        }
         observe(Stage::Forward);
         self.inbound(routed.pool, &mut routed.local);
         observe(Stage::Inbound);

@@ -1,6 +1,7 @@
 //! What a fragment says about itself.
 
 use crate::address::Address;
+use crate::handoff::Name;
 use crate::ids::VrfId;
 use crate::session::{FlowKey, Seed};
 
@@ -29,6 +30,21 @@ impl<A: Address> Datagram<A> {
         // Where another packet has its ports.
         let (src_port, dst_port) = ((identification >> 16) as u16, identification as u16);
         Datagram(FlowKey { src, dst, src_port, dst_port, vrf, protocol, zero: 0 })
+    }
+
+    /// To be told to another worker.
+    pub(crate) fn tell(&self) -> Name {
+        Name::of(&self.0)
+    }
+
+    /// As another worker told of it; `None`: of the other family.
+    pub(crate) fn told(name: &Name) -> Option<Datagram<A>> {
+        name.key().map(Datagram)
+    }
+
+    /// Who sent it, and to whom.
+    pub(crate) fn hosts(&self) -> (A, A) {
+        (self.0.src, self.0.dst)
     }
 
     #[inline(always)]

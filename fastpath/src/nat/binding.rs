@@ -41,6 +41,20 @@ pub(super) fn destination<A: Address>(flow: &FlowKey<A>, from: A) -> FlowKey<A> 
     FlowKey { src: from, src_port: 0, ..*flow }
 }
 
+/// As [`destination`], of the flows whose answers look like `outside` and whose port
+/// another worker lent: they have none of ours.
+pub(super) fn borrowed<A: Address>(outside: &FlowKey<A>) -> FlowKey<A> {
+    FlowKey { src_port: BORROWED, ..outside.reversed() }
+}
+
+/// Is it the key of such a binding?
+pub(super) fn is_borrowed<A>(key: &FlowKey<A>) -> bool {
+    key.src_port == BORROWED
+}
+
+/// In the place of the source port, where [`destination`] has 0.
+const BORROWED: u16 = 1;
+
 /// The bindings of one worker and one family.
 pub(super) struct BindingTable<A> {
     index: Index,

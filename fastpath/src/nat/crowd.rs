@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 use hashbrown::HashMap;
 
 use super::numbers::NumberSet;
+use super::stripe::Stripe;
 
 /// Pools with fewer ports have no crowds: to look at every port is short enough.
 pub(super) const FEW_PORTS: usize = 1024;
@@ -20,8 +21,7 @@ const STEP: u32 = 256;
 
 /// The crowds of a pool. Allocates once, when made: half a byte a session.
 pub(super) struct Crowds {
-    first_port: u16,
-    ports: u32,
+    stripe: Stripe,
     /// Ports in use that make a crowd. Half as many end it.
     threshold: u32,
     sets: Vec<Crowd>,
@@ -37,15 +37,14 @@ struct Crowd {
 }
 
 impl Crowds {
-    /// No crowd, for a pool of `ports` ports from `first_port` on and at most
-    /// `capacity` sessions.
-    pub(super) fn new(first_port: u16, ports: usize, capacity: usize) -> Crowds {
+    /// No crowd, for these ports of a pool and at most `capacity` sessions.
+    pub(super) fn new(stripe: Stripe, capacity: usize) -> Crowds {
+        let ports = stripe.len();
         let threshold = ports / 4;
         // Each holds half of the threshold at least.
         let most = if ports < FEW_PORTS { 0 } else { capacity.div_ceil(threshold / 2) };
         Crowds {
-            first_port,
-            ports: ports as u32,
+            stripe,
             threshold: threshold as u32,
             sets: (0..most).map(|_| Crowd { free: NumberSet::none(ports), known: 0 }).collect(),
             idle: (0..most as u32).rev().collect(),
@@ -55,31 +54,31 @@ impl Crowds {
     }
 
     /// Looks at more ports toward a destination that is a crowd: `is_free` says whether
-    /// one is. Says a free port, at or after `from`, once all are known; `Err` means
-    /// that there is none, `Ok(None)` that the caller has to draw.
+    /// one is. Says a free port, at or after that with the number `from`, once all are
+    /// known; `Err` means that there is none, `Ok(None)` that the caller has to draw.
     pub(super) fn pick(
         &mut self,
         binding: u32,
-        from: u16,
+        from: u32,
         mut is_free: impl FnMut(u16) -> bool,
     ) -> Result<Option<u16>, Exhausted> {
         let Some(number) = self.by_binding.get(&binding) else {
             return Ok(None);
         };
         let crowd = &mut self.sets[*number as usize];
-        let end = self.ports.min(crowd.known + STEP);
+        let ports = self.stripe.len() as u32;
+        let end = ports.min(crowd.known + STEP);
         for number in crowd.known..end {
-            if is_free(self.first_port + number as u16) {
+            if is_free(self.stripe.port(number)) {
                 crowd.free.insert(number);
             }
         }
         crowd.known = end;
-        if end < self.ports {
+        if end < ports {
             return Ok(None);
         }
-        let from = u32::from(from - self.first_port);
         while let Some(number) = crowd.free.first_from(from) {
-            let port = self.first_port + number as u16;
+            let port = self.stripe.port(number);
             if is_free(port) {
                 return Ok(Some(port));
             }
@@ -92,7 +91,7 @@ impl Crowds {
     /// Another forward has this port now, or none: `is_free` says of each crowd, by its
     /// binding, whether the port is free toward it.
     pub(super) fn look_again(&mut self, port: u16, is_free: impl Fn(u32) -> bool) {
-        let Some(number) = port.checked_sub(self.first_port).map(u32::from) else {
+        let Some(number) = self.stripe.number(port) else {
             return;
         };
         for (binding, crowd) in &self.by_binding {
@@ -109,8 +108,7 @@ impl Crowds {
     pub(super) fn began(&mut self, binding: u32, port: u16, taken: u32) {
         if let Some(number) = self.by_binding.get(&binding) {
             let crowd = &mut self.sets[*number as usize];
-            let port = u32::from(port - self.first_port);
-            if crowd.free.contains(port) {
+            if let Some(port) = self.stripe.number(port).filter(|port| crowd.free.contains(*port)) {
                 crowd.free.remove(port);
             }
         } else if taken >= self.threshold
@@ -138,8 +136,7 @@ impl Crowds {
             return;
         }
         let crowd = &mut self.sets[number as usize];
-        let port = u32::from(port - self.first_port);
-        if port < crowd.known {
+        if let Some(port) = self.stripe.number(port).filter(|port| *port < crowd.known) {
             crowd.free.insert(port);
         }
     }

@@ -61,6 +61,11 @@ impl<A: Address> Forwards<A> {
         self.ports.contains_key(&(public, protocol, port))
     }
 
+    /// Does whatever is for a public address go to one host inside?
+    pub fn of_address(&self, public: A) -> Option<&Forward<A>> {
+        self.addresses.get(&public)
+    }
+
     /// Is there no forward?
     pub fn is_empty(&self) -> bool {
         self.ports.is_empty() && self.addresses.is_empty()

@@ -5,15 +5,17 @@ mod crowd;
 mod forward;
 mod hosts;
 pub mod icmp_error;
+mod lent;
 mod name;
 mod numbers;
 mod policy;
 mod space;
+mod stripe;
 mod translate;
 
 pub use forward::{Forward, Forwards};
 pub use policy::{EgressAction, EgressRule};
-pub use translate::{Nat, Translation, timeout_ms};
+pub use translate::{Choice, Nat, Translation, timeout_ms};
 
 use crate::wire::checksum::Delta;
 

@@ -1,7 +1,8 @@
 //! The choice of the name that a flow gets outside: address and port.
 
-use super::binding::{Binding, destination, endpoint};
-use super::{Nat, Translation};
+use super::binding::{Binding, borrowed, destination, endpoint};
+use super::stripe::Stripe;
+use super::{Choice, Nat, Translation};
 use crate::address::Address;
 use crate::chance::Chance;
 use crate::ids::{PoolId, VrfId};
@@ -22,13 +23,42 @@ impl<A: Address> Nat<A> {
         &mut self,
         key: &FlowKey<A>,
         translation: Translation,
+        choice: Choice<A>,
         chance: &mut Chance,
     ) -> Result<(FlowKey<A>, u32), DropReason> {
-        if key.protocol == protocol::TCP {
-            self.name_by_destination(key, translation, chance)
-        } else {
-            self.name_by_endpoint(key, translation, chance)
+        match choice {
+            Choice::Lent { address, outside } => self.name_lent(key, translation, address, outside),
+            choice if key.protocol == protocol::TCP => self.name_by_destination(key, translation, choice, chance),
+            choice => self.name_by_endpoint(key, translation, choice, chance),
         }
+    }
+
+    /// Has the endpoint that sends the flow a name, whomever it talks to?
+    pub fn is_named(&self, key: &FlowKey<A>, pool: PoolId) -> bool {
+        key.protocol != protocol::TCP && self.bindings.find(&endpoint(key), pool.0).is_some()
+    }
+
+    /// The name that another worker lent. The flow, or its endpoint, has none yet.
+    fn name_lent(
+        &mut self,
+        key: &FlowKey<A>,
+        translation: Translation,
+        address: u32,
+        outside: FlowKey<A>,
+    ) -> Result<(FlowKey<A>, u32), DropReason> {
+        let of_endpoint = key.protocol != protocol::TCP;
+        let own = if of_endpoint { endpoint(key) } else { borrowed(&outside) };
+        let known = if of_endpoint { None } else { self.bindings.find(&own, translation.pool.0) };
+        let binding = Binding {
+            key: own,
+            outside: outside.dst,
+            port: outside.dst_port,
+            pool: translation.pool.0,
+            address,
+            ..Binding::default()
+        };
+        let number = known.or_else(|| self.bindings.insert(binding)).ok_or(DropReason::NatTableFull)?;
+        Ok((outside, number))
     }
 
     /// Endpoint-independent mapping: the name the endpoint has, or a new one.
@@ -39,6 +69,7 @@ impl<A: Address> Nat<A> {
         &mut self,
         key: &FlowKey<A>,
         translation: Translation,
+        choice: Choice<A>,
         chance: &mut Chance,
     ) -> Result<(FlowKey<A>, u32), DropReason> {
         let endpoint = endpoint(key);
@@ -48,7 +79,7 @@ impl<A: Address> Nat<A> {
             let is_taken = self.sessions.find(&outside).is_some();
             return if is_taken { Err(DropReason::NatConflict) } else { Ok((outside, number)) };
         }
-        let (address, port) = self.take(key, translation, chance)?;
+        let (address, port) = self.take(key, translation, choice, chance)?;
         let pool = &self.pools[translation.pool.index()];
         let outside = outside_key(key, pool.addresses[address as usize], port, translation.outer);
         // While the binding is noted, the place of the session arrives in the cache.
@@ -73,19 +104,22 @@ impl<A: Address> Nat<A> {
         &mut self,
         key: &FlowKey<A>,
         translation: Translation,
+        choice: Choice<A>,
         chance: &mut Chance,
     ) -> Result<(u32, u16), DropReason> {
         let pool = &self.pools[translation.pool.index()];
-        let (first, mut from) = (self.paired(pool, key), pool.first_choice(key, chance));
+        let (first, only) = (self.paired(pool, key), matches!(choice, Choice::Paired));
         let space = &mut self.spaces[translation.pool.index()];
+        let mut from = first_choice(pool, space.stripe, key, chance).ok_or(DropReason::NatPortsExhausted)?;
         for _ in 0..DRAWS {
-            let (address, port) = space.take(key.protocol, first, from).ok_or(DropReason::NatPortsExhausted)?;
+            let taken = space.take(key.protocol, first, only, from);
+            let (address, port) = taken.ok_or(DropReason::NatPortsExhausted)?;
             let outside = outside_key(key, pool.addresses[address as usize], port, translation.outer);
             if self.sessions.find(&outside).is_none() {
                 return Ok((address, port));
             }
             space.give_back(key.protocol, address, port);
-            from = if port == pool.last_port { pool.first_port } else { port + 1 };
+            from = space.stripe.number(port).map_or(0, |number| number + 1);
         }
         Err(DropReason::NatConflict)
     }
@@ -96,11 +130,13 @@ impl<A: Address> Nat<A> {
         &mut self,
         key: &FlowKey<A>,
         translation: Translation,
+        choice: Choice<A>,
         chance: &mut Chance,
     ) -> Result<(FlowKey<A>, u32), DropReason> {
         let pool = &self.pools[translation.pool.index()];
         let (first, addresses) = (self.paired(pool, key) as usize, pool.addresses.len());
-        for step in 0..addresses {
+        let steps = if matches!(choice, Choice::Paired) { 1 } else { addresses };
+        for step in 0..steps {
             let at = (first + step) % addresses;
             let address = self.pools[translation.pool.index()].addresses[at];
             let toward = destination(&FlowKey { vrf: translation.outer, ..*key }, address);
@@ -126,15 +162,17 @@ impl<A: Address> Nat<A> {
         outside: impl Fn(u16) -> FlowKey<A>,
         chance: &mut Chance,
     ) -> Option<u16> {
-        let Nat { sessions, bindings, pools, forwards, spaces, .. } = self;
+        let Nat { sessions, bindings, pools, forwards, spaces, lent, .. } = self;
         let (pool, space) = (&pools[pool.index()], &mut spaces[pool.index()]);
+        let stripe = space.stripe;
         let is_free = |port| {
             let outside = outside(port);
-            sessions.find(&outside).is_none() && !forwards.holds(outside.dst, port, key)
+            let is_lent = lent.find(&outside).is_some();
+            sessions.find(&outside).is_none() && !is_lent && !forwards.holds(outside.dst, port, key)
         };
-        let first = pool.first_choice(key, chance);
+        let first = first_choice(pool, stripe, key, chance)?;
         if let Some(binding) = binding {
-            if bindings.get(binding).sessions as usize == pool.ports() {
+            if bindings.get(binding).sessions as usize == stripe.len() {
                 return None;
             }
             match space.crowds.pick(binding, first, is_free) {
@@ -143,13 +181,13 @@ impl<A: Address> Nat<A> {
                 Err(_) => return None,
             }
         }
-        if is_free(first) {
-            return Some(first);
+        if is_free(stripe.port(first)) {
+            return Some(stripe.port(first));
         }
-        let drawn = (1..DRAWS).map(|_| chance.port(pool.first_port, pool.last_port)).find(|port| is_free(*port));
+        let drawn = (1..DRAWS).map(|_| stripe.port(stripe.draw(chance))).find(|port| is_free(*port));
         drawn.or_else(|| {
-            let (from, ports) = (usize::from(first - pool.first_port), pool.ports());
-            let each = (1..ports).map(|step| pool.first_port + ((from + step) % ports) as u16);
+            let ports = stripe.len() as u32;
+            let each = (1..ports).map(|step| stripe.port((first + step) % ports));
             each.into_iter().find(|port| is_free(*port))
         })
     }
@@ -157,19 +195,15 @@ impl<A: Address> Nat<A> {
     /// The address of the pool that the host's flows are under: paired pooling (RFC
     /// 4787 REQ-2), by a keyed hash of the inside address.
     fn paired(&self, pool: &Pool<A>, key: &FlowKey<A>) -> u32 {
-        (key.src.mix(self.seed.0[1] ^ u64::from(key.vrf.0)) % pool.addresses.len() as u64) as u32
+        (key.src.mix(self.pairing ^ u64::from(key.vrf.0)) % pool.addresses.len() as u64) as u32
     }
 }
 
-impl<A> Pool<A> {
-    /// The port that a flow gets, if it is free.
-    fn first_choice(&self, key: &FlowKey<A>, chance: &mut Chance) -> u16 {
-        if self.keep_ports && (self.first_port..=self.last_port).contains(&key.src_port) {
-            key.src_port
-        } else {
-            chance.port(self.first_port, self.last_port)
-        }
-    }
+/// The number of the port that a flow gets, if it is free; `None`: the worker has no port
+/// of the pool.
+fn first_choice<A>(pool: &Pool<A>, stripe: Stripe, key: &FlowKey<A>, chance: &mut Chance) -> Option<u32> {
+    let kept = if pool.keep_ports { stripe.number(key.src_port) } else { None };
+    kept.or_else(|| (stripe.len() > 0).then(|| stripe.draw(chance)))
 }
 
 /// How the answers to `key` arrive, if its sender is called `address`:`port` outside.

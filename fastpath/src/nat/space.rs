@@ -4,15 +4,15 @@ use alloc::vec::Vec;
 
 use super::crowd::Crowds;
 use super::numbers::NumberSet;
-use crate::snapshot::Pool;
+use super::stripe::Stripe;
 use crate::wire::protocol;
 
-/// The free ports of a pool.
+/// The free ports of a pool, of those that are this worker's to give out.
 ///
 /// Each is given to one endpoint for UDP and for echo identifiers. TCP ports serve
 /// many destinations: they are free unless a session says otherwise.
 pub(super) struct Space {
-    first_port: u16,
+    pub(super) stripe: Stripe,
     udp: Ports,
     icmp: Ports,
     /// Destinations that use up the TCP ports of an address.
@@ -32,14 +32,13 @@ struct Ports {
 }
 
 impl Space {
-    /// All ports of a pool, free; for at most `capacity` sessions.
-    pub(super) fn new<A>(pool: &Pool<A>, capacity: usize) -> Space {
-        let (addresses, ports) = (pool.addresses.len(), pool.ports());
+    /// These ports of a pool of so many addresses, free; for at most `capacity` sessions.
+    pub(super) fn new(addresses: usize, stripe: Stripe, capacity: usize) -> Space {
         Space {
-            first_port: pool.first_port,
-            udp: Ports::new(addresses, ports),
-            icmp: Ports::new(addresses, ports),
-            crowds: Crowds::new(pool.first_port, ports, if addresses == 0 { 0 } else { capacity }),
+            stripe,
+            udp: Ports::new(addresses, stripe.len()),
+            icmp: Ports::new(addresses, stripe.len()),
+            crowds: Crowds::new(stripe, if addresses == 0 { 0 } else { capacity }),
             reserved: Vec::new(),
             held: alloc::vec![0; addresses],
         }
@@ -70,8 +69,7 @@ impl Space {
         self.reserved.reserve(ports.len());
         for (address, port) in ports {
             let free = &self.udp.free[address as usize];
-            let Some(number) = port.checked_sub(self.first_port).map(u32::from).filter(|number| free.contains(*number))
-            else {
+            let Some(number) = self.stripe.number(port).filter(|number| free.contains(*number)) else {
                 continue;
             };
             self.udp.remove(address, number);
@@ -85,27 +83,28 @@ impl Space {
     }
 
     /// Takes a free port for UDP or an echo identifier: on this address if it has one,
-    /// on the next one that does otherwise. `from` is where on the address the search
-    /// starts. Says the address and the port; `None` means that there is none at all.
-    pub(super) fn take(&mut self, protocol: u8, address: u32, from: u16) -> Option<(u32, u16)> {
-        let first = self.first_port;
+    /// on the next one that does otherwise, unless `only` this one will do. `from` is the
+    /// number at which the search starts on the address. Says the address and the port;
+    /// `None` means that there is none at all.
+    pub(super) fn take(&mut self, protocol: u8, address: u32, only: bool, from: u32) -> Option<(u32, u16)> {
+        let stripe = self.stripe;
         let ports = self.of(protocol);
-        let address = ports.addresses.first_from(address)?;
-        let number = ports.free[address as usize].first_from(u32::from(from - first));
+        let chosen = ports.addresses.first_from(address).filter(|chosen| !only || *chosen == address)?;
+        let number = ports.free[chosen as usize].first_from(from);
         let number = number.expect("the address has a free port");
-        ports.remove(address, number);
-        Some((address, first + number as u16))
+        ports.remove(chosen, number);
+        Some((chosen, stripe.port(number)))
     }
 
     /// Gives a port back.
     pub(super) fn give_back(&mut self, protocol: u8, address: u32, port: u16) {
-        let first = self.first_port;
+        let number = self.stripe.number(port).expect("a port that comes back was given out here");
         let ports = self.of(protocol);
         let free = &mut ports.free[address as usize];
         if free.len() == 0 {
             ports.addresses.insert(address);
         }
-        free.insert(u32::from(port - first));
+        free.insert(number);
     }
 
     fn of(&mut self, protocol: u8) -> &mut Ports {

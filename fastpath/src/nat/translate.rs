@@ -1,15 +1,19 @@
 //! Sessions begin and end here: the choice of the outside name.
 
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::binding::{BindingTable, endpoint};
+use super::binding::{BindingTable, endpoint, is_borrowed};
 use super::forward::Forwards;
 use super::hosts::Hosts;
+use super::lent::{Lent, endpoint_outside};
 use super::space::Space;
+use super::stripe::Stripe;
 use crate::address::Address;
 use crate::chance::Chance;
-use crate::ids::{PoolId, VrfId};
+use crate::handoff::Workers;
+use crate::ids::{Epoch, PoolId, VrfId, WorkerId};
 use crate::session::tcp::{Phase, Segment};
 use crate::session::{Direction, FlowKey, Found, Seed, Session, SessionTable};
 use crate::snapshot::{Pool, Timeouts};
@@ -30,6 +34,15 @@ pub struct Nat<A> {
     hosts: Option<Hosts<A>>,
     /// Sessions that were begun from outside.
     forwarded: usize,
+    /// Names that other workers use.
+    pub(super) lent: Lent<A>,
+    /// Names that others lent and that are not used any more, to be given back.
+    returned: VecDeque<FlowKey<A>>,
+    workers: Workers,
+    /// The tables that brought these pools: names that were lent before are void.
+    since: Epoch,
+    /// The secret of paired pooling.
+    pub(super) pairing: u64,
     pub(super) seed: Seed,
 }
 
@@ -44,9 +57,27 @@ pub struct Translation {
     pub most_sessions: Option<u32>,
 }
 
+/// Where a name for a flow is taken from.
+#[derive(Clone, Copy, Debug)]
+pub enum Choice<A> {
+    /// From this worker's ports of any address of the pool, the one that the host is under
+    /// first.
+    Any,
+    /// From this worker's ports of that one.
+    Paired,
+    /// Another worker lent it.
+    Lent {
+        /// Which address of the pool it has.
+        address: u32,
+        /// How the answers arrive.
+        outside: FlowKey<A>,
+    },
+}
+
 impl<A: Address> Nat<A> {
-    /// Without a session, for at most `capacity`.
-    pub fn new(capacity: usize, seed: Seed, now: Instant) -> Nat<A> {
+    /// Without a session, for at most `capacity`, for one of the workers.
+    pub fn new(capacity: usize, seed: Seed, workers: Workers, now: Instant) -> Nat<A> {
+        let others = if workers.is_alone() { 0 } else { capacity };
         Nat {
             sessions: SessionTable::new(capacity, seed, now),
             bindings: BindingTable::new(capacity, seed),
@@ -55,41 +86,56 @@ impl<A: Address> Nat<A> {
             spaces: Vec::new(),
             hosts: None,
             forwarded: 0,
+            lent: Lent::new(others, seed),
+            returned: VecDeque::with_capacity(others),
+            workers,
+            since: Epoch(0),
+            pairing: if workers.is_alone() { seed.0[1] } else { workers.pairing() },
             seed,
         }
     }
 
     /// What it occupies at full capacity, in bytes; pools not counted.
     pub fn bytes(&self) -> usize {
-        self.sessions.bytes() + self.bindings.bytes()
+        let returned = self.returned.capacity() * size_of::<FlowKey<A>>();
+        self.sessions.bytes() + self.bindings.bytes() + self.lent.bytes() + returned
     }
 
     /// Takes names from these pools from now on, but those that belong to forwards.
     /// Where the pools differ from those before, every session ends; says how many.
-    pub fn set_names(&mut self, pools: &Arc<[Pool<A>]>, forwards: &Arc<Forwards<A>>) -> u64 {
+    /// `epoch` is that of the tables that bring them.
+    pub fn set_names(&mut self, pools: &Arc<[Pool<A>]>, forwards: &Arc<Forwards<A>>, epoch: Epoch) -> u64 {
         let same_forwards = Arc::ptr_eq(forwards, &self.forwards) || **forwards == *self.forwards;
         let same_pools = Arc::ptr_eq(pools, &self.pools) || **pools == *self.pools;
         let forwards_before = core::mem::replace(&mut self.forwards, Arc::clone(forwards));
         let ended = if same_pools { 0 } else { self.end_all() };
         self.pools = Arc::clone(pools);
         if !same_pools {
-            self.spaces = pools.iter().map(|pool| Space::new(pool, self.sessions.capacity())).collect();
+            // What others know of names, they forget with the same tables.
+            let bindings = &mut self.bindings;
+            self.lent.clear(|binding| {
+                bindings.release(binding);
+            });
+            self.returned.clear();
+            self.since = epoch;
+            self.spaces = pools.iter().map(|pool| self.space(pool)).collect();
         }
         if !same_forwards || !same_pools {
             for (space, pool) in self.spaces.iter_mut().zip(&**pools) {
+                let stripe = space.stripe;
                 let in_pool = |(public, port): (A, u16)| {
                     let address = pool.addresses.iter().position(|address| *address == public)?;
-                    (pool.first_port..=pool.last_port).contains(&port).then_some((address as u32, port))
+                    stripe.number(port).map(|_| (address as u32, port))
                 };
                 space.reserve(forwards.ports(protocol::UDP).filter_map(in_pool));
                 space.hold(forwards.ports(protocol::TCP).filter_map(in_pool));
             }
-            let Nat { sessions, bindings, spaces, .. } = self;
+            let Nat { sessions, bindings, spaces, lent, .. } = self;
             for (public, port) in forwards_before.ports(protocol::TCP).chain(forwards.ports(protocol::TCP)) {
                 let is_free = |binding| {
                     let outside = FlowKey { dst_port: port, ..bindings.get(binding).key.reversed() };
                     let is_held = forwards.holds_port(outside.dst, protocol::TCP, port);
-                    !is_held && sessions.find(&outside).is_none()
+                    !is_held && sessions.find(&outside).is_none() && lent.find(&outside).is_none()
                 };
                 for (space, _) in spaces.iter_mut().zip(&**pools).filter(|(_, pool)| pool.addresses.contains(&public)) {
                     space.crowds.look_again(port, is_free);
@@ -97,6 +143,15 @@ impl<A: Address> Nat<A> {
             }
         }
         ended
+    }
+
+    /// The ports of a pool that are this worker's. Those of a host's own address are its
+    /// home's, all of them.
+    fn space(&self, pool: &Pool<A>) -> Space {
+        let is_own = |address: &A| self.forwards.of_address(*address).is_some();
+        let whose = if pool.addresses.iter().all(is_own) { Workers::ALONE } else { self.workers };
+        let stripe = Stripe::of(&whose, pool.first_port, pool.last_port);
+        Space::new(pool.addresses.len(), stripe, self.sessions.capacity())
     }
 
     /// Counts sessions by host from now on. Those there are do not count.
@@ -137,12 +192,12 @@ impl<A: Address> Nat<A> {
         &mut self,
         key: &FlowKey<A>,
         translation: Translation,
+        choice: Choice<A>,
         timeouts: &Timeouts,
         now: Instant,
         chance: &mut Chance,
     ) -> Result<u32, DropReason> {
-        let pool = translation.pool.index();
-        if self.pools[pool].addresses.is_empty() {
+        if self.pools[translation.pool.index()].addresses.is_empty() {
             return Err(DropReason::NatNoPool);
         }
         if self.sessions.len() == self.sessions.capacity() {
@@ -153,24 +208,100 @@ impl<A: Address> Nat<A> {
         {
             return Err(DropReason::NatSourceLimit);
         }
-        let (outside, binding) = self.name(key, translation, chance)?;
+        let (outside, binding) = self.name(key, translation, choice, chance)?;
         let mut session = Session::new(*key, outside, now);
         session.binding = binding;
         let timeout = timeout_ms(&session, timeouts);
-        let standing = self.bindings.hold(binding);
-        if key.protocol == protocol::TCP {
-            let space = &mut self.spaces[pool];
-            let taken = space.taken(self.bindings.get(binding).address, standing);
-            space.crowds.began(binding, outside.dst_port, taken);
-        }
+        self.hold(binding, outside.dst_port);
         let number = self.sessions.insert(session, timeout, now).map_err(|_| {
-            self.let_go(binding, outside.dst_port);
+            self.let_go(binding, &outside);
             DropReason::NatTableFull
         })?;
         if let Some(hosts) = &mut self.hosts {
             hosts.add(key.src, key.vrf);
         }
         Ok(number)
+    }
+
+    /// Lends a name to a flow that another worker is the home of: which address of the pool
+    /// it has, and how the answers arrive.
+    ///
+    /// # Errors
+    /// No port is free here, or there is no room to remember. Then nothing was changed.
+    pub fn lend(
+        &mut self,
+        key: &FlowKey<A>,
+        translation: Translation,
+        choice: Choice<A>,
+        to: WorkerId,
+        chance: &mut Chance,
+    ) -> Result<(u32, FlowKey<A>), DropReason> {
+        let (outside, binding) = self.name(key, translation, choice, chance)?;
+        let lent = self.lent_as(&outside);
+        if !self.lent.lend_again(&lent, to) {
+            self.hold(binding, outside.dst_port);
+            if !self.lent.lend(lent, to, binding) {
+                self.let_go(binding, &outside);
+                return Err(DropReason::NatTableFull);
+            }
+        }
+        Ok((self.bindings.get(binding).address, outside))
+    }
+
+    /// To whom was the name lent that this packet from outside is for?
+    pub fn borrower(&self, flow: &FlowKey<A>) -> Option<WorkerId> {
+        self.lent.find(flow)
+    }
+
+    /// A name that was lent comes back.
+    pub fn release(&mut self, outside: &FlowKey<A>, since: Epoch) {
+        if since == self.since
+            && let Some(binding) = self.lent.release(&self.lent_as(outside))
+        {
+            self.let_go(binding, outside);
+        }
+    }
+
+    /// A name that was lent is not needed.
+    pub fn give_back(&mut self, outside: FlowKey<A>, since: Epoch) {
+        if since == self.since {
+            self.returned.push_back(outside);
+        }
+    }
+
+    /// The next name that goes back to whom it was borrowed from.
+    pub fn next_returned(&mut self) -> Option<FlowKey<A>> {
+        self.returned.pop_front()
+    }
+
+    /// It could not be sent: it stays the next.
+    pub fn not_returned(&mut self, outside: FlowKey<A>) {
+        self.returned.push_front(outside);
+    }
+
+    /// Do several workers give out the ports of a pool?
+    pub fn is_dealt_out(&self, pool: PoolId) -> bool {
+        self.spaces[pool.index()].stripe.is_part()
+    }
+
+    /// Is this one of the ports of a pool that this worker gives out?
+    pub fn gives_out(&self, pool: PoolId, port: u16) -> bool {
+        self.spaces[pool.index()].stripe.number(port).is_some()
+    }
+
+    /// The tables that brought the pools.
+    pub fn since(&self) -> Epoch {
+        self.since
+    }
+
+    /// Names that other workers use.
+    pub fn lent(&self) -> usize {
+        self.lent.len()
+    }
+
+    /// What is lent with a name: the flow's alone, or that of all flows of an endpoint.
+    fn lent_as(&self, outside: &FlowKey<A>) -> FlowKey<A> {
+        if outside.protocol == protocol::TCP { *outside } else { endpoint_outside(outside) }
     }
 
     /// Begins the session of a flow that is forwarded: its packets arrive as `forth`,
@@ -235,21 +366,38 @@ impl<A: Address> Nat<A> {
             self.forwarded -= 1;
             return;
         }
-        self.let_go(session.binding, session.back.dst_port);
+        self.let_go(session.binding, &session.back);
         if let Some(hosts) = &mut self.hosts {
             hosts.remove(session.forth.src, session.forth.vrf);
         }
     }
 
-    /// A session that stood on the binding ended; it had this port.
-    fn let_go(&mut self, number: u32, port: u16) {
+    /// A session, or what was lent, stands on the binding and has this port.
+    fn hold(&mut self, number: u32, port: u16) {
+        let standing = self.bindings.hold(number);
+        let binding = self.bindings.get(number);
+        if binding.key.protocol == protocol::TCP && !is_borrowed(&binding.key) {
+            let space = &mut self.spaces[usize::from(binding.pool)];
+            let taken = space.taken(binding.address, standing);
+            space.crowds.began(number, port, taken);
+        }
+    }
+
+    /// What stood on the binding ended; its answers looked like this.
+    fn let_go(&mut self, number: u32, outside: &FlowKey<A>) {
         let binding = self.bindings.release(number);
         let space = &mut self.spaces[usize::from(binding.pool)];
         if binding.key.protocol == protocol::TCP {
+            if is_borrowed(&binding.key) {
+                self.returned.push_back(*outside);
+                return;
+            }
             let taken = space.taken(binding.address, binding.sessions);
-            space.crowds.ended(number, port, taken, binding.sessions == 0);
+            space.crowds.ended(number, outside.dst_port, taken, binding.sessions == 0);
         } else if binding.sessions == 0 {
-            if self.forwards.holds_port(binding.outside, binding.key.protocol, binding.port) {
+            if space.stripe.number(binding.port).is_none() {
+                self.returned.push_back(*outside);
+            } else if self.forwards.holds_port(binding.outside, binding.key.protocol, binding.port) {
                 space.give_to_forward(binding.address, binding.port);
             } else {
                 space.give_back(binding.key.protocol, binding.address, binding.port);

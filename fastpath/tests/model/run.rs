@@ -8,7 +8,7 @@ use std::sync::Once;
 use std::time::Duration;
 
 use causeway_fastpath::command::SessionRow;
-use causeway_fastpath::forwarder::{Capacity, Forwarder};
+use causeway_fastpath::forwarder::Capacity;
 use causeway_fastpath::ids::PortId;
 use causeway_fastpath::offload::Offload;
 use causeway_fastpath::snapshot::NeighborState;
@@ -21,7 +21,7 @@ use crate::operation::{Change, Operation, Wait};
 use crate::reference::{Chosen, Fate, RefNat, Tally};
 use crate::scene::{FICKLE, Scene};
 use crate::traffic::Item;
-use crate::world::{Endpoint, Family, NODES, OTHER_NODES, Sent, UPLINK, World};
+use crate::world::{Endpoint, Family, NODES, OTHER_NODES, Sent, Team, UPLINK, World};
 
 /// TTL of packets, before and after a hop.
 pub(crate) const TTL: u8 = 64;
@@ -57,6 +57,8 @@ pub(crate) fn play(scene: &Scene, chance: u64, operations: &[Operation]) -> Resu
         }
     }
     run.world.forwarder.counters().each(|_, name, count| *run.met.entry(name).or_default() += count);
+    // Those that went further than to the worker that they belong to.
+    *run.met.entry("handed-on").or_default() += u64::from(run.world.forwarder.longest_way > 1);
     Ok(run.met)
 }
 
@@ -131,7 +133,7 @@ impl Run {
             fragments: causeway_fastpath::fragment::Capacity::default(),
         };
         let seed = Rng::new(chance).bytes(32).try_into().expect("as many as were asked for");
-        world.forwarder = Forwarder::new(capacity, seed, world.now);
+        world.forwarder = Team::new(scene.workers, capacity, seed, world.now);
         world.adopt(scene.tables(1));
         let reference = RefNat::new(scene.clone(), world.now.as_millis());
         Run {
@@ -189,7 +191,7 @@ impl Run {
         let burst = self.world.burst(&frames);
         self.list();
         for (item, sent) in items.iter().zip(burst) {
-            let fate = self.decide(item, port);
+            let fate = self.decide(item, port, sent.turned);
             let outcome = fate.and_then(|fate| judge(self.scene(), &fate, &sent));
             self.tell(Told::Sent(self.reference.now, sent));
             outcome?;
@@ -197,18 +199,21 @@ impl Run {
         Ok(())
     }
 
-    /// What the reference says of a packet.
-    fn decide(&mut self, item: &Item, port: PortId) -> Result<Fate, String> {
+    /// What the reference says of a packet, which `turned` from one worker to another or not.
+    fn decide(&mut self, item: &Item, port: PortId, turned: bool) -> Result<Fate, String> {
         let before = self.reference.tally;
         let fate = match item {
             Item::Complaint(complaint) if port == UPLINK => self.reference.complain_inward(complaint),
-            Item::Complaint(complaint) => self.reference.complain_outward(complaint),
+            Item::Complaint(complaint) => self.reference.complain_outward(complaint, turned),
             Item::Packet(packet) if port == UPLINK => self.reference.come_in(packet),
             Item::Packet(packet) => {
                 let listed = Listed(&self.rows, self.reference.scene.family);
-                self.reference.go_out(packet, &listed)?
+                self.reference.go_out(packet, &listed, turned)?
             }
         };
+        if turned {
+            *self.met.entry("turned").or_default() += 1;
+        }
         let after = self.reference.tally;
         if after.out > before.out && after.inward > before.inward {
             *self.met.entry("hairpin").or_default() += 1;
@@ -251,14 +256,18 @@ impl Run {
     fn install(&mut self, change: Change) {
         let mut scene = self.scene().clone();
         match change {
-            Change::Forward(at) => scene.forwards[at] ^= true,
-            Change::Own => scene.own_is_open ^= true,
+            // Whose a port is depends on whether it is forwarded: flows under its name end
+            // where several workers are, as is documented.
+            Change::Forward(at) if scene.workers == 1 || !self.reference.is_in_use(at) => scene.forwards[at] ^= true,
+            // With several workers, whose the ports of the address are depends on it: control
+            // changes the pool along with it.
+            Change::Own if scene.workers == 1 => scene.own_is_open ^= true,
             Change::Neighbor(at, state) => {
                 scene.states[at] = [NeighborState::Reachable, NeighborState::Pending, NeighborState::Dead][state];
             }
             Change::AllNeighbors => scene.states = [NeighborState::Reachable; FICKLE.len()],
             Change::Addresses(count) if !scene.masquerade => scene.addresses = count,
-            Change::Addresses(_) | Change::Nothing => {}
+            Change::Forward(_) | Change::Own | Change::Addresses(_) | Change::Nothing => {}
         }
         let now = self.reference.now;
         self.tell(Told::Else(format!("{now} {change:?}")));
@@ -295,6 +304,9 @@ impl Run {
             };
             let (listed, missing) = (surplus(&self.rows, &expected), surplus(&expected, &self.rows));
             return Err(format!("listed {}\nshould be {}", listed.join("\n"), missing.join("\n")));
+        }
+        if self.world.forwarder.lent() > 0 {
+            *self.met.entry("lent").or_default() += 1;
         }
         if let Some(row) = self.rows.first() {
             *self.met.entry(row.state).or_default() += 1;

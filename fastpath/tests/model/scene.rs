@@ -36,6 +36,8 @@ pub(crate) struct PortForward {
 #[derive(Clone)]
 pub(crate) struct Scene {
     pub(crate) family: Family,
+    /// How many work together; packets come to any.
+    pub(crate) workers: u16,
     /// Pods leave under the address of the uplink.
     pub(crate) masquerade: bool,
     /// Pod A of the first island has an address of its own.
@@ -45,7 +47,8 @@ pub(crate) struct Scene {
     pub(crate) keep_ports: bool,
     /// Packets that a port collects before they are put through together.
     pub(crate) burst: usize,
-    /// Sessions that there is room for.
+    /// Sessions that there is room for. Several workers have more than is ever used:
+    /// each has a table of its own.
     pub(crate) capacity: usize,
     /// Ports of each pool address, from [`FIRST_PORT`] on.
     pub(crate) ports: u16,
@@ -62,16 +65,17 @@ pub(crate) struct Scene {
 
 impl Scene {
     /// Any.
-    pub(crate) fn draw(family: Family, masquerade: bool, rng: &mut Rng) -> Scene {
+    pub(crate) fn draw(workers: u16, family: Family, masquerade: bool, rng: &mut Rng) -> Scene {
         let (has_own, crowded) = (rng.bool(), rng.chance(1, 4));
         Scene {
             family,
+            workers,
             masquerade,
             has_own,
             crowded,
             keep_ports: rng.bool(),
             burst: *rng.choose(&[1, 1, 2, 5]),
-            capacity: if crowded { 200 } else { *rng.choose(&[6, 14, 30, 60]) },
+            capacity: if crowded || workers > 1 { 200 } else { *rng.choose(&[6, 14, 30, 60]) },
             ports: if crowded { 24 } else { *rng.choose(&[2, 4, 8]) },
             addresses: 1 + rng.range(0..2),
             forwards: [rng.bool(), rng.bool(), rng.bool()],

@@ -4,6 +4,9 @@
 #[path = "../world/mod.rs"]
 mod world;
 
+/// Workers of the worlds.
+const WORKERS: u16 = 1;
+
 mod errors_from_inside;
 mod errors_from_outside;
 mod exhaustion;

@@ -9,20 +9,21 @@ mod family;
 mod oracle;
 mod plan;
 mod sent;
+mod team;
 
 pub(crate) use family::{FAMILIES, Family, V4, V6};
 pub(crate) use oracle::{Endpoint, is_private, is_sound, lies_between, source};
 pub(crate) use plan::*;
 pub(crate) use sent::Sent;
+pub(crate) use team::{Ended, Team};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_fastpath::burst::Burst;
 use causeway_fastpath::command::{Event, SessionCursor, SessionPage, SessionRow};
 use causeway_fastpath::counters::Counters;
-use causeway_fastpath::forwarder::{Capacity, Forwarder};
+use causeway_fastpath::forwarder::Capacity;
 use causeway_fastpath::fragment;
 use causeway_fastpath::frame::Frame;
 use causeway_fastpath::ids::PortId;
@@ -34,9 +35,9 @@ use causeway_fastpath::verdict::Verdict;
 /// Room in front of a packet, as ports give it: enough for the headers of an error.
 const HEADROOM: usize = 128;
 
-/// A forwarder, its clock, and what was counted up to the last look.
+/// One worker or several, their clock, and what was counted up to the last look.
 pub(crate) struct World {
-    pub(crate) forwarder: Forwarder,
+    pub(crate) forwarder: Team,
     pub(crate) now: Instant,
     pub(crate) headroom: usize,
     /// Fragments that were released and walked on, since a test last took them.
@@ -66,7 +67,8 @@ impl World {
     /// Before the first tables.
     pub(crate) fn closed(sessions: usize) -> World {
         let now = Instant::from_secs(1_000);
-        let forwarder = Forwarder::new(
+        let forwarder = Team::new(
+            crate::WORKERS,
             Capacity { sessions_v4: sessions, sessions_v6: sessions, fragments: fragment::Capacity::default() },
             [7; 32],
             now,
@@ -109,16 +111,14 @@ impl World {
     #[track_caller]
     pub(crate) fn burst(&mut self, frames: &[(PortId, Vec<u8>, Offload)]) -> Vec<Sent> {
         let before = self.forwarder.counters().clone();
-        let mut burst = Burst::new();
-        for (port, bytes, offload) in frames {
+        let boxed = |(port, bytes, offload): &(PortId, Vec<u8>, Offload)| {
             let mut frame = Frame::boxed(bytes, self.headroom, 0);
             frame.ingress = *port;
             frame.offload = *offload;
-            burst.push(frame);
-        }
-        self.forwarder.process(self.now, &mut burst);
-        let sent: Vec<Sent> =
-            burst.drain().zip(frames).map(|((out, verdict), came)| Sent::new(came, out, verdict)).collect();
+            frame
+        };
+        let ended = self.forwarder.process(self.now, frames.iter().map(boxed).collect());
+        let sent: Vec<Sent> = ended.into_iter().zip(frames).map(|(ended, came)| Sent::new(came, ended)).collect();
         self.check(&before, &sent, |counters| &mut counters.received);
         while self.release() {}
         sent
@@ -128,20 +128,18 @@ impl World {
     #[track_caller]
     fn release(&mut self) -> bool {
         let before = self.forwarder.counters().clone();
-        let mut burst = Burst::new();
-        let count = self.forwarder.release(&mut burst);
-        assert_eq!(count, burst.len(), "it says how many there are");
-        let came: Vec<_> =
-            burst.frames().iter().map(|frame| (frame.ingress, frame.bytes().to_vec(), frame.offload)).collect();
-        self.forwarder.process_released(self.now, &mut burst);
+        let mut came = Vec::new();
+        let ended = self.forwarder.release(self.now, |frame| {
+            came.push((frame.ingress, frame.bytes().to_vec(), frame.offload));
+        });
         let mut sent = Vec::new();
-        for ((frame, verdict), came) in burst.drain().zip(&came) {
-            sent.push(Sent::copied(came, &frame, verdict));
-            self.forwarder.take_back(frame);
+        for (ended, came) in ended.into_iter().zip(&came) {
+            sent.push(Sent::copied(came, &ended));
+            self.forwarder.take_back(ended);
         }
         self.check(&before, &sent, |counters| &mut counters.released);
         self.released.extend(sent);
-        count > 0
+        !came.is_empty()
     }
 
     /// Lets time pass, and sessions that were silent for too long end.

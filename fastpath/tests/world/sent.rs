@@ -1,11 +1,11 @@
 //! What became of a frame.
 
-use causeway_fastpath::frame::Frame;
 use causeway_fastpath::ids::PortId;
 use causeway_fastpath::offload::Offload;
 use causeway_fastpath::verdict::{DropReason, PuntReason, Verdict};
 use causeway_testkit::print;
 
+use super::Ended;
 use super::oracle::is_sound;
 
 /// A frame that went through the forwarder: how it came, and what became of it.
@@ -15,19 +15,23 @@ pub(crate) struct Sent {
     pub(crate) bytes: Vec<u8>,
     pub(crate) offload: Offload,
     pub(crate) ingress: PortId,
+    /// Did it leave its island at one worker and come in again at another?
+    pub(crate) turned: bool,
 }
 
 impl Sent {
-    pub(super) fn new(came: &(PortId, Vec<u8>, Offload), frame: Frame, verdict: Verdict) -> Sent {
-        let sent = Sent::copied(came, &frame, verdict);
-        drop(frame.into_heap().expect("tests keep their frames on the heap"));
+    pub(super) fn new(came: &(PortId, Vec<u8>, Offload), ended: Ended) -> Sent {
+        let sent = Sent::copied(came, &ended);
+        drop(ended.frame.into_heap().expect("tests keep their frames on the heap"));
         sent
     }
 
     /// As [`Sent::new`], of a frame that goes back to its owner.
-    pub(super) fn copied(came: &(PortId, Vec<u8>, Offload), frame: &Frame, verdict: Verdict) -> Sent {
+    pub(super) fn copied(came: &(PortId, Vec<u8>, Offload), ended: &Ended) -> Sent {
+        let Ended { frame, verdict, turned, .. } = ended;
         let (bytes, offload) = (frame.bytes().to_vec(), frame.offload);
-        Sent { verdict, came: came.1.clone(), bytes, offload, ingress: came.0 }
+        let before = turned.as_ref().unwrap_or(&came.1).clone();
+        Sent { verdict: *verdict, came: before, bytes, offload, ingress: came.0, turned: turned.is_some() }
     }
 
     /// The frame as it goes out of `port`. Its checksums are right if they were.

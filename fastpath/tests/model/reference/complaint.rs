@@ -10,7 +10,7 @@ use crate::traffic::Item;
 
 impl RefNat {
     /// An error comes from an island.
-    pub(crate) fn complain_outward(&mut self, complaint: &Complaint) -> Fate {
+    pub(crate) fn complain_outward(&mut self, complaint: &Complaint, turned: bool) -> Fate {
         if self.scene.pods(complaint.vrf).contains(&complaint.dst) {
             let neighbor = self.scene.neighbor(complaint.vrf, complaint.dst);
             return self.pass_on(neighbor, *complaint, false);
@@ -23,6 +23,7 @@ impl RefNat {
         }
         match self.about(&outside) {
             Some(second) => self.bring_home(second, &outside),
+            None if turned && self.scene.is_gateways(outside.dst) => Fate::Drop(DropReason::LocalUnwanted),
             None => Fate::Drop(DropReason::NatIcmpErrorUnmatched),
         }
     }

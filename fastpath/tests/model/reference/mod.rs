@@ -106,6 +106,12 @@ impl RefNat {
         });
     }
 
+    /// Has a session the name that this forward is, or would be, for?
+    pub(crate) fn is_in_use(&self, forward: usize) -> bool {
+        let public = self.scene.all_forwards()[forward].public;
+        self.sessions.iter().any(|session| session.back.dst == public || session.forth.dst == public)
+    }
+
     /// Everything changes but the sessions; those too where the pools are others.
     pub(crate) fn install(&mut self, scene: Scene) {
         if (scene.addresses, scene.ports) != (self.scene.addresses, self.scene.ports) {
@@ -124,8 +130,9 @@ impl RefNat {
         self.ended.drain(..old);
     }
 
-    /// A packet comes from an island.
-    pub(crate) fn go_out(&mut self, packet: &Packet, chosen: &impl Chosen) -> Result<Fate, String> {
+    /// A packet comes from an island. One that `turned` left it at one worker, and came in at
+    /// another: whatever becomes of it there, it has left.
+    pub(crate) fn go_out(&mut self, packet: &Packet, chosen: &impl Chosen, turned: bool) -> Result<Fate, String> {
         let flow = packet.flow;
         if self.scene.pods(flow.vrf).contains(&flow.dst.0) {
             return Ok(self.hand_over(self.scene.neighbor(flow.vrf, flow.dst.0), *packet, &[]));
@@ -157,6 +164,14 @@ impl RefNat {
             return Ok(self.hand_over(neighbor, outside, &[first]));
         }
         // Out and in again (RFC 4787 REQ-9).
+        if turned {
+            self.go_through(&outside, &[first]);
+            return Ok(match self.enter(&outside) {
+                Ok(second) => untold(self.go_home(outside, &[second])),
+                Err(_) if self.scene.is_gateways(outside.flow.dst.0) => Fate::Drop(DropReason::LocalUnwanted),
+                Err(reason) => Fate::Drop(reason),
+            });
+        }
         Ok(match self.enter(&outside) {
             Ok(second) => self.go_home(outside, &[first, second]),
             Err(DropReason::NatUnsolicited) if self.scene.is_gateways(outside.flow.dst.0) => local(packet, true),
@@ -208,6 +223,12 @@ impl RefNat {
             NeighborState::Pending => return Fate::Punt,
             NeighborState::Reachable => {}
         }
+        self.go_through(&packet, path);
+        Fate::Forward(to, Item::Packet(packet))
+    }
+
+    /// Through sessions.
+    fn go_through(&mut self, packet: &Packet, path: &[Found]) {
         for (number, way) in path {
             let session = &mut self.sessions[*number];
             session.last = self.now;
@@ -218,7 +239,6 @@ impl RefNat {
             let inward = session.answer(*way).vrf != VrfId::MAIN;
             *(if inward { &mut self.tally.inward } else { &mut self.tally.out }) += 1;
         }
-        Fate::Forward(to, Item::Packet(packet))
     }
 
     /// The session of a flow.
@@ -307,6 +327,14 @@ fn refuse(reason: DropReason) -> Fate {
     match reason {
         DropReason::NatPortsExhausted | DropReason::NatTableFull | DropReason::NatNoPool => Fate::Refuse(reason),
         reason => Fate::Drop(reason),
+    }
+}
+
+/// As what comes in by another name than its sender's is not answered.
+pub(crate) fn untold(fate: Fate) -> Fate {
+    match fate {
+        Fate::Refuse(reason) => Fate::Drop(reason),
+        fate => fate,
     }
 }
 
