@@ -9,18 +9,24 @@ const WORKERS: u16 = 1;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_fastpath::burst::Burst;
 use causeway_fastpath::command::{SessionCursor, SessionKill, SessionPage};
+use causeway_fastpath::forwarder::{Capacity, Forwarder};
+use causeway_fastpath::fragment;
 use causeway_fastpath::frame::Frame;
-use causeway_fastpath::ids::PortId;
+use causeway_fastpath::handoff::{Errand, Workers};
+use causeway_fastpath::ids::{PortId, WorkerId};
 use causeway_fastpath::offload::Offload;
 use causeway_fastpath::session::{Condition, SessionFilter};
+use causeway_fastpath::time::Instant;
+use causeway_fastpath::verdict::Verdict;
 use causeway_fastpath::wire::protocol;
 use causeway_testkit::packet::*;
 
-use world::{FAMILIES, NODE_A, NODES, Plan, ROUTER, UPLINK, World, from, source};
+use world::{FAMILIES, NODE_A, NODES, Plan, ROUTER, UPLINK, V4, World, from, source};
 
 /// The system's allocator, counting the calls of each thread.
 struct Counting;
@@ -130,16 +136,79 @@ fn a_warm_forwarder_never_asks_for_memory() {
     // Nor do the other calls of a worker.
     let mut page = SessionPage { limit: 64, cursor: Some(SessionCursor::default()), ..SessionPage::default() };
     page.rows.reserve_exact(64);
-    assert_eq!(calls(|| world.forwarder.list_sessions(world.now, &mut page)), 0);
+    assert_eq!(calls(|| world.forwarder.alone().list_sessions(world.now, &mut page)), 0);
     assert_eq!(page.rows.len(), 64);
     let filter = SessionFilter { conditions: vec![Condition::Protocol(protocol::UDP)] };
     let mut kill = SessionKill { cursor: Some(SessionCursor::default()), limit: 64, filter, ..SessionKill::default() };
-    assert_eq!(calls(|| world.forwarder.end_sessions(world.now, &mut kill)), 0);
+    assert_eq!(calls(|| world.forwarder.alone().end_sessions(world.now, &mut kill)), 0);
     assert!(kill.met > 0, "some were ended");
     let later = world.now + Duration::from_secs(1_000);
     assert_eq!(calls(|| while world.forwarder.alone().handle_timeout(later) {}), 0);
     assert_eq!((world.forwarder.sessions(), world.forwarder.datagrams()), ((0, 0), [(0, 0); 2]));
     let again = Plan::island().compile(9);
     let mut event = None;
-    assert_eq!(calls(|| event = Some(world.forwarder.install(again))), 0);
+    assert_eq!(calls(|| event = Some(world.forwarder.alone().install(again))), 0);
+}
+
+#[test]
+fn nor_do_warm_workers_that_hand_packets_to_one_another() {
+    // Few ports, so that names are lent.
+    let mut plan = Plan::island();
+    let pool = &mut plan.v4.pools[0];
+    (pool.first_port, pool.last_port) = (1024, 1024 + 63);
+    pool.addresses.truncate(1);
+    let (now, tables) = (Instant::from_secs(1_000), plan.compile(1));
+    let capacity = Capacity { sessions_v4: 1000, sessions_v6: 1000, fragments: fragment::Capacity::default() };
+    let mut workers = [0, 1].map(|me| Forwarder::of(Workers::new(WorkerId(me), 2, 7), capacity, [me as u8; 32], now));
+    for worker in &mut workers {
+        worker.install(Arc::clone(&tables));
+    }
+    let mut handed: [Vec<(Frame, Errand)>; 2] = [Vec::with_capacity(256), Vec::with_capacity(256)];
+    let (mut burst, mut errands, mut lent) = (Burst::new(), Vec::with_capacity(64), 0);
+    for round in 0..40u16 {
+        for port in 0..40 {
+            let datagram = from(NODE_A).ip(V4.pod_a, V4.outside).udp(5_000 + port, 53 + round);
+            let mut frame = Frame::boxed(&datagram.build(), 128, 0);
+            frame.ingress = NODES;
+            burst.push(frame);
+        }
+        let mut done = Vec::with_capacity(256);
+        let asked = calls(|| {
+            let at = usize::from(round % 2);
+            workers[at].process(now, &mut burst);
+            collect(&mut workers[at], &mut burst, &mut handed, &mut done);
+            for _ in 0..6 {
+                for at in [0, 1] {
+                    errands.clear();
+                    while let Some((frame, errand)) = handed[at].pop()
+                        && burst.room() > 0
+                    {
+                        burst.push(frame);
+                        errands.push(errand);
+                    }
+                    workers[at].process_taken_over(now, &mut burst, &errands);
+                    collect(&mut workers[at], &mut burst, &mut handed, &mut done);
+                    while let Some((to, message)) = workers[at].poll_message() {
+                        workers[to.index()].handle_message(message, now);
+                    }
+                }
+            }
+        });
+        assert!(round == 0 || asked == 0, "{asked} calls in round {round}");
+        assert_eq!(done.len(), 40);
+        lent = workers.iter().map(Forwarder::lent).sum();
+        done.into_iter().for_each(|frame| drop(frame.into_heap()));
+    }
+    assert!(lent > 0, "names are lent");
+    assert!(workers.iter().all(|worker| worker.counters().taken_over > 0 && worker.counters().conserve()));
+}
+
+/// Sorts a burst: handed over, or done.
+fn collect(worker: &mut Forwarder, burst: &mut Burst, handed: &mut [Vec<(Frame, Errand)>; 2], done: &mut Vec<Frame>) {
+    for (i, (frame, verdict)) in burst.drain().enumerate() {
+        match verdict {
+            Verdict::HandOff(to) => handed[to.index()].push((frame, worker.errand(i))),
+            _ => done.push(frame),
+        }
+    }
 }

@@ -74,10 +74,8 @@ impl<'a, A: Address> Walk<'a, A> {
         match self.name(i, Way::Neighbor(id)) {
             Ok(Plan::HandedOff) => {}
             Ok(plan) => {
-                if self.forward(i, id, plan) {
-                    if !matches!(plan, Plan::AsIs) {
-                        self.count_out(i);
-                    }
+                if self.forward(i, id, plan) && !matches!(plan, Plan::AsIs) {
+                    self.count_out(i);
                 }
             }
             Err(reason) => self.refuse_name(i, reason),

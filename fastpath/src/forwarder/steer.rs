@@ -8,7 +8,7 @@ use super::set::Set;
 use super::walk::{Plan, Walk};
 use crate::address::Address;
 use crate::burst::Burst;
-use crate::fragment::{Datagram, Piece};
+use crate::fragment::{Datagram, Piece, Standing};
 use crate::handoff::{Errand, Granted, Message, Name, Seek, Workers};
 use crate::ids::{VrfId, WorkerId};
 use crate::nat::{Choice, Translation};
@@ -92,10 +92,16 @@ impl<A: Address> Walk<'_, A> {
             }
         }
         for i in routed.pool {
-            let (to, errand) = self.whose(i);
-            if to != me {
-                routed.pool.remove(i);
-                self.verdicts[i] = self.hand_off(i, to, errand);
+            match self.whose(i) {
+                Ok((to, _)) if to == me => {}
+                Ok((to, errand)) => {
+                    routed.pool.remove(i);
+                    self.verdicts[i] = self.hand_off(i, to, errand);
+                }
+                Err(reason) => {
+                    routed.pool.remove(i);
+                    self.drop(i, reason);
+                }
             }
         }
     }
@@ -114,49 +120,54 @@ impl<A: Address> Walk<'_, A> {
     }
 
     /// Whose is a packet from outside to an address that stands for islands?
-    fn whose(&self, i: usize) -> (WorkerId, Errand) {
+    fn whose(&mut self, i: usize) -> Result<(WorkerId, Errand), DropReason> {
         let (me, taken) = (self.handed.workers.me(), self.handed.taken.contains(i));
         let layers = self.look_into(i);
         let flow = match layers.kind {
             L4Kind::Fragment => match parse::fragment(self.frames[i].bytes(), &layers) {
                 Ok(parse::Fragment { part: Part::Whole(shown) | Part::First(shown, _), .. }) => shown.key,
-                Ok(parse::Fragment { datagram, part: Part::Later(_) }) => return self.whose_fragment(i, &datagram),
+                Ok(parse::Fragment { datagram, part: Part::Later(piece) }) => {
+                    return self.whose_fragment(i, &datagram, piece);
+                }
                 // To be dropped, by whomever.
-                Err(_) => return (me, Errand::Own),
+                Err(_) => return Ok((me, Errand::Own)),
             },
             // An error goes where the answers go to what it quotes.
             L4Kind::IcmpError => match self.quoted(i, &layers) {
                 Some(quoted) => quoted.reversed(),
-                None => return (me, Errand::Own),
+                None => return Ok((me, Errand::Own)),
             },
             _ => layers.key,
         };
-        (if taken { me } else { self.owner(&flow) }, Errand::Own)
+        Ok((if taken { me } else { self.owner(&flow) }, Errand::Own))
     }
 
-    /// Whose is a later fragment from outside? Of all workers one keeps what is known of it,
-    /// and early ones.
-    fn whose_fragment(&self, i: usize, datagram: &Datagram<A>) -> (WorkerId, Errand) {
-        let workers = &self.handed.workers;
-        let taken = self.handed.taken.contains(i);
-        let told = match self.handed.errands[i] {
-            Errand::Fragment(flow) if taken => flow.key(),
-            _ => None,
-        };
-        let Some(flow) = told.or_else(|| self.fragments.flow(datagram)) else {
+    /// Whose is a later fragment from outside? Of all workers one keeps what is known of its
+    /// datagram, and early ones.
+    fn whose_fragment(
+        &mut self,
+        i: usize,
+        datagram: &Datagram<A>,
+        piece: Piece,
+    ) -> Result<(WorkerId, Errand), DropReason> {
+        let (workers, taken) = (self.handed.workers, self.handed.taken.contains(i));
+        if let (true, Errand::Fragment(flow)) = (taken, self.handed.errands[i]) {
+            // Its keeper says whose it is, unless the name is lent.
+            let borrower = flow.key().and_then(|flow| self.nat.borrower(&flow));
+            return Ok((borrower.unwrap_or(workers.me()), Errand::Fragment(flow)));
+        }
+        let Standing::Known { number, flow } = self.fragments.standing(datagram, self.now, self.counters) else {
             let (src, dst) = datagram.hosts();
-            return (if taken { workers.me() } else { workers.of_fragments(src, dst) }, Errand::Own);
+            return Ok((if taken { workers.me() } else { workers.of_fragments(src, dst) }, Errand::Own));
         };
-        let to = if self.nat.sessions.find(&flow).is_some() {
-            workers.me()
-        } else if let Some(borrower) = self.nat.borrower(&flow) {
-            borrower
-        } else if told.is_none() {
-            self.owner(&flow)
-        } else {
-            workers.me()
-        };
-        (to, Errand::Fragment(Name::of(&flow)))
+        if self.nat.sessions.find(&flow).is_some() {
+            return Ok((workers.me(), Errand::Own));
+        }
+        let to = self.nat.borrower(&flow).unwrap_or(self.owner(&flow));
+        if to != workers.me() {
+            self.fragments.pass(number, piece, self.counters)?;
+        }
+        Ok((to, Errand::Fragment(Name::of(&flow))))
     }
 
     /// Whose is a flow from outside? That of the host that it is forwarded to, or of whoever

@@ -145,11 +145,6 @@ impl<A: Address> Table<A> {
         }
     }
 
-    /// The flow of a datagram whose first fragment went through.
-    pub fn flow(&self, datagram: &Datagram<A>) -> Option<FlowKey<A>> {
-        self.number(datagram).and_then(|number| self.records[number as usize].flow)
-    }
-
     /// The first fragment of a datagram goes on, and belongs to this flow. What was held
     /// of the datagram is released.
     ///
@@ -288,16 +283,13 @@ impl<A: Address> Table<A> {
 
     /// The record of a datagram, unless its time is up.
     fn find(&mut self, datagram: &Datagram<A>, now: Instant, counters: &mut Counters) -> Option<u32> {
-        let number = self.number(datagram)?;
+        let hash = datagram.hash(self.seed);
+        let number = self.index.find(hash, |number| self.records[number as usize].datagram.is(datagram))?;
         if self.records[number as usize].deadline > now {
             return Some(number);
         }
         self.remove(number, DropReason::FragmentTimeout, counters);
         None
-    }
-
-    fn number(&self, datagram: &Datagram<A>) -> Option<u32> {
-        self.index.find(datagram.hash(self.seed), |number| self.records[number as usize].datagram.is(datagram))
     }
 
     /// Adds a piece to those that were seen. Where it contradicts them, the datagram dies

@@ -2,6 +2,7 @@
 //! comes out, the verdict, and every counter that moved.
 
 #[path = "../world/mod.rs"]
+#[expect(dead_code, reason = "other tests need all of the world")]
 mod world;
 
 /// Workers of the worlds.

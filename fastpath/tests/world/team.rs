@@ -156,7 +156,10 @@ impl Team {
 
     /// What all of them counted, but what went from one to the other.
     pub(crate) fn counters(&self) -> &Counters {
-        &self.together
+        match &self.workers[..] {
+            [alone] => alone.counters(),
+            _ => &self.together,
+        }
     }
 
     /// Ends what is due.
@@ -206,25 +209,22 @@ impl Team {
 
     /// A page of the sessions of one worker after the other.
     pub(crate) fn list_sessions(&self, now: Instant, page: &mut SessionPage) {
-        let at = self.split(&mut page.cursor);
+        let Some(at) = split(&mut page.cursor) else {
+            return self.workers[0].list_sessions(now, page);
+        };
         self.workers[at].list_sessions(now, page);
         self.join(&mut page.cursor, at);
     }
 
     /// Ends sessions of one worker after the other.
     pub(crate) fn end_sessions(&mut self, now: Instant, kill: &mut SessionKill) {
-        let at = self.split(&mut kill.cursor);
+        let Some(at) = split(&mut kill.cursor) else {
+            return self.workers[0].end_sessions(now, kill);
+        };
         self.workers[at].end_sessions(now, kill);
         self.join(&mut kill.cursor, at);
         self.deliver(now);
         self.add_up(());
-    }
-
-    fn split(&self, cursor: &mut Option<SessionCursor>) -> usize {
-        let Some(cursor) = cursor else { return 0 };
-        let at = cursor.number >> WORKER_AT;
-        cursor.number &= (1 << WORKER_AT) - 1;
-        at as usize
     }
 
     fn join(&self, cursor: &mut Option<SessionCursor>, at: usize) {
@@ -236,4 +236,12 @@ impl Team {
             None => {}
         }
     }
+}
+
+/// The worker that a cursor is at, and leaves its own place there in it.
+fn split(cursor: &mut Option<SessionCursor>) -> Option<usize> {
+    let cursor = cursor.as_mut()?;
+    let at = cursor.number >> WORKER_AT;
+    cursor.number &= (1 << WORKER_AT) - 1;
+    Some(at as usize)
 }
