@@ -13,7 +13,7 @@ use crate::address::Address;
 use crate::ecmp::Group;
 use crate::fib::Fib;
 use crate::ids::{AdjacencyId, Epoch, PoolId, PortId, VrfId};
-use crate::nat::{EgressRule, Forward, Forwards};
+use crate::nat::{Behavior, EgressRule, Forward, Forwards};
 use crate::session::FlowKey;
 use crate::wire::ethernet::{HEADER_LEN, Mac};
 
@@ -106,7 +106,7 @@ pub enum NeighborState {
 }
 
 /// Outside addresses and the ports on them that may be used.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pool<A> {
     /// The addresses. May be empty: the pool has none of this family.
     pub addresses: Vec<A>,
@@ -117,6 +117,10 @@ pub struct Pool<A> {
     /// Does a flow keep its own port where that is free? Otherwise ports are drawn, so
     /// that nobody can foresee them (RFC 6056).
     pub keep_ports: bool,
+    /// How names are given out to TCP.
+    pub tcp: Behavior,
+    /// How to UDP.
+    pub udp: Behavior,
 }
 
 /// How long a session may be silent, in milliseconds.
@@ -234,6 +238,20 @@ impl Snapshot {
         match holds.into_iter().find(|(holds, _)| !holds) {
             Some((_, sentence)) => Err(sentence),
             None => Ok(()),
+        }
+    }
+}
+
+impl<A> Default for Pool<A> {
+    /// No address, all ports, and behaviour as nobody asked for another.
+    fn default() -> Pool<A> {
+        Pool {
+            addresses: Vec::new(),
+            first_port: 1024,
+            last_port: u16::MAX,
+            keep_ports: false,
+            tcp: Behavior::TCP,
+            udp: Behavior::UDP,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use causeway_fastpath::nat::{Behavior, Mapping};
 use ipnet::IpNet;
 
 use super::claims::Claims;
@@ -39,10 +40,22 @@ pub(super) fn pools(report: &mut Report<'_>, file: &Table<'_>, ports: &Ports) ->
                 addresses.push(net.value);
             }
         }
+        let ports = range.map_or(1..=1, |range| range.value);
         let keep_ports = table.flag(report, "keep-ports");
-        pools.list.push(Pool { name, addresses, ports: range.map_or(1..=1, |range| range.value), keep_ports });
+        let tcp = behavior(report, &table, "tcp-mapping");
+        let udp = behavior(report, &table, "udp-mapping");
+        pools.list.push(Pool { name, addresses, ports, keep_ports, tcp, udp });
     }
     pools
+}
+
+/// How names are given out for a protocol, by the key that says it.
+fn behavior(report: &mut Report<'_>, table: &Table<'_>, mapping: &str) -> Behavior {
+    let mapping = match table.choice(report, mapping).map(|word| word.value) {
+        Some("address-and-port-dependent") => Mapping::AddressAndPortDependent,
+        _ => Mapping::EndpointIndependent,
+    };
+    Behavior { mapping }
 }
 
 fn pool_name(text: &str) -> Result<&str, Complaint> {

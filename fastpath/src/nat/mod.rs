@@ -1,5 +1,6 @@
 //! Source NAT: which name a flow gets outside, and what becomes of its packets.
 
+mod behavior;
 mod binding;
 mod crowd;
 mod forward;
@@ -11,6 +12,7 @@ mod policy;
 mod space;
 mod translate;
 
+pub use behavior::{Behavior, Mapping};
 pub use forward::{Forward, Forwards};
 pub use policy::{EgressAction, EgressRule};
 pub use translate::{Nat, Translation, timeout_ms};

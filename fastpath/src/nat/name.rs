@@ -1,5 +1,6 @@
 //! The choice of the name that a flow gets outside: address and port.
 
+use super::behavior::{Behavior, Mapping};
 use super::binding::{Binding, destination, endpoint};
 use super::{Nat, Translation};
 use crate::address::Address;
@@ -10,7 +11,7 @@ use crate::snapshot::Pool;
 use crate::verdict::DropReason;
 use crate::wire::protocol;
 
-/// Ports that are tried for a flow. Those of TCP are drawn: a quarter of them in use makes a
+/// Ports that are tried for a flow. Those that destinations share are drawn: a quarter of them in use makes a
 /// crowd, which knows its free ports; before that, so many draws fail together less than
 /// once in 10^38 flows. Then, and while the set of a crowd is being filled, each is looked at.
 const DRAWS: usize = 64;
@@ -24,10 +25,9 @@ impl<A: Address> Nat<A> {
         translation: Translation,
         chance: &mut Chance,
     ) -> Result<(FlowKey<A>, u32), DropReason> {
-        if key.protocol == protocol::TCP {
-            self.name_by_destination(key, translation, chance)
-        } else {
-            self.name_by_endpoint(key, translation, chance)
+        match self.pools[translation.pool.index()].behavior(key.protocol).mapping {
+            Mapping::EndpointIndependent => self.name_by_endpoint(key, translation, chance),
+            Mapping::AddressAndPortDependent => self.name_by_destination(key, translation, chance),
         }
     }
 
@@ -137,7 +137,8 @@ impl<A: Address> Nat<A> {
             if bindings.get(binding).sessions as usize == pool.ports() {
                 return None;
             }
-            match space.crowds.pick(binding, first, is_free) {
+            let shared = space.shared(key.protocol).expect("who maps by destination shares ports");
+            match shared.crowds.pick(binding, first, is_free) {
                 Ok(Some(port)) => return Some(port),
                 Ok(None) => {}
                 Err(_) => return None,
@@ -162,6 +163,15 @@ impl<A: Address> Nat<A> {
 }
 
 impl<A> Pool<A> {
+    /// How names are given out for a protocol.
+    pub(super) fn behavior(&self, protocol: u8) -> Behavior {
+        match protocol {
+            protocol::TCP => self.tcp,
+            protocol::UDP => self.udp,
+            _ => Behavior::UDP,
+        }
+    }
+
     /// The port that a flow gets, if it is free.
     fn first_choice(&self, key: &FlowKey<A>, chance: &mut Chance) -> u16 {
         if self.keep_ports && (self.first_port..=self.last_port).contains(&key.src_port) {

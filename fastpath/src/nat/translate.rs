@@ -81,22 +81,33 @@ impl<A: Address> Nat<A> {
                     let address = pool.addresses.iter().position(|address| *address == public)?;
                     (pool.first_port..=pool.last_port).contains(&port).then_some((address as u32, port))
                 };
-                space.reserve(forwards.ports(protocol::UDP).filter_map(in_pool));
-                space.hold(forwards.ports(protocol::TCP).filter_map(in_pool));
+                for protocol in [protocol::TCP, protocol::UDP] {
+                    space.reserve(protocol, forwards.ports(protocol).filter_map(in_pool));
+                }
             }
-            let Nat { sessions, bindings, spaces, .. } = self;
-            for (public, port) in forwards_before.ports(protocol::TCP).chain(forwards.ports(protocol::TCP)) {
-                let is_free = |binding| {
-                    let outside = FlowKey { dst_port: port, ..bindings.get(binding).key.reversed() };
-                    let is_held = forwards.holds_port(outside.dst, protocol::TCP, port);
-                    !is_held && sessions.find(&outside).is_none()
-                };
-                for (space, _) in spaces.iter_mut().zip(&**pools).filter(|(_, pool)| pool.addresses.contains(&public)) {
-                    space.crowds.look_again(port, is_free);
+            self.look_again(&forwards_before, protocol::TCP);
+            self.look_again(&forwards_before, protocol::UDP);
+        }
+        ended
+    }
+
+    /// Tells crowds which ports of a protocol other forwards have now, or none.
+    fn look_again(&mut self, before: &Forwards<A>, protocol: u8) {
+        let Nat { sessions, bindings, pools, forwards, spaces, .. } = self;
+        for (public, port) in before.ports(protocol).chain(forwards.ports(protocol)) {
+            let is_free = |binding| {
+                let outside = FlowKey { dst_port: port, ..bindings.get(binding).key.reversed() };
+                let is_held = forwards.holds_port(outside.dst, protocol, port);
+                !is_held && sessions.find(&outside).is_none()
+            };
+            for (space, pool) in spaces.iter_mut().zip(&**pools) {
+                if let Some(shared) = space.shared(protocol)
+                    && pool.addresses.contains(&public)
+                {
+                    shared.crowds.look_again(port, is_free);
                 }
             }
         }
-        ended
     }
 
     /// Counts sessions by host from now on. Those there are do not count.
@@ -158,10 +169,9 @@ impl<A: Address> Nat<A> {
         session.binding = binding;
         let timeout = timeout_ms(&session, timeouts);
         let standing = self.bindings.hold(binding);
-        if key.protocol == protocol::TCP {
-            let space = &mut self.spaces[pool];
-            let taken = space.taken(self.bindings.get(binding).address, standing);
-            space.crowds.began(binding, outside.dst_port, taken);
+        if let Some(shared) = self.spaces[pool].shared(key.protocol) {
+            let taken = shared.taken(self.bindings.get(binding).address, standing);
+            shared.crowds.began(binding, outside.dst_port, taken);
         }
         let number = self.sessions.insert(session, timeout, now).map_err(|_| {
             self.let_go(binding, outside.dst_port);
@@ -245,14 +255,15 @@ impl<A: Address> Nat<A> {
     fn let_go(&mut self, number: u32, port: u16) {
         let binding = self.bindings.release(number);
         let space = &mut self.spaces[usize::from(binding.pool)];
-        if binding.key.protocol == protocol::TCP {
-            let taken = space.taken(binding.address, binding.sessions);
-            space.crowds.ended(number, port, taken, binding.sessions == 0);
+        let protocol = binding.key.protocol;
+        if let Some(shared) = space.shared(protocol) {
+            let taken = shared.taken(binding.address, binding.sessions);
+            shared.crowds.ended(number, port, taken, binding.sessions == 0);
         } else if binding.sessions == 0 {
-            if self.forwards.holds_port(binding.outside, binding.key.protocol, binding.port) {
-                space.give_to_forward(binding.address, binding.port);
+            if self.forwards.holds_port(binding.outside, protocol, binding.port) {
+                space.give_to_forward(protocol, binding.address, binding.port);
             } else {
-                space.give_back(binding.key.protocol, binding.address, binding.port);
+                space.give_back(protocol, binding.address, binding.port);
             }
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use causeway_fastpath::address::Address;
 use causeway_fastpath::fib::{Hop, Prefix};
 use causeway_fastpath::ids::{AdjacencyId, Epoch, PoolId, PortId, VrfId};
-use causeway_fastpath::nat::{EgressAction, EgressRule, Forward, Forwards};
+use causeway_fastpath::nat::{Behavior, EgressAction, EgressRule, Forward, Forwards, Mapping};
 use causeway_fastpath::snapshot::{NeighborState, Pool, Snapshot, Tables, Timeouts};
 use causeway_testkit::packet::ToIp;
 use causeway_testkit::seed::Rng;
@@ -43,6 +43,9 @@ pub(crate) struct Scene {
     /// Everybody talks to one peer, until the last port is in use toward it.
     pub(crate) crowded: bool,
     pub(crate) keep_ports: bool,
+    /// How names are given out to TCP and to UDP.
+    pub(crate) tcp: Behavior,
+    pub(crate) udp: Behavior,
     /// Packets that a port collects before they are put through together.
     pub(crate) burst: usize,
     /// Sessions that there is room for.
@@ -70,6 +73,8 @@ impl Scene {
             has_own,
             crowded,
             keep_ports: rng.bool(),
+            tcp: behavior(Behavior::TCP, rng),
+            udp: behavior(Behavior::UDP, rng),
             burst: *rng.choose(&[1, 1, 2, 5]),
             capacity: if crowded { 200 } else { *rng.choose(&[6, 14, 30, 60]) },
             ports: if crowded { 24 } else { *rng.choose(&[2, 4, 8]) },
@@ -163,6 +168,15 @@ impl Scene {
         }
     }
 
+    /// Has an endpoint one name for all whom it talks to by this protocol?
+    pub(crate) fn maps_by_endpoint(&self, protocol: Protocol) -> bool {
+        match protocol {
+            Protocol::Tcp => self.tcp.mapping == Mapping::EndpointIndependent,
+            Protocol::Udp => self.udp.mapping == Mapping::EndpointIndependent,
+            Protocol::Ask | Protocol::Reply => true,
+        }
+    }
+
     /// Forwards that may be configured.
     pub(crate) fn all_forwards(&self) -> [PortForward; 3] {
         let (shared, pod_b) = (self.shared(2), self.family.pod_b.to_ip());
@@ -221,6 +235,8 @@ impl Scene {
             first_port: FIRST_PORT,
             last_port: FIRST_PORT + self.ports - 1,
             keep_ports: self.keep_ports,
+            tcp: self.tcp,
+            udp: self.udp,
         };
         let mut forwards = Forwards::new();
         for (forward, there) in self.all_forwards().into_iter().zip(self.forwards) {
@@ -244,6 +260,12 @@ impl Scene {
             forwards: Arc::new(forwards),
         }
     }
+}
+
+/// As usual, or any.
+fn behavior(usual: Behavior, rng: &mut Rng) -> Behavior {
+    let mapping = *rng.choose(&[usual.mapping, Mapping::EndpointIndependent, Mapping::AddressAndPortDependent]);
+    Behavior { mapping }
 }
 
 /// What does not change: routes, neighbours, and who gets names from where.

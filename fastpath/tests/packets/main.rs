@@ -15,6 +15,7 @@ mod hairpin;
 mod hostile;
 mod islands;
 mod limits;
+mod mapping;
 mod masquerade;
 mod neighbors;
 mod offloads;

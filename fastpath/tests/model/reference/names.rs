@@ -6,7 +6,7 @@ use causeway_fastpath::ids::VrfId;
 use causeway_fastpath::verdict::DropReason;
 
 use super::{Chosen, RefNat, Session};
-use crate::flow::{Flow, Protocol};
+use crate::flow::Flow;
 use crate::world::Endpoint;
 
 /// A host, and the pool it gets names from.
@@ -54,7 +54,7 @@ impl RefNat {
             let Some(name) = name else {
                 // A few names may be tried whose answers would be another session's.
                 let names = addresses.iter().flat_map(|address| ports.clone().map(|port| (*address, port)));
-                let conflict = flow.protocol != Protocol::Tcp
+                let conflict = self.scene.maps_by_endpoint(flow.protocol)
                     && names
                         .into_iter()
                         .any(|name| self.is_unnamed(flow, name) && self.find(&back(flow, name)).is_some());
@@ -85,7 +85,8 @@ impl RefNat {
     fn mapped(&self, flow: &Flow, pool: usize) -> Option<Endpoint> {
         let same = |other: &Flow| (other.vrf, other.protocol, other.src) == (flow.vrf, flow.protocol, flow.src);
         let mut standing = self.sessions.iter().filter(|session| session.pool == Some(pool));
-        let session = standing.find(|session| flow.protocol != Protocol::Tcp && same(&session.forth));
+        let by_endpoint = self.scene.maps_by_endpoint(flow.protocol);
+        let session = standing.find(|session| by_endpoint && same(&session.forth));
         session.map(|session| session.back.dst)
     }
 
@@ -97,8 +98,8 @@ impl RefNat {
     /// Is this name nobody else's?
     fn is_unnamed(&self, flow: &Flow, name: Endpoint) -> bool {
         let has = |session: &Session| (session.forth.protocol, session.back.dst) == (flow.protocol, name);
-        // A port of TCP serves many destinations.
-        let taken = flow.protocol != Protocol::Tcp
+        // A port that is mapped by destination serves many.
+        let taken = self.scene.maps_by_endpoint(flow.protocol)
             && self.sessions.iter().any(|session| session.pool.is_some() && has(session));
         !taken && !self.scene.is_service(flow.protocol, name)
     }
