@@ -134,11 +134,20 @@ pub struct Timeouts {
     pub udp_ms: u32,
     /// ICMP echo (RFC 5508 REQ-2: 60 s at least).
     pub icmp_ms: u32,
+    /// Not a session, but a name that let strangers in, before it is somebody else's
+    /// (RFC 6888 REQ-8: 120 s at least).
+    pub rest_ms: u32,
 }
 
 impl Default for Timeouts {
     fn default() -> Timeouts {
-        Timeouts { tcp_established_ms: 7_440_000, tcp_transitory_ms: 240_000, udp_ms: 300_000, icmp_ms: 60_000 }
+        Timeouts {
+            tcp_established_ms: 7_440_000,
+            tcp_transitory_ms: 240_000,
+            udp_ms: 300_000,
+            icmp_ms: 60_000,
+            rest_ms: 120_000,
+        }
     }
 }
 
@@ -232,7 +241,7 @@ impl Snapshot {
             ),
             (
                 self.v4.pools.iter().all(Pool::is_sound) && self.v6.pools.iter().all(Pool::is_sound),
-                "pool ports go upwards",
+                "pool ports go upwards, and what is open to strangers is one endpoint's",
             ),
         ];
         match holds.into_iter().find(|(holds, _)| !holds) {
@@ -263,6 +272,6 @@ impl<A> Pool<A> {
     }
 
     fn is_sound(&self) -> bool {
-        self.first_port <= self.last_port && self.first_port > 0
+        self.first_port <= self.last_port && self.first_port > 0 && self.tcp.is_sound() && self.udp.is_sound()
     }
 }

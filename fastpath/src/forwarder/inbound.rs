@@ -14,7 +14,7 @@ use crate::verdict::{DropReason, Verdict};
 
 impl<A: Address> Walk<'_, A> {
     /// Finds the sessions of packets to addresses that stand for islands, or begins
-    /// them where a forward wants one, and routes the packets to whom they are for.
+    /// them where a forward or an open name wants one, and routes the packets to whom they are for.
     /// Strangers make no state. What is addressed to an own address and belongs to no
     /// session joins `local`.
     pub(super) fn inbound(&mut self, packets: Set, local: &mut Set) {
@@ -131,7 +131,7 @@ impl<A: Address> Walk<'_, A> {
                 Some(found) => Ok(found),
                 None => {
                     let key = self.scratch.keys[i];
-                    self.begin_forwarded(i, &key)
+                    self.begin_inbound(i, &key)
                 }
             },
             L4Kind::IcmpError => {

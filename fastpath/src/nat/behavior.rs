@@ -9,16 +9,41 @@ pub enum Mapping {
     AddressAndPortDependent,
 }
 
-/// How the names of a protocol are given out.
+/// From whom outside an endpoint is reached under its name, beside those it talks to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filtering {
+    /// From anybody.
+    EndpointIndependent,
+    /// From any port of an address that it talks to.
+    AddressDependent,
+    /// From nobody.
+    AddressAndPortDependent,
+}
+
+/// How the names of a protocol are given out, and to whom they are open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Behavior {
     /// Which flows of an endpoint share a name.
     pub mapping: Mapping,
+    /// Who reaches an endpoint by its name.
+    pub filtering: Filtering,
 }
 
 impl Behavior {
     /// Of UDP unless told otherwise, and of echo identifiers always.
-    pub const UDP: Behavior = Behavior { mapping: Mapping::EndpointIndependent };
+    pub const UDP: Behavior =
+        Behavior { mapping: Mapping::EndpointIndependent, filtering: Filtering::AddressAndPortDependent };
     /// Of TCP unless told otherwise.
-    pub const TCP: Behavior = Behavior { mapping: Mapping::AddressAndPortDependent };
+    pub const TCP: Behavior =
+        Behavior { mapping: Mapping::AddressAndPortDependent, filtering: Filtering::AddressAndPortDependent };
+
+    /// Do names let strangers in?
+    pub fn is_open(self) -> bool {
+        self.filtering != Filtering::AddressAndPortDependent
+    }
+
+    /// Strangers are let in to an endpoint, so the name must be one endpoint's.
+    pub fn is_sound(self) -> bool {
+        self.mapping == Mapping::EndpointIndependent || !self.is_open()
+    }
 }

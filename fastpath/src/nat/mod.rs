@@ -1,18 +1,22 @@
 //! Source NAT: which name a flow gets outside, and what becomes of its packets.
 
+mod admit;
 mod behavior;
 mod binding;
 mod crowd;
 mod forward;
 mod hosts;
 pub mod icmp_error;
+mod ledger;
 mod name;
 mod numbers;
+mod open;
 mod policy;
 mod space;
 mod translate;
 
-pub use behavior::{Behavior, Mapping};
+pub use admit::Admission;
+pub use behavior::{Behavior, Filtering, Mapping};
 pub use forward::{Forward, Forwards};
 pub use policy::{EgressAction, EgressRule};
 pub use translate::{Nat, Translation, timeout_ms};

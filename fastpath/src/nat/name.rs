@@ -31,7 +31,7 @@ impl<A: Address> Nat<A> {
         }
     }
 
-    /// Endpoint-independent mapping: the name the endpoint has, or a new one.
+    /// Endpoint-independent mapping: the name the endpoint has, be it at rest, or a new one.
     ///
     /// Under neither may the answers look like packets of a flow that came in by a
     /// forward: that has one of the names if the forward is newer than the name, or gone.
@@ -43,13 +43,19 @@ impl<A: Address> Nat<A> {
     ) -> Result<(FlowKey<A>, u32), DropReason> {
         let endpoint = endpoint(key);
         if let Some(number) = self.bindings.find(&endpoint, translation.pool.0) {
-            let binding = self.bindings.get(number);
-            let outside = outside_key(key, binding.outside, binding.port, translation.outer);
-            let is_taken = self.sessions.find(&outside).is_some();
-            return if is_taken { Err(DropReason::NatConflict) } else { Ok((outside, number)) };
+            let Binding { outside, port, sessions, .. } = *self.bindings.get(number);
+            if sessions == 0 && self.forwards.holds_port(outside, key.protocol, port) {
+                // While it rested its name became a service's.
+                self.let_go(number);
+            } else {
+                let outside = outside_key(key, outside, port, translation.outer);
+                let is_taken = self.sessions.find(&outside).is_some();
+                return if is_taken { Err(DropReason::NatConflict) } else { Ok((outside, number)) };
+            }
         }
         let (address, port) = self.take(key, translation, chance)?;
         let pool = &self.pools[translation.pool.index()];
+        let is_open = pool.behavior(key.protocol).is_open();
         let outside = outside_key(key, pool.addresses[address as usize], port, translation.outer);
         // While the binding is noted, the place of the session arrives in the cache.
         self.sessions.prefetch(&outside);
@@ -65,6 +71,14 @@ impl<A: Address> Nat<A> {
             self.spaces[translation.pool.index()].give_back(key.protocol, address, port);
             return Err(DropReason::NatTableFull);
         };
+        if is_open
+            && let Some(open) = &mut self.open
+            && !open.enter(number, &self.bindings, translation.outer)
+        {
+            self.bindings.discard(number);
+            self.spaces[translation.pool.index()].give_back(key.protocol, address, port);
+            return Err(DropReason::NatTableFull);
+        }
         Ok((outside, number))
     }
 

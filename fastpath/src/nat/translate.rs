@@ -6,12 +6,13 @@ use alloc::vec::Vec;
 use super::binding::{BindingTable, endpoint};
 use super::forward::Forwards;
 use super::hosts::Hosts;
+use super::open::OpenNames;
 use super::space::Space;
 use crate::address::Address;
 use crate::chance::Chance;
 use crate::ids::{PoolId, VrfId};
 use crate::session::tcp::{Phase, Segment};
-use crate::session::{Direction, FlowKey, Found, Seed, Session, SessionTable};
+use crate::session::{FlowKey, Found, Seed, Session, SessionTable};
 use crate::snapshot::{Pool, Timeouts};
 use crate::time::Instant;
 use crate::verdict::DropReason;
@@ -26,10 +27,12 @@ pub struct Nat<A> {
     pub(super) forwards: Arc<Forwards<A>>,
     /// Free ports by pool.
     pub(super) spaces: Vec<Space>,
-    /// Sessions by who began them, once somebody must not have too many.
+    /// Names that let strangers in, where a pool has such.
+    pub(super) open: Option<OpenNames<A>>,
+    /// Sessions by who is inside, once somebody must not have too many.
     hosts: Option<Hosts<A>>,
     /// Sessions that were begun from outside.
-    forwarded: usize,
+    pub(super) inbound: usize,
     pub(super) seed: Seed,
 }
 
@@ -53,8 +56,9 @@ impl<A: Address> Nat<A> {
             pools: Arc::from([]),
             forwards: Arc::new(Forwards::new()),
             spaces: Vec::new(),
+            open: None,
             hosts: None,
-            forwarded: 0,
+            inbound: 0,
             seed,
         }
     }
@@ -74,6 +78,7 @@ impl<A: Address> Nat<A> {
         self.pools = Arc::clone(pools);
         if !same_pools {
             self.spaces = pools.iter().map(|pool| Space::new(pool, self.sessions.capacity())).collect();
+            self.make_room_to_rest();
         }
         if !same_forwards || !same_pools {
             for (space, pool) in self.spaces.iter_mut().zip(&**pools) {
@@ -117,15 +122,38 @@ impl<A: Address> Nat<A> {
         }
     }
 
-    /// Ends every session; says how many there were.
+    /// Names that are open rest on bindings without a session. No more than `capacity` do at
+    /// a time, as sessions live longer than names rest, but those that were killed or to a
+    /// port with a shorter timer: if there are too many, who is new is refused.
+    fn make_room_to_rest(&mut self) {
+        let capacity = self.sessions.capacity();
+        let open_ports = |pool: &Pool<A>| {
+            let protocols = [pool.tcp, pool.udp].iter().filter(|behavior| behavior.is_open()).count();
+            pool.addresses.len() * pool.ports() * protocols
+        };
+        let resting = self.pools.iter().map(open_ports).sum::<usize>().min(capacity);
+        if self.bindings.capacity() != capacity + resting {
+            self.bindings = BindingTable::new(capacity + resting, self.seed);
+        }
+        self.open = (resting > 0).then(|| OpenNames::new(capacity + resting, capacity, self.seed));
+    }
+
+    /// Ends every session, and rest; says how many sessions there were.
     fn end_all(&mut self) -> u64 {
+        // Nobody is let in any more, and nothing has to rest: the names are others.
+        if let Some(mut open) = self.open.take() {
+            while let Some(number) = open.longest_resting() {
+                open.leave(number, &self.bindings);
+                self.bindings.discard(number);
+            }
+        }
         let mut ended = 0;
         let mut from = Some(0);
         while let Some(at) = from {
             let mut numbers = Vec::new();
             from = self.sessions.page(at, 4096, |number, _| numbers.push(number));
             for number in numbers {
-                self.end(number);
+                self.end(number, Instant::ZERO);
                 ended += 1;
             }
         }
@@ -159,57 +187,47 @@ impl<A: Address> Nat<A> {
         if self.sessions.len() == self.sessions.capacity() {
             return Err(DropReason::NatTableFull);
         }
-        if let (Some(hosts), Some(most)) = (&self.hosts, translation.most_sessions)
-            && hosts.sessions(key.src, key.vrf) >= most
-        {
-            return Err(DropReason::NatSourceLimit);
-        }
+        self.may_begin(key, translation.most_sessions)?;
         let (outside, binding) = self.name(key, translation, chance)?;
         let mut session = Session::new(*key, outside, now);
         session.binding = binding;
-        let timeout = timeout_ms(&session, timeouts);
-        let standing = self.bindings.hold(binding);
-        if let Some(shared) = self.spaces[pool].shared(key.protocol) {
-            let taken = shared.taken(self.bindings.get(binding).address, standing);
-            shared.crowds.began(binding, outside.dst_port, taken);
-        }
-        let number = self.sessions.insert(session, timeout, now).map_err(|_| {
-            self.let_go(binding, outside.dst_port);
-            DropReason::NatTableFull
-        })?;
-        if let Some(hosts) = &mut self.hosts {
-            hosts.add(key.src, key.vrf);
-        }
-        Ok(number)
+        self.enter(session, timeouts, now)
     }
 
-    /// Begins the session of a flow that is forwarded: its packets arrive as `forth`,
-    /// the answers as `back`.
-    ///
-    /// Half of the table is for those who are inside: a flood from outside does not
-    /// get it.
-    ///
-    /// # Errors
-    /// There is no room, or the answers could not be told from another flow. Then
-    /// nothing was changed.
-    pub fn begin_forwarded(
-        &mut self,
-        forth: &FlowKey<A>,
-        back: &FlowKey<A>,
-        timeouts: &Timeouts,
-        now: Instant,
-    ) -> Result<Found, DropReason> {
-        if self.forwarded >= self.sessions.capacity().div_ceil(2) {
-            return Err(DropReason::NatTableFull);
+    /// May who sends packets with this key have another session?
+    pub(super) fn may_begin(&self, key: &FlowKey<A>, most: Option<u32>) -> Result<(), DropReason> {
+        match (&self.hosts, most) {
+            (Some(hosts), Some(most)) if hosts.sessions(key.src, key.vrf) >= most => Err(DropReason::NatSourceLimit),
+            _ => Ok(()),
         }
-        if self.sessions.find(back).is_some() {
-            return Err(DropReason::NatConflict);
+    }
+
+    /// Enters a session that stands on a binding.
+    pub(super) fn enter(&mut self, session: Session<A>, timeouts: &Timeouts, now: Instant) -> Result<u32, DropReason> {
+        let (number, protocol) = (session.binding, session.forth.protocol);
+        let standing = self.bindings.hold(number);
+        let binding = self.bindings.get(number);
+        let pool = usize::from(binding.pool);
+        let inside = *session.outward();
+        if let Some(shared) = self.spaces[pool].shared(protocol) {
+            let taken = shared.taken(binding.address, standing);
+            shared.crowds.began(number, session.back.dst_port, taken);
         }
-        let session = Session::new(*forth, *back, now);
+        if let Some(open) = &mut self.open
+            && self.pools[pool].behavior(protocol).is_open()
+        {
+            open.wake(number);
+            open.meet(number, inside.dst);
+        }
+        if let Some(hosts) = &mut self.hosts {
+            hosts.add(inside.src, inside.vrf);
+        }
+        self.inbound += usize::from(session.is_inbound());
         let timeout = timeout_ms(&session, timeouts);
-        let session = self.sessions.insert(session, timeout, now).map_err(|_| DropReason::NatTableFull)?;
-        self.forwarded += 1;
-        Ok(Found { session, direction: Direction::Forth })
+        self.sessions.insert(session, timeout, now).map_err(|_| {
+            self.ended(&session, now);
+            DropReason::NatTableFull
+        })
     }
 
     /// A TCP segment passes through its session.
@@ -229,42 +247,75 @@ impl<A: Address> Nat<A> {
         let Some(session) = self.sessions.expire(now, budget, |session| timeout_ms(session, timeouts)) else {
             return false;
         };
-        self.ended(&session);
+        self.ended(&session, now);
         true
     }
 
+    /// Lets go of names that have rested, as many as `budget` allows; takes from it what
+    /// it used.
+    pub fn end_rests(&mut self, now: Instant, budget: &mut u32, timeouts: &Timeouts) {
+        while *budget > 0
+            && let Some(open) = &self.open
+            && let Some(number) = open.rested(now, timeouts.rest_ms)
+        {
+            *budget -= 1;
+            self.let_go(number);
+        }
+    }
+
     /// Ends a session.
-    pub fn end(&mut self, number: u32) {
+    pub fn end(&mut self, number: u32, now: Instant) {
         let session = self.sessions.remove(number);
-        self.ended(&session);
+        self.ended(&session, now);
     }
 
     /// Gives back what a session had.
-    fn ended(&mut self, session: &Session<A>) {
+    fn ended(&mut self, session: &Session<A>, now: Instant) {
         if session.binding == Session::<A>::UNBOUND {
-            self.forwarded -= 1;
+            self.inbound -= 1;
             return;
         }
-        self.let_go(session.binding, session.back.dst_port);
+        self.inbound -= usize::from(session.is_inbound());
+        let inside = session.outward();
         if let Some(hosts) = &mut self.hosts {
-            hosts.remove(session.forth.src, session.forth.vrf);
+            hosts.remove(inside.src, inside.vrf);
+        }
+        let number = session.binding;
+        let binding = self.bindings.release(number);
+        let (pool, protocol) = (usize::from(binding.pool), binding.key.protocol);
+        if let Some(shared) = self.spaces[pool].shared(protocol) {
+            let taken = shared.taken(binding.address, binding.sessions);
+            shared.crowds.ended(number, session.back.dst_port, taken, binding.sessions == 0);
+        }
+        if let Some(open) = &mut self.open
+            && self.pools[pool].behavior(protocol).is_open()
+        {
+            open.part(number, inside.dst);
+            if binding.sessions == 0 {
+                open.rest(number, now);
+            }
+        } else if binding.sessions == 0 {
+            self.let_go(number);
         }
     }
 
-    /// A session that stood on the binding ended; it had this port.
-    fn let_go(&mut self, number: u32, port: u16) {
-        let binding = self.bindings.release(number);
-        let space = &mut self.spaces[usize::from(binding.pool)];
-        let protocol = binding.key.protocol;
-        if let Some(shared) = space.shared(protocol) {
-            let taken = shared.taken(binding.address, binding.sessions);
-            shared.crowds.ended(number, port, taken, binding.sessions == 0);
-        } else if binding.sessions == 0 {
-            if self.forwards.holds_port(binding.outside, protocol, binding.port) {
-                space.give_to_forward(protocol, binding.address, binding.port);
-            } else {
-                space.give_back(protocol, binding.address, binding.port);
-            }
+    /// A binding on which no session stands any more is gone, and its name free.
+    pub(super) fn let_go(&mut self, number: u32) {
+        let binding = *self.bindings.get(number);
+        let (pool, protocol) = (usize::from(binding.pool), binding.key.protocol);
+        if let Some(open) = &mut self.open
+            && self.pools[pool].behavior(protocol).is_open()
+        {
+            open.leave(number, &self.bindings);
+        }
+        self.bindings.discard(number);
+        let space = &mut self.spaces[pool];
+        if space.shared(protocol).is_some() {
+            // Its ports are free toward whoever has none.
+        } else if self.forwards.holds_port(binding.outside, protocol, binding.port) {
+            space.give_to_forward(protocol, binding.address, binding.port);
+        } else {
+            space.give_back(protocol, binding.address, binding.port);
         }
     }
 }

@@ -18,7 +18,7 @@ use causeway_testkit::seed::Rng;
 use crate::flow::Flow;
 use crate::judge::judge;
 use crate::operation::{Change, Operation, Wait};
-use crate::reference::{Chosen, Fate, RefNat, Tally};
+use crate::reference::{Chosen, Fate, RefNat, Session, Tally};
 use crate::scene::{FICKLE, Scene};
 use crate::traffic::Item;
 use crate::world::{Endpoint, Family, NODES, OTHER_NODES, Sent, UPLINK, World};
@@ -210,8 +210,12 @@ impl Run {
             }
         };
         let after = self.reference.tally;
-        if after.out > before.out && after.inward > before.inward {
+        let is_hairpin = after.out > before.out && after.inward > before.inward;
+        if is_hairpin {
             *self.met.entry("hairpin").or_default() += 1;
+        }
+        if after.begun > before.begun && self.reference.sessions.last().is_some_and(Session::was_let_in) {
+            *self.met.entry(if is_hairpin { "hairpin, let in" } else { "let in" }).or_default() += 1;
         }
         if let Fate::Refuse(reason) = fate {
             *self.met.entry(reason.name()).or_default() += 1;
@@ -295,6 +299,9 @@ impl Run {
             };
             let (listed, missing) = (surplus(&self.rows, &expected), surplus(&expected, &self.rows));
             return Err(format!("listed {}\nshould be {}", listed.join("\n"), missing.join("\n")));
+        }
+        if self.reference.has_names_at_rest() {
+            *self.met.entry("name at rest").or_default() += 1;
         }
         if let Some(row) = self.rows.first() {
             *self.met.entry(row.state).or_default() += 1;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use causeway_fastpath::address::Address;
 use causeway_fastpath::fib::{Hop, Prefix};
 use causeway_fastpath::ids::{AdjacencyId, Epoch, PoolId, PortId, VrfId};
-use causeway_fastpath::nat::{Behavior, EgressAction, EgressRule, Forward, Forwards, Mapping};
+use causeway_fastpath::nat::{Behavior, EgressAction, EgressRule, Filtering, Forward, Forwards, Mapping};
 use causeway_fastpath::snapshot::{NeighborState, Pool, Snapshot, Tables, Timeouts};
 use causeway_testkit::packet::ToIp;
 use causeway_testkit::seed::Rng;
@@ -21,7 +21,7 @@ use crate::world::{
 pub(crate) const FICKLE: [AdjacencyId; 4] = [NODE_A, NODE_B, NODE_C, ROUTER];
 /// As the rules have it (RFC 5382, section 5), but shorter.
 pub(crate) const TIMEOUTS: Timeouts =
-    Timeouts { tcp_established_ms: 20_000, tcp_transitory_ms: 4_000, udp_ms: 5_000, icmp_ms: 1_600 };
+    Timeouts { tcp_established_ms: 20_000, tcp_transitory_ms: 4_000, udp_ms: 5_000, icmp_ms: 1_600, rest_ms: 3_000 };
 
 /// A public address and port, and to whom inside its flows go.
 #[derive(Clone, Copy, Debug)]
@@ -168,13 +168,18 @@ impl Scene {
         }
     }
 
+    /// How names are given out for a protocol, and to whom they are open.
+    pub(crate) fn behavior(&self, protocol: Protocol) -> Behavior {
+        match protocol {
+            Protocol::Tcp => self.tcp,
+            Protocol::Udp => self.udp,
+            Protocol::Ask | Protocol::Reply => Behavior::UDP,
+        }
+    }
+
     /// Has an endpoint one name for all whom it talks to by this protocol?
     pub(crate) fn maps_by_endpoint(&self, protocol: Protocol) -> bool {
-        match protocol {
-            Protocol::Tcp => self.tcp.mapping == Mapping::EndpointIndependent,
-            Protocol::Udp => self.udp.mapping == Mapping::EndpointIndependent,
-            Protocol::Ask | Protocol::Reply => true,
-        }
+        self.behavior(protocol).mapping == Mapping::EndpointIndependent
     }
 
     /// Forwards that may be configured.
@@ -264,8 +269,12 @@ impl Scene {
 
 /// As usual, or any.
 fn behavior(usual: Behavior, rng: &mut Rng) -> Behavior {
-    let mapping = *rng.choose(&[usual.mapping, Mapping::EndpointIndependent, Mapping::AddressAndPortDependent]);
-    Behavior { mapping }
+    let (by_endpoint, by_destination) = (Mapping::EndpointIndependent, Mapping::AddressAndPortDependent);
+    let mapping = *rng.choose(&[usual.mapping, by_endpoint, by_destination]);
+    let (anybody, known) = (Filtering::EndpointIndependent, Filtering::AddressDependent);
+    let filtering = *rng.choose(&[usual.filtering, anybody, known]);
+    let any = Behavior { mapping, filtering };
+    if any.is_sound() { any } else { usual }
 }
 
 /// What does not change: routes, neighbours, and who gets names from where.

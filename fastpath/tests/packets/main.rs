@@ -7,6 +7,7 @@ mod world;
 mod errors_from_inside;
 mod errors_from_outside;
 mod exhaustion;
+mod filtering;
 mod forwards;
 mod fragments;
 mod fragments_odd;

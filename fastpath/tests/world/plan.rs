@@ -6,7 +6,7 @@ use causeway_fastpath::address::Address;
 use causeway_fastpath::ecmp::{Group, Member};
 use causeway_fastpath::fib::{FibBuilder, Hop, NextHop, Prefix};
 use causeway_fastpath::ids::{AdjacencyId, Epoch, GroupId, PoolId, PortId, VrfId};
-use causeway_fastpath::nat::{EgressAction, EgressRule, Forward, Forwards};
+use causeway_fastpath::nat::{Behavior, EgressAction, EgressRule, Filtering, Forward, Forwards, Mapping};
 use causeway_fastpath::snapshot::{Adjacency, NeighborState, Pool, PortEntry, Snapshot, Tables, Timeouts};
 use causeway_fastpath::wire::protocol;
 use causeway_testkit::packet::{Eth, Mac, ToIp, ToIpv6, eth};
@@ -195,6 +195,14 @@ impl Plan {
     pub(crate) fn with_limit(mut self, most: u32) -> Plan {
         self.v4.egress.iter_mut().flatten().for_each(|rule| rule.most_sessions = Some(most));
         self.v6.egress.iter_mut().flatten().for_each(|rule| rule.most_sessions = Some(most));
+        self
+    }
+
+    /// Names of TCP and UDP endpoints are their own, and let those in.
+    pub(crate) fn with_open_names(mut self, filtering: Filtering) -> Plan {
+        let behavior = Behavior { mapping: Mapping::EndpointIndependent, filtering };
+        self.v4.pools.iter_mut().for_each(|pool| (pool.tcp, pool.udp) = (behavior, behavior));
+        self.v6.pools.iter_mut().for_each(|pool| (pool.tcp, pool.udp) = (behavior, behavior));
         self
     }
 

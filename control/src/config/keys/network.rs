@@ -184,12 +184,35 @@ pub(in crate::config) const POOL: Section = Section {
                     `endpoint-independent`, for peers that meet through a third; the default has room for \
                     as many sessions to each destination as the pool has ports.",
         },
+        Key {
+            name: "udp-filtering",
+            kind: Kind::Choice(FILTERINGS),
+            fallback: Fallback::Text("address-and-port-dependent"),
+            example: "\"address-and-port-dependent\"",
+            about: "Who outside reaches a UDP endpoint by its name (RFC 4787 REQ-8), beside those it talks to. \
+                    What lets strangers in needs `udp-mapping = \"endpoint-independent\"`, and a name rests for \
+                    120 s after its last session before another endpoint gets it (RFC 6888 REQ-8).",
+        },
+        Key {
+            name: "tcp-filtering",
+            kind: Kind::Choice(FILTERINGS),
+            fallback: Fallback::Text("address-and-port-dependent"),
+            example: "\"address-and-port-dependent\"",
+            about: "Who outside opens connections to a TCP endpoint by its name (RFC 5382 REQ-3). What lets \
+                    strangers in needs `tcp-mapping = \"endpoint-independent\"`; names rest as those of UDP.",
+        },
     ],
 };
 
 const MAPPINGS: &[(&str, &str)] = &[
     ("endpoint-independent", "all of them: a port is one endpoint's alone"),
     ("address-and-port-dependent", "those to one destination: a port serves many"),
+];
+
+const FILTERINGS: &[(&str, &str)] = &[
+    ("endpoint-independent", "anybody"),
+    ("address-dependent", "any port of an address that it has a session with"),
+    ("address-and-port-dependent", "nobody"),
 ];
 
 pub(in crate::config) const NEIGHBOR: Section = Section {
