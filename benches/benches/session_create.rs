@@ -72,12 +72,7 @@ fn create(criterion: &mut Criterion) {
     for (name, protocol) in [("nat, udp", protocol::UDP), ("nat, tcp", protocol::TCP)] {
         let flows: Vec<Flow> = udp.iter().map(|flow| Flow { protocol, ..*flow }).collect();
         let (standing, passing) = flows.split_at(live);
-        let pool = Pool {
-            addresses: (0xcb00_7100..0xcb00_7108).collect(),
-            first_port: 1024,
-            last_port: u16::MAX,
-            keep_ports: false,
-        };
+        let pool = Pool { addresses: (0xcb00_7100..0xcb00_7108).collect(), ..Pool::default() };
         let translation = Translation { pool: PoolId(0), outer: VrfId::MAIN, most_sessions: None };
         let mut nat = Nat::<u32>::new(flows.len(), Seed([1, 2]), Instant::ZERO);
         nat.set_names(&Arc::from([pool]), &Arc::new(Forwards::new()));

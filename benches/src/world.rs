@@ -90,19 +90,14 @@ impl World {
         snapshot.v4 = Tables {
             fibs: vec![Arc::new(outside.build()), Arc::new(inside.build())],
             egress: Arc::from([Vec::new(), vec![rule]]),
-            pools: Arc::from([Pool { addresses: pool, first_port: 1024, last_port: u16::MAX, keep_ports: false }]),
+            pools: Arc::from([Pool { addresses: pool, ..Pool::default() }]),
             ..Tables::empty()
         };
         let nothing = Tables::<u128>::empty();
         snapshot.v6 = Tables {
             fibs: vec![Arc::clone(&nothing.fibs[0]), Arc::clone(&nothing.fibs[0])],
             egress: Arc::from([Vec::new(), Vec::new()]),
-            pools: Arc::from([Pool {
-                addresses: Vec::new(),
-                first_port: 1024,
-                last_port: u16::MAX,
-                keep_ports: false,
-            }]),
+            pools: Arc::from([Pool::default()]),
             ..nothing
         };
         World::new(snapshot, flows.len(), flows::packets(flows))

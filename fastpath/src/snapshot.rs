@@ -13,7 +13,7 @@ use crate::address::Address;
 use crate::ecmp::Group;
 use crate::fib::Fib;
 use crate::ids::{AdjacencyId, Epoch, PoolId, PortId, VrfId};
-use crate::nat::{EgressRule, Forward, Forwards};
+use crate::nat::{Behavior, EgressRule, Forward, Forwards};
 use crate::session::FlowKey;
 use crate::wire::ethernet::{HEADER_LEN, Mac};
 
@@ -106,7 +106,7 @@ pub enum NeighborState {
 }
 
 /// Outside addresses and the ports on them that may be used.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pool<A> {
     /// The addresses. May be empty: the pool has none of this family.
     pub addresses: Vec<A>,
@@ -117,6 +117,10 @@ pub struct Pool<A> {
     /// Does a flow keep its own port where that is free? Otherwise ports are drawn, so
     /// that nobody can foresee them (RFC 6056).
     pub keep_ports: bool,
+    /// How names are given out to TCP.
+    pub tcp: Behavior,
+    /// How to UDP.
+    pub udp: Behavior,
 }
 
 /// How long a session may be silent, in milliseconds.
@@ -130,11 +134,20 @@ pub struct Timeouts {
     pub udp_ms: u32,
     /// ICMP echo (RFC 5508 REQ-2: 60 s at least).
     pub icmp_ms: u32,
+    /// Not a session, but a name that let strangers in, before it is somebody else's
+    /// (RFC 6888 REQ-8: 120 s at least).
+    pub rest_ms: u32,
 }
 
 impl Default for Timeouts {
     fn default() -> Timeouts {
-        Timeouts { tcp_established_ms: 7_440_000, tcp_transitory_ms: 240_000, udp_ms: 300_000, icmp_ms: 60_000 }
+        Timeouts {
+            tcp_established_ms: 7_440_000,
+            tcp_transitory_ms: 240_000,
+            udp_ms: 300_000,
+            icmp_ms: 60_000,
+            rest_ms: 120_000,
+        }
     }
 }
 
@@ -228,12 +241,26 @@ impl Snapshot {
             ),
             (
                 self.v4.pools.iter().all(Pool::is_sound) && self.v6.pools.iter().all(Pool::is_sound),
-                "pool ports go upwards",
+                "pool ports go upwards, and what is open to strangers is one endpoint's",
             ),
         ];
         match holds.into_iter().find(|(holds, _)| !holds) {
             Some((_, sentence)) => Err(sentence),
             None => Ok(()),
+        }
+    }
+}
+
+impl<A> Default for Pool<A> {
+    /// No address, all ports, and behaviour as nobody asked for another.
+    fn default() -> Pool<A> {
+        Pool {
+            addresses: Vec::new(),
+            first_port: 1024,
+            last_port: u16::MAX,
+            keep_ports: false,
+            tcp: Behavior::TCP,
+            udp: Behavior::UDP,
         }
     }
 }
@@ -245,6 +272,6 @@ impl<A> Pool<A> {
     }
 
     fn is_sound(&self) -> bool {
-        self.first_port <= self.last_port && self.first_port > 0
+        self.first_port <= self.last_port && self.first_port > 0 && self.tcp.is_sound() && self.udp.is_sound()
     }
 }

@@ -19,6 +19,7 @@ use causeway_fastpath::fragment;
 use causeway_fastpath::frame::Frame;
 use causeway_fastpath::handoff::{Errand, Workers};
 use causeway_fastpath::ids::{PortId, WorkerId};
+use causeway_fastpath::nat::Filtering;
 use causeway_fastpath::offload::Offload;
 use causeway_fastpath::session::{Condition, SessionFilter};
 use causeway_fastpath::time::Instant;
@@ -105,7 +106,12 @@ fn traffic(world: &mut World, round: u16) -> Vec<(PortId, Vec<u8>)> {
 
 #[test]
 fn a_warm_forwarder_never_asks_for_memory() {
-    let mut world = World::with(&Plan::island());
+    never_asks(&Plan::island());
+    never_asks(&Plan::island().with_open_names(Filtering::AddressDependent).with_limit(2_000));
+}
+
+fn never_asks(plan: &Plan) {
+    let mut world = World::with(plan);
     let mut burst = Burst::new();
     for round in 0..50 {
         for (port, bytes) in traffic(&mut world, round) {
@@ -145,7 +151,7 @@ fn a_warm_forwarder_never_asks_for_memory() {
     let later = world.now + Duration::from_secs(1_000);
     assert_eq!(calls(|| while world.forwarder.alone().handle_timeout(later) {}), 0);
     assert_eq!((world.forwarder.sessions(), world.forwarder.datagrams()), ((0, 0), [(0, 0); 2]));
-    let again = Plan::island().compile(9);
+    let again = plan.compile(9);
     let mut event = None;
     assert_eq!(calls(|| event = Some(world.forwarder.alone().install(again))), 0);
 }

@@ -38,8 +38,8 @@ pub(super) fn pools<A: Address>(config: &Config) -> impl Iterator<Item = Pool<A>
     config.static_nat.iter().map(|nat| Pool {
         addresses: A::from_ip(nat.address).into_iter().collect(),
         first_port: 1,
-        last_port: u16::MAX,
         keep_ports: true,
+        ..Pool::default()
     })
 }
 

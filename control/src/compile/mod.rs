@@ -114,6 +114,7 @@ impl Compiler {
                 tcp_transitory_ms: config.timers.tcp_transitory_s.saturating_mul(1000),
                 udp_ms: config.timers.udp_s.saturating_mul(1000),
                 icmp_ms: config.timers.icmp_s.saturating_mul(1000),
+                ..Timeouts::default()
             },
             icmp_errors_per_second: config.gateway.icmp_errors_per_second,
             flow_seed,

@@ -83,7 +83,7 @@ pub(super) fn pools<A: Address>(config: &Config) -> Vec<Pool<A>> {
             addresses: primary(port).into_iter().collect(),
             first_port: MASQUERADE_PORTS.0,
             last_port: MASQUERADE_PORTS.1,
-            keep_ports: false,
+            ..Pool::default()
         }));
     }
     pools.extend(forwards::pools(config));
@@ -101,6 +101,8 @@ fn pool<A: Address>(pool: &crate::config::Pool) -> Pool<A> {
         first_port: *pool.ports.start(),
         last_port: *pool.ports.end(),
         keep_ports: pool.keep_ports,
+        tcp: pool.tcp,
+        udp: pool.udp,
     }
 }
 

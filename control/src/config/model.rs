@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
+use causeway_fastpath::nat::Behavior;
 use ipnet::IpNet;
 
 use super::public::{Forward, StaticNat};
@@ -178,6 +179,10 @@ pub struct Pool {
     pub ports: RangeInclusive<u16>,
     /// Does a flow keep its source port where that is free?
     pub keep_ports: bool,
+    /// How names are given out to TCP.
+    pub tcp: Behavior,
+    /// How to UDP.
+    pub udp: Behavior,
 }
 
 /// A Kubernetes cluster: `[[cluster]]`.

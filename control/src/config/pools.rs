@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use causeway_fastpath::nat::{Behavior, Filtering, Mapping};
 use ipnet::IpNet;
 
 use super::claims::Claims;
@@ -39,10 +40,34 @@ pub(super) fn pools(report: &mut Report<'_>, file: &Table<'_>, ports: &Ports) ->
                 addresses.push(net.value);
             }
         }
+        let ports = range.map_or(1..=1, |range| range.value);
         let keep_ports = table.flag(report, "keep-ports");
-        pools.list.push(Pool { name, addresses, ports: range.map_or(1..=1, |range| range.value), keep_ports });
+        let tcp = behavior(report, &table, "tcp-mapping", "tcp-filtering");
+        let udp = behavior(report, &table, "udp-mapping", "udp-filtering");
+        pools.list.push(Pool { name, addresses, ports, keep_ports, tcp, udp });
     }
     pools
+}
+
+/// How names are given out for a protocol, and to whom they are open, by the keys that
+/// say it.
+fn behavior(report: &mut Report<'_>, table: &Table<'_>, mapping_key: &str, filtering_key: &str) -> Behavior {
+    let mapping = match table.choice(report, mapping_key).map(|word| word.value) {
+        Some("address-and-port-dependent") => Mapping::AddressAndPortDependent,
+        _ => Mapping::EndpointIndependent,
+    };
+    let filtering = match table.choice(report, filtering_key).map(|word| word.value) {
+        Some("endpoint-independent") => Filtering::EndpointIndependent,
+        Some("address-dependent") => Filtering::AddressDependent,
+        _ => Filtering::AddressAndPortDependent,
+    };
+    let behavior = Behavior { mapping, filtering };
+    if !behavior.is_sound() {
+        let at = table.place(report, filtering_key);
+        let what = "lets strangers in by a name that is not one endpoint's";
+        report.error(&at, what, format!("write {mapping_key} = \"endpoint-independent\", too"));
+    }
+    behavior
 }
 
 fn pool_name(text: &str) -> Result<&str, Complaint> {

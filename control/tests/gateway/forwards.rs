@@ -243,7 +243,7 @@ fn pools_of_static_addresses_come_last_and_their_rules_first() {
         let own = |at: usize| u32::from_be_bytes([203, 0, 113, 41]) * u32::from(at == 0);
         for (at, pool) in tables.pools[1 + ports..].iter().enumerate() {
             let addresses = if at == 0 { vec![own(0)] } else { Vec::new() };
-            assert_eq!(*pool, Pool { addresses, first_port: 1, last_port: u16::MAX, keep_ports: true });
+            assert_eq!(*pool, Pool { addresses, first_port: 1, keep_ports: true, ..Pool::default() });
         }
         let rule = &tables.egress[1][0];
         assert_eq!(rule.action, EgressAction::Translate(PoolId(1 + ports as u16)));

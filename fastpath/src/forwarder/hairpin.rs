@@ -12,6 +12,7 @@ use crate::address::Address;
 use crate::fib::Hop;
 use crate::handoff::Errand;
 use crate::ids::{PortId, VrfId, WorkerId};
+use crate::nat::{Admission, EgressAction};
 use crate::parse::L4Kind;
 use crate::session::{FlowKey, Found};
 use crate::verdict::DropReason;
@@ -73,7 +74,7 @@ impl<A: Address> Walk<'_, A> {
         let second = match self.nat.sessions.find(&outside) {
             Some(second) => second,
             None if self.scratch.kinds[i] == L4Kind::IcmpError => return Err(DropReason::NatIcmpErrorUnmatched),
-            None => self.begin_forwarded(i, &outside)?,
+            None => self.begin_inbound(i, &outside)?,
         };
         Ok(Turn::Here(first, second))
     }
@@ -113,25 +114,39 @@ impl<A: Address> Walk<'_, A> {
         PortId(at.unwrap_or(0) as u16)
     }
 
-    /// Begins the session of a flow from outside, where a forward wants one.
-    pub(super) fn begin_forwarded(&mut self, i: usize, key: &FlowKey<A>) -> Result<Found, DropReason> {
-        let forward = self.tables.forward(key).ok_or(DropReason::NatUnsolicited)?;
+    /// Begins the session of a flow from outside, where a forward wants one or the name
+    /// that it is for is open.
+    pub(super) fn begin_inbound(&mut self, i: usize, key: &FlowKey<A>) -> Result<Found, DropReason> {
+        let admission = self.admission(key).ok_or(DropReason::NatUnsolicited)?;
         // An earlier packet of the burst may have begun it.
         if let Some(found) = self.nat.sessions.find(key) {
             return Ok(found);
         }
         self.opens(i)?;
         // The tables of two workers may differ for a moment.
-        if !self.handed.workers.is_alone() && self.owner(key) != self.handed.workers.me() {
+        let FlowKey { vrf, src, .. } = admission.answer;
+        if !self.handed.workers.is_alone() && self.handed.workers.home(vrf, src) != self.handed.workers.me() {
             return Err(DropReason::NatUnsolicited);
         }
         // It would not get there.
         if self.scratch.notes[i].ttl <= 1 {
             return Err(DropReason::TtlExpired);
         }
-        let back = forward.answer(key);
-        let found = self.nat.begin_forwarded(key, &back, &self.snapshot.timeouts, self.now)?;
+        let found = self.nat.begin_inbound(key, &admission, &self.snapshot.timeouts, self.now)?;
         self.counters.sessions_created += 1;
         Ok(found)
+    }
+
+    /// To whom a flow from outside leads. Forwards come first, and by its name an endpoint
+    /// is reached only where it would answer under it.
+    fn admission(&self, key: &FlowKey<A>) -> Option<Admission<A>> {
+        if let Some(forward) = self.tables.forward(key) {
+            return Some(Admission::by_forward(&forward, key));
+        }
+        let admission = self.nat.admits(key)?;
+        let FlowKey { vrf, src, dst, .. } = admission.answer;
+        let rule = self.tables.egress_rule(vrf, src, dst)?;
+        let is_translated = matches!(rule.action, EgressAction::Translate(_) | EgressAction::Masquerade);
+        is_translated.then(|| admission.under(rule))
     }
 }

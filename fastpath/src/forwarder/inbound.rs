@@ -14,7 +14,7 @@ use crate::verdict::{DropReason, Verdict};
 
 impl<A: Address> Walk<'_, A> {
     /// Finds the sessions of packets to addresses that stand for islands, or begins
-    /// them where a forward wants one, and routes the packets to whom they are for.
+    /// them where a forward or an open name wants one, and routes the packets to whom they are for.
     /// Strangers make no state. What is addressed to an own address and belongs to no
     /// session joins `local`.
     pub(super) fn inbound(&mut self, packets: Set, local: &mut Set) {
@@ -50,6 +50,9 @@ impl<A: Address> Walk<'_, A> {
     /// or joined `local`.
     #[inline(always)]
     fn address(&mut self, i: usize, local: &mut Set) -> bool {
+        if !self.handed.workers.is_alone() && self.scratch.found[i].is_none() && self.hand_to_borrower(i) {
+            return false;
+        }
         match self.inbound_session(i) {
             Ok(_) if self.scratch.notes[i].ttl <= 1 => self.refuse(i, Refusal::TimeExceeded),
             Err(DropReason::TtlExpired) => self.refuse(i, Refusal::TimeExceeded),
@@ -58,7 +61,6 @@ impl<A: Address> Walk<'_, A> {
                 self.address_by(i, found);
                 return true;
             }
-            Err(_) if self.hand_to_borrower(i) => {}
             Err(_) if self.scratch.hops[i].hop() == Hop::LocalTranslated => local.insert(i),
             Err(reason) => self.refuse_name(i, reason),
         }
@@ -132,7 +134,7 @@ impl<A: Address> Walk<'_, A> {
                 Some(found) => Ok(found),
                 None => {
                     let key = self.scratch.keys[i];
-                    self.begin_forwarded(i, &key)
+                    self.begin_inbound(i, &key)
                 }
             },
             L4Kind::IcmpError => {

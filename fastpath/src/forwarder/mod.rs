@@ -191,9 +191,9 @@ impl Forwarder {
         match message {
             Message::Release { name, since } => {
                 if let Some(outside) = name.key() {
-                    self.v4.release(&outside, since);
+                    self.v4.take_back(&outside, since);
                 } else if let Some(outside) = name.key() {
-                    self.v6.release(&outside, since);
+                    self.v6.take_back(&outside, since);
                 }
             }
             Message::FirstFragment { datagram, piece, flow } => {
@@ -332,11 +332,13 @@ impl Forwarder {
                 while self.v6.expire(now, &mut budget, timeouts) {
                     *ended += 1;
                 }
+                self.v6.end_rests(now, &mut budget, timeouts);
                 self.fragments6.expire(now, &mut datagrams, &mut self.counters);
             } else {
                 while self.v4.expire(now, &mut budget, timeouts) {
                     *ended += 1;
                 }
+                self.v4.end_rests(now, &mut budget, timeouts);
                 self.fragments4.expire(now, &mut datagrams, &mut self.counters);
             }
         }
@@ -372,9 +374,9 @@ impl Forwarder {
         let (from, timeouts) = (cursor.number, self.snapshot.timeouts);
         let (filter, dry_run) = (&kill.filter, kill.dry_run);
         let (met, next) = if cursor.v6 {
-            end_met(&mut self.v6, from, limit, dry_run, |session| filter.matches(&row(session, now, &timeouts)))
+            end_met(&mut self.v6, from, limit, dry_run, now, |session| filter.matches(&row(session, now, &timeouts)))
         } else {
-            end_met(&mut self.v4, from, limit, dry_run, |session| filter.matches(&row(session, now, &timeouts)))
+            end_met(&mut self.v4, from, limit, dry_run, now, |session| filter.matches(&row(session, now, &timeouts)))
         };
         kill.met += met;
         kill.cursor = cursor.behind(next);
@@ -430,6 +432,7 @@ fn end_met<A: Address>(
     from: u32,
     limit: u32,
     dry_run: bool,
+    now: Instant,
     is_meant: impl Fn(&Session<A>) -> bool,
 ) -> (u64, Option<u32>) {
     let (mut numbers, mut count) = ([0; KILL_BUDGET], 0);
@@ -440,7 +443,7 @@ fn end_met<A: Address>(
         }
     });
     if !dry_run {
-        numbers[..count].iter().for_each(|number| nat.end(*number));
+        numbers[..count].iter().for_each(|number| nat.end(*number, now));
     }
     (count as u64, next)
 }
@@ -449,8 +452,8 @@ fn row<A: Address>(session: &Session<A>, now: Instant, timeouts: &Timeouts) -> S
     let now_ms = now.as_millis() as u32;
     let idle_ms = now_ms.wrapping_sub(session.last_ms);
     let Session { forth, back, .. } = session;
-    // Whose name is another outside: the initiator, or to whom it was forwarded.
-    let forwarded = (forth.dst, forth.dst_port) != (back.src, back.src_port);
+    // Whose name is another outside: the initiator, or whom he reached.
+    let forwarded = session.is_inbound();
     let (vrf, inside, outside, peer) = if forwarded {
         (back.vrf, (back.src, back.src_port), (forth.dst, forth.dst_port), (forth.src, forth.src_port))
     } else {

@@ -193,9 +193,6 @@ impl<A: Address> Walk<'_, A> {
     /// Hands a packet from outside that no session expects to the worker that borrowed the
     /// name it is for. `false`: there is none.
     pub(super) fn hand_to_borrower(&mut self, i: usize) -> bool {
-        if self.handed.workers.is_alone() {
-            return false;
-        }
         let layers = self.look_into(i);
         let flow = match (layers.kind, self.scratch.kinds[i]) {
             (L4Kind::IcmpError, _) => self.quoted(i, &layers).map(|quoted| quoted.reversed()),

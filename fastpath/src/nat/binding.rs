@@ -78,6 +78,11 @@ impl<A: Address> BindingTable<A> {
         }
     }
 
+    /// How many bindings it has room for.
+    pub(super) fn capacity(&self) -> usize {
+        self.records.len()
+    }
+
     /// What it occupies, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.index.bytes() + size_of_val(self.records.as_slice())
@@ -122,16 +127,11 @@ impl<A: Address> BindingTable<A> {
         record.sessions
     }
 
-    /// A session that stood on it ended. The binding, with how many still do; without
-    /// any it is gone.
+    /// A session that stood on it ended. The binding, with how many still do.
     pub(super) fn release(&mut self, number: u32) -> Binding<A> {
         let record = &mut self.records[number as usize];
         record.sessions -= 1;
-        let binding = *record;
-        if binding.sessions == 0 {
-            self.discard(number);
-        }
-        binding
+        *record
     }
 
     /// Takes away a binding that no session stands on.

@@ -36,7 +36,7 @@ const NONE: u32 = u32::MAX;
 
 /// The key of whatever is for the endpoint outside that `flow` is for.
 pub(super) fn endpoint_outside<A: Address>(flow: &FlowKey<A>) -> FlowKey<A> {
-    FlowKey { src: A::default(), src_port: 0, ..*flow }
+    FlowKey { dst: flow.dst, dst_port: flow.dst_port, protocol: flow.protocol, ..FlowKey::default() }
 }
 
 impl<A: Address> Lent<A> {
@@ -96,9 +96,10 @@ impl<A: Address> Lent<A> {
         lease.borrower == borrower
     }
 
-    /// A name comes back. Once it has as often as it was lent, it is free: what it stood on.
+    /// A name comes back, this very one or that of its endpoint. Once it has as often as it
+    /// was lent, it is free: what it stood on.
     pub(super) fn release(&mut self, key: &FlowKey<A>) -> Option<u32> {
-        let number = self.number(key)?;
+        let number = self.number(key).or_else(|| self.number(&endpoint_outside(key)))?;
         let lease = &mut self.records[number as usize];
         lease.count -= 1;
         if lease.count > 0 {

@@ -1,18 +1,25 @@
 //! Source NAT: which name a flow gets outside, and what becomes of its packets.
 
+mod admit;
+mod behavior;
 mod binding;
 mod crowd;
 mod forward;
 mod hosts;
 pub mod icmp_error;
+mod ledger;
+mod lend;
 mod lent;
 mod name;
 mod numbers;
+mod open;
 mod policy;
 mod space;
 mod stripe;
 mod translate;
 
+pub use admit::Admission;
+pub use behavior::{Behavior, Filtering, Mapping};
 pub use forward::{Forward, Forwards};
 pub use policy::{EgressAction, EgressRule};
 pub use translate::{Choice, Nat, Translation, timeout_ms};

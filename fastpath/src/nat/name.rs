@@ -1,5 +1,6 @@
 //! The choice of the name that a flow gets outside: address and port.
 
+use super::behavior::{Behavior, Mapping};
 use super::binding::{Binding, borrowed, destination, endpoint};
 use super::stripe::Stripe;
 use super::{Choice, Nat, Translation};
@@ -11,7 +12,7 @@ use crate::snapshot::Pool;
 use crate::verdict::DropReason;
 use crate::wire::protocol;
 
-/// Ports that are tried for a flow. Those of TCP are drawn: a quarter of them in use makes a
+/// Ports that are tried for a flow. Those that destinations share are drawn: a quarter of them in use makes a
 /// crowd, which knows its free ports; before that, so many draws fail together less than
 /// once in 10^38 flows. Then, and while the set of a crowd is being filled, each is looked at.
 const DRAWS: usize = 64;
@@ -26,16 +27,18 @@ impl<A: Address> Nat<A> {
         choice: Choice<A>,
         chance: &mut Chance,
     ) -> Result<(FlowKey<A>, u32), DropReason> {
-        match choice {
-            Choice::Lent { address, outside } => self.name_lent(key, translation, address, outside),
-            choice if key.protocol == protocol::TCP => self.name_by_destination(key, translation, choice, chance),
-            choice => self.name_by_endpoint(key, translation, choice, chance),
+        if let Choice::Lent { address, outside } = choice {
+            return self.name_lent(key, translation, address, outside);
+        }
+        match self.pools[translation.pool.index()].behavior(key.protocol).mapping {
+            Mapping::EndpointIndependent => self.name_by_endpoint(key, translation, choice, chance),
+            Mapping::AddressAndPortDependent => self.name_by_destination(key, translation, choice, chance),
         }
     }
 
     /// Has the endpoint that sends the flow a name, whomever it talks to?
     pub fn is_named(&self, key: &FlowKey<A>, pool: PoolId) -> bool {
-        key.protocol != protocol::TCP && self.bindings.find(&endpoint(key), pool.0).is_some()
+        self.maps_by_endpoint(pool, key.protocol) && self.bindings.find(&endpoint(key), pool.0).is_some()
     }
 
     /// The name that another worker lent. The flow, or its endpoint, has none yet.
@@ -46,22 +49,31 @@ impl<A: Address> Nat<A> {
         address: u32,
         outside: FlowKey<A>,
     ) -> Result<(FlowKey<A>, u32), DropReason> {
-        let of_endpoint = key.protocol != protocol::TCP;
-        let own = if of_endpoint { endpoint(key) } else { borrowed(&outside) };
-        let known = if of_endpoint { None } else { self.bindings.find(&own, translation.pool.0) };
-        let binding = Binding {
-            key: own,
-            outside: outside.dst,
-            port: outside.dst_port,
-            pool: translation.pool.0,
-            address,
-            ..Binding::default()
-        };
-        let number = known.or_else(|| self.bindings.insert(binding)).ok_or(DropReason::NatTableFull)?;
-        Ok((outside, number))
+        let Translation { pool, outer, .. } = translation;
+        let by_endpoint = self.maps_by_endpoint(pool, key.protocol);
+        let own = if by_endpoint { endpoint(key) } else { borrowed(&outside) };
+        if let Some(number) = self.bindings.find(&own, pool.0) {
+            return Ok((outside, number));
+        }
+        let port = outside.dst_port;
+        let binding = Binding { key: own, outside: outside.dst, port, pool: pool.0, address, ..Binding::default() };
+        Ok((outside, self.bind(binding, outer)?))
     }
 
-    /// Endpoint-independent mapping: the name the endpoint has, or a new one.
+    /// Adds a binding, whose name lets strangers in where the pool has it so.
+    fn bind(&mut self, binding: Binding<A>, outer: VrfId) -> Result<u32, DropReason> {
+        let number = self.bindings.insert(binding).ok_or(DropReason::NatTableFull)?;
+        if self.is_open(&binding)
+            && let Some(open) = &mut self.open
+            && !open.enter(number, &self.bindings, outer)
+        {
+            self.bindings.discard(number);
+            return Err(DropReason::NatTableFull);
+        }
+        Ok(number)
+    }
+
+    /// Endpoint-independent mapping: the name the endpoint has, be it at rest, or a new one.
     ///
     /// Under neither may the answers look like packets of a flow that came in by a
     /// forward: that has one of the names if the forward is newer than the name, or gone.
@@ -74,10 +86,15 @@ impl<A: Address> Nat<A> {
     ) -> Result<(FlowKey<A>, u32), DropReason> {
         let endpoint = endpoint(key);
         if let Some(number) = self.bindings.find(&endpoint, translation.pool.0) {
-            let binding = self.bindings.get(number);
-            let outside = outside_key(key, binding.outside, binding.port, translation.outer);
-            let is_taken = self.sessions.find(&outside).is_some();
-            return if is_taken { Err(DropReason::NatConflict) } else { Ok((outside, number)) };
+            let Binding { outside, port, sessions, .. } = *self.bindings.get(number);
+            if sessions == 0 && self.forwards.holds_port(outside, key.protocol, port) {
+                // While it rested its name became a service's.
+                self.let_go(number);
+            } else {
+                let outside = outside_key(key, outside, port, translation.outer);
+                let is_taken = self.sessions.find(&outside).is_some();
+                return if is_taken { Err(DropReason::NatConflict) } else { Ok((outside, number)) };
+            }
         }
         let (address, port) = self.take(key, translation, choice, chance)?;
         let pool = &self.pools[translation.pool.index()];
@@ -92,11 +109,11 @@ impl<A: Address> Nat<A> {
             address,
             ..Binding::default()
         };
-        let Some(number) = self.bindings.insert(binding) else {
+        let bound = self.bind(binding, translation.outer);
+        if bound.is_err() {
             self.spaces[translation.pool.index()].give_back(key.protocol, address, port);
-            return Err(DropReason::NatTableFull);
-        };
-        Ok((outside, number))
+        }
+        Ok((outside, bound?))
     }
 
     /// Takes a free port for an endpoint that has none, and says on which address.
@@ -175,7 +192,8 @@ impl<A: Address> Nat<A> {
             if bindings.get(binding).sessions as usize == stripe.len() {
                 return None;
             }
-            match space.crowds.pick(binding, first, is_free) {
+            let shared = space.shared(key.protocol).expect("who maps by destination shares ports");
+            match shared.crowds.pick(binding, first, is_free) {
                 Ok(Some(port)) => return Some(port),
                 Ok(None) => {}
                 Err(_) => return None,
@@ -196,6 +214,17 @@ impl<A: Address> Nat<A> {
     /// 4787 REQ-2), by a keyed hash of the inside address.
     fn paired(&self, pool: &Pool<A>, key: &FlowKey<A>) -> u32 {
         (key.src.mix(self.pairing ^ u64::from(key.vrf.0)) % pool.addresses.len() as u64) as u32
+    }
+}
+
+impl<A> Pool<A> {
+    /// How names are given out for a protocol.
+    pub(super) fn behavior(&self, protocol: u8) -> Behavior {
+        match protocol {
+            protocol::TCP => self.tcp,
+            protocol::UDP => self.udp,
+            _ => Behavior::UDP,
+        }
     }
 }
 

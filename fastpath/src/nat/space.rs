@@ -1,120 +1,170 @@
 //! The ports of a pool: which are free on which address.
 
+use alloc::vec;
 use alloc::vec::Vec;
 
+use super::behavior::{Behavior, Mapping};
 use super::crowd::Crowds;
 use super::numbers::NumberSet;
 use super::stripe::Stripe;
+use crate::snapshot::Pool;
 use crate::wire::protocol;
 
-/// The free ports of a pool, of those that are this worker's to give out.
-///
-/// Each is given to one endpoint for UDP and for echo identifiers. TCP ports serve
-/// many destinations: they are free unless a session says otherwise.
+/// The free ports of a pool, and its free echo identifiers, of those that are this worker's
+/// to give out.
 pub(super) struct Space {
+    /// Which those are.
     pub(super) stripe: Stripe,
+    tcp: Ports,
     udp: Ports,
     icmp: Ports,
-    /// Destinations that use up the TCP ports of an address.
-    pub(super) crowds: Crowds,
-    /// UDP ports that belong to forwards: address and port. Not free, and in no use.
-    reserved: Vec<(u32, u16)>,
-    /// How many TCP ports of an address belong to forwards.
-    held: Vec<u32>,
 }
 
-/// The ports for one protocol. 8 KiB an address with all its ports.
-struct Ports {
+/// The ports for one protocol, by how they are mapped.
+enum Ports {
+    /// Each is given to one endpoint.
+    Owned(Owned),
+    /// Each serves many destinations.
+    Shared(Shared),
+}
+
+/// Ports that are free or somebody's. 8 KiB an address with all its ports.
+struct Owned {
     /// Free ports by address, counted from the first.
     free: Vec<NumberSet>,
     /// Addresses that have a free port.
     addresses: NumberSet,
+    /// Ports that belong to forwards: address and port. Not free, and in no use.
+    reserved: Vec<(u32, u16)>,
+}
+
+/// Ports that are free toward a destination unless a session says otherwise.
+pub(super) struct Shared {
+    /// Destinations that use up the ports of an address.
+    pub(super) crowds: Crowds,
+    /// How many ports of an address belong to forwards.
+    held: Vec<u32>,
 }
 
 impl Space {
-    /// These ports of a pool of so many addresses, free; for at most `capacity` sessions.
-    pub(super) fn new(addresses: usize, stripe: Stripe, capacity: usize) -> Space {
-        Space {
-            stripe,
-            udp: Ports::new(addresses, stripe.len()),
-            icmp: Ports::new(addresses, stripe.len()),
-            crowds: Crowds::new(stripe, if addresses == 0 { 0 } else { capacity }),
-            reserved: Vec::new(),
-            held: alloc::vec![0; addresses],
+    /// These ports of a pool, free; for at most `capacity` sessions.
+    pub(super) fn new<A>(pool: &Pool<A>, stripe: Stripe, capacity: usize) -> Space {
+        let addresses = pool.addresses.len();
+        let ports = |behavior: Behavior| match behavior.mapping {
+            Mapping::EndpointIndependent => Ports::Owned(Owned::new(addresses, stripe.len())),
+            Mapping::AddressAndPortDependent => Ports::Shared(Shared {
+                crowds: Crowds::new(stripe, if addresses == 0 { 0 } else { capacity }),
+                held: vec![0; addresses],
+            }),
+        };
+        Space { stripe, tcp: ports(pool.tcp), udp: ports(pool.udp), icmp: ports(Behavior::UDP) }
+    }
+
+    /// Notes which ports of a protocol belong to forwards, each given by address and
+    /// port, and that no others do. Those that are somebody's are kept once they come back.
+    pub(super) fn reserve(&mut self, protocol: u8, ports: impl Iterator<Item = (u32, u16)>) {
+        let stripe = self.stripe;
+        match self.of(protocol) {
+            Ports::Owned(owned) => owned.reserve(stripe, ports),
+            Ports::Shared(shared) => shared.hold(ports),
         }
     }
 
-    /// Notes which TCP ports belong to forwards, each given by address and port.
-    pub(super) fn hold(&mut self, ports: impl Iterator<Item = (u32, u16)>) {
+    /// As [`Space::give_back`], for a port that meanwhile belongs to a forward.
+    pub(super) fn give_to_forward(&mut self, protocol: u8, address: u32, port: u16) {
+        self.owned(protocol).reserved.push((address, port));
+    }
+
+    /// Takes a free port for an endpoint: on this address if it has one, on the next one
+    /// that does otherwise, unless `only` this one will do. `from` is the number at which the
+    /// search starts on the address. Says the address and the port; `None` means that there
+    /// is none at all.
+    pub(super) fn take(&mut self, protocol: u8, address: u32, only: bool, from: u32) -> Option<(u32, u16)> {
+        let stripe = self.stripe;
+        let owned = self.owned(protocol);
+        let chosen = owned.addresses.first_from(address).filter(|chosen| !only || *chosen == address)?;
+        let number = owned.free[chosen as usize].first_from(from);
+        let number = number.expect("the address has a free port");
+        owned.remove(chosen, number);
+        Some((chosen, stripe.port(number)))
+    }
+
+    /// Gives the port of an endpoint back.
+    pub(super) fn give_back(&mut self, protocol: u8, address: u32, port: u16) {
+        let number = self.stripe.number(port).expect("a port that comes back was given out here");
+        self.owned(protocol).insert(address, number);
+    }
+
+    /// The ports of a protocol, if many destinations share each.
+    pub(super) fn shared(&mut self, protocol: u8) -> Option<&mut Shared> {
+        match self.of(protocol) {
+            Ports::Owned(_) => None,
+            Ports::Shared(shared) => Some(shared),
+        }
+    }
+
+    fn owned(&mut self, protocol: u8) -> &mut Owned {
+        match self.of(protocol) {
+            Ports::Owned(owned) => owned,
+            Ports::Shared(_) => panic!("an endpoint has a port where mapping is by endpoint"),
+        }
+    }
+
+    fn of(&mut self, protocol: u8) -> &mut Ports {
+        match protocol {
+            protocol::TCP => &mut self.tcp,
+            protocol::UDP => &mut self.udp,
+            _ => &mut self.icmp,
+        }
+    }
+}
+
+impl Shared {
+    /// Ports of an address that are taken toward a destination, so many sessions having
+    /// one.
+    pub(super) fn taken(&self, address: u32, sessions: u32) -> u32 {
+        sessions + self.held[address as usize]
+    }
+
+    fn hold(&mut self, ports: impl Iterator<Item = (u32, u16)>) {
         self.held.fill(0);
         for (address, _) in ports {
             self.held[address as usize] += 1;
         }
     }
+}
 
-    /// TCP ports of an address that are taken toward a destination, so many sessions
-    /// having one.
-    pub(super) fn taken(&self, address: u32, sessions: u32) -> u32 {
-        sessions + self.held[address as usize]
+impl Owned {
+    fn new(addresses: usize, ports: usize) -> Owned {
+        Owned {
+            free: (0..addresses).map(|_| NumberSet::all(ports)).collect(),
+            addresses: NumberSet::all(addresses),
+            reserved: Vec::new(),
+        }
     }
 
-    /// Keeps these UDP ports, each given by address and port, from being taken, and no
-    /// others. Those in use are kept once they come back.
-    pub(super) fn reserve(&mut self, ports: impl Iterator<Item = (u32, u16)>) {
+    fn reserve(&mut self, stripe: Stripe, ports: impl Iterator<Item = (u32, u16)>) {
         for (address, port) in core::mem::take(&mut self.reserved) {
-            self.give_back(protocol::UDP, address, port);
+            self.insert(address, stripe.number(port).expect("what is reserved was free here"));
         }
         let ports: Vec<(u32, u16)> = ports.collect();
         // Room for those that are in use, too.
         self.reserved.reserve(ports.len());
         for (address, port) in ports {
-            let free = &self.udp.free[address as usize];
-            let Some(number) = self.stripe.number(port).filter(|number| free.contains(*number)) else {
-                continue;
-            };
-            self.udp.remove(address, number);
-            self.reserved.push((address, port));
+            let number = stripe.number(port).filter(|number| self.free[address as usize].contains(*number));
+            if let Some(number) = number {
+                self.remove(address, number);
+                self.reserved.push((address, port));
+            }
         }
     }
 
-    /// As [`Space::give_back`], for a UDP port that meanwhile belongs to a forward.
-    pub(super) fn give_to_forward(&mut self, address: u32, port: u16) {
-        self.reserved.push((address, port));
-    }
-
-    /// Takes a free port for UDP or an echo identifier: on this address if it has one,
-    /// on the next one that does otherwise, unless `only` this one will do. `from` is the
-    /// number at which the search starts on the address. Says the address and the port;
-    /// `None` means that there is none at all.
-    pub(super) fn take(&mut self, protocol: u8, address: u32, only: bool, from: u32) -> Option<(u32, u16)> {
-        let stripe = self.stripe;
-        let ports = self.of(protocol);
-        let chosen = ports.addresses.first_from(address).filter(|chosen| !only || *chosen == address)?;
-        let number = ports.free[chosen as usize].first_from(from);
-        let number = number.expect("the address has a free port");
-        ports.remove(chosen, number);
-        Some((chosen, stripe.port(number)))
-    }
-
-    /// Gives a port back.
-    pub(super) fn give_back(&mut self, protocol: u8, address: u32, port: u16) {
-        let number = self.stripe.number(port).expect("a port that comes back was given out here");
-        let ports = self.of(protocol);
-        let free = &mut ports.free[address as usize];
+    fn insert(&mut self, address: u32, number: u32) {
+        let free = &mut self.free[address as usize];
         if free.len() == 0 {
-            ports.addresses.insert(address);
+            self.addresses.insert(address);
         }
         free.insert(number);
-    }
-
-    fn of(&mut self, protocol: u8) -> &mut Ports {
-        if protocol == protocol::UDP { &mut self.udp } else { &mut self.icmp }
-    }
-}
-
-impl Ports {
-    fn new(addresses: usize, ports: usize) -> Ports {
-        Ports { free: (0..addresses).map(|_| NumberSet::all(ports)).collect(), addresses: NumberSet::all(addresses) }
     }
 
     fn remove(&mut self, address: u32, number: u32) {

@@ -4,18 +4,20 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::binding::{BindingTable, endpoint, is_borrowed};
+use super::behavior::Mapping;
+use super::binding::{Binding, BindingTable, endpoint, is_borrowed};
 use super::forward::Forwards;
 use super::hosts::Hosts;
-use super::lent::{Lent, endpoint_outside};
+use super::lent::Lent;
+use super::open::OpenNames;
 use super::space::Space;
 use super::stripe::Stripe;
 use crate::address::Address;
 use crate::chance::Chance;
 use crate::handoff::Workers;
-use crate::ids::{Epoch, PoolId, VrfId, WorkerId};
+use crate::ids::{Epoch, PoolId, VrfId};
 use crate::session::tcp::{Phase, Segment};
-use crate::session::{Direction, FlowKey, Found, Seed, Session, SessionTable};
+use crate::session::{FlowKey, Found, Seed, Session, SessionTable};
 use crate::snapshot::{Pool, Timeouts};
 use crate::time::Instant;
 use crate::verdict::DropReason;
@@ -30,17 +32,19 @@ pub struct Nat<A> {
     pub(super) forwards: Arc<Forwards<A>>,
     /// Free ports by pool.
     pub(super) spaces: Vec<Space>,
-    /// Sessions by who began them, once somebody must not have too many.
+    /// Names that let strangers in, where a pool has such.
+    pub(super) open: Option<OpenNames<A>>,
+    /// Sessions by who is inside, once somebody must not have too many.
     hosts: Option<Hosts<A>>,
     /// Sessions that were begun from outside.
-    forwarded: usize,
+    pub(super) inbound: usize,
     /// Names that other workers use.
     pub(super) lent: Lent<A>,
     /// Names that others lent and that are not used any more, to be given back.
-    returned: VecDeque<FlowKey<A>>,
-    workers: Workers,
+    pub(super) returned: VecDeque<FlowKey<A>>,
+    pub(super) workers: Workers,
     /// The tables that brought these pools: names that were lent before are void.
-    since: Epoch,
+    pub(super) since: Epoch,
     /// The secret of paired pooling.
     pub(super) pairing: u64,
     pub(super) seed: Seed,
@@ -84,8 +88,9 @@ impl<A: Address> Nat<A> {
             pools: Arc::from([]),
             forwards: Arc::new(Forwards::new()),
             spaces: Vec::new(),
+            open: None,
             hosts: None,
-            forwarded: 0,
+            inbound: 0,
             lent: Lent::new(others, seed),
             returned: VecDeque::with_capacity(others),
             workers,
@@ -111,14 +116,9 @@ impl<A: Address> Nat<A> {
         let ended = if same_pools { 0 } else { self.end_all() };
         self.pools = Arc::clone(pools);
         if !same_pools {
-            // What others know of names, they forget with the same tables.
-            let bindings = &mut self.bindings;
-            self.lent.clear(|binding| {
-                bindings.release(binding);
-            });
-            self.returned.clear();
             self.since = epoch;
             self.spaces = pools.iter().map(|pool| self.space(pool)).collect();
+            self.make_room_to_rest();
         }
         if !same_forwards || !same_pools {
             for (space, pool) in self.spaces.iter_mut().zip(&**pools) {
@@ -127,22 +127,33 @@ impl<A: Address> Nat<A> {
                     let address = pool.addresses.iter().position(|address| *address == public)?;
                     stripe.number(port).map(|_| (address as u32, port))
                 };
-                space.reserve(forwards.ports(protocol::UDP).filter_map(in_pool));
-                space.hold(forwards.ports(protocol::TCP).filter_map(in_pool));
+                for protocol in [protocol::TCP, protocol::UDP] {
+                    space.reserve(protocol, forwards.ports(protocol).filter_map(in_pool));
+                }
             }
-            let Nat { sessions, bindings, spaces, lent, .. } = self;
-            for (public, port) in forwards_before.ports(protocol::TCP).chain(forwards.ports(protocol::TCP)) {
-                let is_free = |binding| {
-                    let outside = FlowKey { dst_port: port, ..bindings.get(binding).key.reversed() };
-                    let is_held = forwards.holds_port(outside.dst, protocol::TCP, port);
-                    !is_held && sessions.find(&outside).is_none() && lent.find(&outside).is_none()
-                };
-                for (space, _) in spaces.iter_mut().zip(&**pools).filter(|(_, pool)| pool.addresses.contains(&public)) {
-                    space.crowds.look_again(port, is_free);
+            self.look_again(&forwards_before, protocol::TCP);
+            self.look_again(&forwards_before, protocol::UDP);
+        }
+        ended
+    }
+
+    /// Tells crowds which ports of a protocol other forwards have now, or none.
+    fn look_again(&mut self, before: &Forwards<A>, protocol: u8) {
+        let Nat { sessions, bindings, pools, forwards, spaces, lent, .. } = self;
+        for (public, port) in before.ports(protocol).chain(forwards.ports(protocol)) {
+            let is_free = |binding| {
+                let outside = FlowKey { dst_port: port, ..bindings.get(binding).key.reversed() };
+                let is_held = forwards.holds_port(outside.dst, protocol, port);
+                !is_held && sessions.find(&outside).is_none() && lent.find(&outside).is_none()
+            };
+            for (space, pool) in spaces.iter_mut().zip(&**pools) {
+                if let Some(shared) = space.shared(protocol)
+                    && pool.addresses.contains(&public)
+                {
+                    shared.crowds.look_again(port, is_free);
                 }
             }
         }
-        ended
     }
 
     /// The ports of a pool that are this worker's. Those of a host's own address are its
@@ -151,7 +162,7 @@ impl<A: Address> Nat<A> {
         let is_own = |address: &A| self.forwards.of_address(*address).is_some();
         let whose = if pool.addresses.iter().all(is_own) { Workers::ALONE } else { self.workers };
         let stripe = Stripe::of(&whose, pool.first_port, pool.last_port);
-        Space::new(pool.addresses.len(), stripe, self.sessions.capacity())
+        Space::new(pool, stripe, self.sessions.capacity())
     }
 
     /// Counts sessions by host from now on. Those there are do not count.
@@ -161,18 +172,49 @@ impl<A: Address> Nat<A> {
         }
     }
 
-    /// Ends every session; says how many there were.
+    /// Names that are open rest on bindings without a session. No more than `capacity` do at
+    /// a time, as sessions live longer than names rest, but those that were killed or to a
+    /// port with a shorter timer: if there are too many, who is new is refused.
+    fn make_room_to_rest(&mut self) {
+        let capacity = self.sessions.capacity();
+        let open_ports = |pool: &Pool<A>| {
+            let protocols = [pool.tcp, pool.udp].iter().filter(|behavior| behavior.is_open()).count();
+            pool.addresses.len() * pool.ports() * protocols
+        };
+        let resting = self.pools.iter().map(open_ports).sum::<usize>().min(capacity);
+        if self.bindings.capacity() != capacity + resting {
+            self.bindings = BindingTable::new(capacity + resting, self.seed);
+        }
+        self.open = (resting > 0).then(|| OpenNames::new(capacity + resting, capacity, self.seed));
+    }
+
+    /// Ends every session, and rest; says how many sessions there were.
     fn end_all(&mut self) -> u64 {
+        // What others know of names, they forget with the same tables.
+        let Nat { bindings, lent, .. } = self;
+        lent.clear(|binding| {
+            if bindings.release(binding).sessions == 0 {
+                bindings.discard(binding);
+            }
+        });
+        // Nobody is let in any more, and nothing has to rest: the names are others.
+        if let Some(mut open) = self.open.take() {
+            while let Some(number) = open.longest_resting() {
+                open.leave(number, &self.bindings);
+                self.bindings.discard(number);
+            }
+        }
         let mut ended = 0;
         let mut from = Some(0);
         while let Some(at) = from {
             let mut numbers = Vec::new();
             from = self.sessions.page(at, 4096, |number, _| numbers.push(number));
             for number in numbers {
-                self.end(number);
+                self.end(number, Instant::ZERO);
                 ended += 1;
             }
         }
+        self.returned.clear();
         ended
     }
 
@@ -203,134 +245,41 @@ impl<A: Address> Nat<A> {
         if self.sessions.len() == self.sessions.capacity() {
             return Err(DropReason::NatTableFull);
         }
-        if let (Some(hosts), Some(most)) = (&self.hosts, translation.most_sessions)
-            && hosts.sessions(key.src, key.vrf) >= most
-        {
-            return Err(DropReason::NatSourceLimit);
-        }
+        self.may_begin(key, translation.most_sessions)?;
         let (outside, binding) = self.name(key, translation, choice, chance)?;
         let mut session = Session::new(*key, outside, now);
         session.binding = binding;
-        let timeout = timeout_ms(&session, timeouts);
-        self.hold(binding, outside.dst_port);
-        let number = self.sessions.insert(session, timeout, now).map_err(|_| {
-            self.let_go(binding, &outside);
-            DropReason::NatTableFull
-        })?;
-        if let Some(hosts) = &mut self.hosts {
-            hosts.add(key.src, key.vrf);
+        self.enter(session, timeouts, now)
+    }
+
+    /// May who sends packets with this key have another session?
+    pub(super) fn may_begin(&self, key: &FlowKey<A>, most: Option<u32>) -> Result<(), DropReason> {
+        match (&self.hosts, most) {
+            (Some(hosts), Some(most)) if hosts.sessions(key.src, key.vrf) >= most => Err(DropReason::NatSourceLimit),
+            _ => Ok(()),
         }
-        Ok(number)
     }
 
-    /// Lends a name to a flow that another worker is the home of: which address of the pool
-    /// it has, and how the answers arrive.
-    ///
-    /// # Errors
-    /// No port is free here, or there is no room to remember. Then nothing was changed.
-    pub fn lend(
-        &mut self,
-        key: &FlowKey<A>,
-        translation: Translation,
-        choice: Choice<A>,
-        to: WorkerId,
-        chance: &mut Chance,
-    ) -> Result<(u32, FlowKey<A>), DropReason> {
-        let (outside, binding) = self.name(key, translation, choice, chance)?;
-        let lent = self.lent_as(&outside);
-        if !self.lent.lend_again(&lent, to) {
-            self.hold(binding, outside.dst_port);
-            if !self.lent.lend(lent, to, binding) {
-                self.let_go(binding, &outside);
-                return Err(DropReason::NatTableFull);
-            }
-        }
-        Ok((self.bindings.get(binding).address, outside))
-    }
-
-    /// To whom was the name lent that this packet from outside is for?
-    pub fn borrower(&self, flow: &FlowKey<A>) -> Option<WorkerId> {
-        self.lent.find(flow)
-    }
-
-    /// A name that was lent comes back.
-    pub fn release(&mut self, outside: &FlowKey<A>, since: Epoch) {
-        if since == self.since
-            && let Some(binding) = self.lent.release(&self.lent_as(outside))
+    /// Enters a session that stands on a binding.
+    pub(super) fn enter(&mut self, session: Session<A>, timeouts: &Timeouts, now: Instant) -> Result<u32, DropReason> {
+        let number = session.binding;
+        let binding = self.hold(number, session.back.dst_port);
+        let inside = *session.outward();
+        if self.is_open(&binding)
+            && let Some(open) = &mut self.open
         {
-            self.let_go(binding, outside);
+            open.wake(number);
+            open.meet(number, inside.dst);
         }
-    }
-
-    /// A name that was lent is not needed.
-    pub fn give_back(&mut self, outside: FlowKey<A>, since: Epoch) {
-        if since == self.since {
-            self.returned.push_back(outside);
+        if let Some(hosts) = &mut self.hosts {
+            hosts.add(inside.src, inside.vrf);
         }
-    }
-
-    /// The next name that goes back to whom it was borrowed from.
-    pub fn next_returned(&mut self) -> Option<FlowKey<A>> {
-        self.returned.pop_front()
-    }
-
-    /// It could not be sent: it stays the next.
-    pub fn not_returned(&mut self, outside: FlowKey<A>) {
-        self.returned.push_front(outside);
-    }
-
-    /// Do several workers give out the ports of a pool?
-    pub fn is_dealt_out(&self, pool: PoolId) -> bool {
-        self.spaces[pool.index()].stripe.is_part()
-    }
-
-    /// Is this one of the ports of a pool that this worker gives out?
-    pub fn gives_out(&self, pool: PoolId, port: u16) -> bool {
-        self.spaces[pool.index()].stripe.number(port).is_some()
-    }
-
-    /// The tables that brought the pools.
-    pub fn since(&self) -> Epoch {
-        self.since
-    }
-
-    /// Names that other workers use.
-    pub fn lent(&self) -> usize {
-        self.lent.len()
-    }
-
-    /// What is lent with a name: the flow's alone, or that of all flows of an endpoint.
-    fn lent_as(&self, outside: &FlowKey<A>) -> FlowKey<A> {
-        if outside.protocol == protocol::TCP { *outside } else { endpoint_outside(outside) }
-    }
-
-    /// Begins the session of a flow that is forwarded: its packets arrive as `forth`,
-    /// the answers as `back`.
-    ///
-    /// Half of the table is for those who are inside: a flood from outside does not
-    /// get it.
-    ///
-    /// # Errors
-    /// There is no room, or the answers could not be told from another flow. Then
-    /// nothing was changed.
-    pub fn begin_forwarded(
-        &mut self,
-        forth: &FlowKey<A>,
-        back: &FlowKey<A>,
-        timeouts: &Timeouts,
-        now: Instant,
-    ) -> Result<Found, DropReason> {
-        if self.forwarded >= self.sessions.capacity().div_ceil(2) {
-            return Err(DropReason::NatTableFull);
-        }
-        if self.sessions.find(back).is_some() {
-            return Err(DropReason::NatConflict);
-        }
-        let session = Session::new(*forth, *back, now);
+        self.inbound += usize::from(session.is_inbound());
         let timeout = timeout_ms(&session, timeouts);
-        let session = self.sessions.insert(session, timeout, now).map_err(|_| DropReason::NatTableFull)?;
-        self.forwarded += 1;
-        Ok(Found { session, direction: Direction::Forth })
+        self.sessions.insert(session, timeout, now).map_err(|_| {
+            self.ended(&session, now);
+            DropReason::NatTableFull
+        })
     }
 
     /// A TCP segment passes through its session.
@@ -350,58 +299,111 @@ impl<A: Address> Nat<A> {
         let Some(session) = self.sessions.expire(now, budget, |session| timeout_ms(session, timeouts)) else {
             return false;
         };
-        self.ended(&session);
+        self.ended(&session, now);
         true
     }
 
+    /// Lets go of names that have rested, as many as `budget` allows; takes from it what
+    /// it used.
+    pub fn end_rests(&mut self, now: Instant, budget: &mut u32, timeouts: &Timeouts) {
+        while *budget > 0
+            && let Some(open) = &self.open
+            && let Some(number) = open.rested(now, timeouts.rest_ms)
+        {
+            *budget -= 1;
+            self.let_go(number);
+        }
+    }
+
     /// Ends a session.
-    pub fn end(&mut self, number: u32) {
+    pub fn end(&mut self, number: u32, now: Instant) {
         let session = self.sessions.remove(number);
-        self.ended(&session);
+        self.ended(&session, now);
     }
 
     /// Gives back what a session had.
-    fn ended(&mut self, session: &Session<A>) {
+    fn ended(&mut self, session: &Session<A>, now: Instant) {
         if session.binding == Session::<A>::UNBOUND {
-            self.forwarded -= 1;
+            self.inbound -= 1;
             return;
         }
-        self.let_go(session.binding, &session.back);
+        self.inbound -= usize::from(session.is_inbound());
+        let inside = session.outward();
         if let Some(hosts) = &mut self.hosts {
-            hosts.remove(session.forth.src, session.forth.vrf);
+            hosts.remove(inside.src, inside.vrf);
+        }
+        let number = session.binding;
+        let binding = self.release(number, &session.back);
+        if self.is_open(&binding)
+            && let Some(open) = &mut self.open
+        {
+            open.part(number, inside.dst);
+            if binding.sessions == 0 {
+                open.rest(number, now);
+            }
+        } else if binding.sessions == 0 {
+            self.let_go(number);
         }
     }
 
-    /// A session, or what was lent, stands on the binding and has this port.
-    fn hold(&mut self, number: u32, port: u16) {
+    /// Another session, or lease, stands on a binding, and has this port.
+    pub(super) fn hold(&mut self, number: u32, port: u16) -> Binding<A> {
         let standing = self.bindings.hold(number);
-        let binding = self.bindings.get(number);
-        if binding.key.protocol == protocol::TCP && !is_borrowed(&binding.key) {
-            let space = &mut self.spaces[usize::from(binding.pool)];
-            let taken = space.taken(binding.address, standing);
-            space.crowds.began(number, port, taken);
+        let binding = *self.bindings.get(number);
+        if let Some(shared) = self.spaces[usize::from(binding.pool)].shared(binding.key.protocol)
+            && !is_borrowed(&binding.key)
+        {
+            shared.crowds.began(number, port, shared.taken(binding.address, standing));
         }
+        binding
     }
 
-    /// What stood on the binding ended; its answers looked like this.
-    fn let_go(&mut self, number: u32, outside: &FlowKey<A>) {
+    /// It no longer does; its answers looked like this.
+    pub(super) fn release(&mut self, number: u32, outside: &FlowKey<A>) -> Binding<A> {
         let binding = self.bindings.release(number);
-        let space = &mut self.spaces[usize::from(binding.pool)];
-        if binding.key.protocol == protocol::TCP {
+        if let Some(shared) = self.spaces[usize::from(binding.pool)].shared(binding.key.protocol) {
             if is_borrowed(&binding.key) {
                 self.returned.push_back(*outside);
-                return;
-            }
-            let taken = space.taken(binding.address, binding.sessions);
-            space.crowds.ended(number, outside.dst_port, taken, binding.sessions == 0);
-        } else if binding.sessions == 0 {
-            if space.stripe.number(binding.port).is_none() {
-                self.returned.push_back(*outside);
-            } else if self.forwards.holds_port(binding.outside, binding.key.protocol, binding.port) {
-                space.give_to_forward(binding.address, binding.port);
             } else {
-                space.give_back(binding.key.protocol, binding.address, binding.port);
+                let taken = shared.taken(binding.address, binding.sessions);
+                shared.crowds.ended(number, outside.dst_port, taken, binding.sessions == 0);
             }
+        }
+        binding
+    }
+
+    /// Does the name of a binding let strangers in? One that is lent does so at its home.
+    pub(super) fn is_open(&self, binding: &Binding<A>) -> bool {
+        let FlowKey { src, vrf, protocol, .. } = binding.key;
+        let is_open = self.pools[usize::from(binding.pool)].behavior(protocol).is_open();
+        is_open && (self.workers.is_alone() || self.workers.home(vrf, src) == self.workers.me())
+    }
+
+    /// Has an endpoint one name for all whom it talks to?
+    pub(super) fn maps_by_endpoint(&self, pool: PoolId, protocol: u8) -> bool {
+        self.pools[pool.index()].behavior(protocol).mapping == Mapping::EndpointIndependent
+    }
+
+    /// A binding on which no session stands any more is gone, and its name free.
+    pub(super) fn let_go(&mut self, number: u32) {
+        let binding = *self.bindings.get(number);
+        let (pool, protocol) = (usize::from(binding.pool), binding.key.protocol);
+        if self.is_open(&binding)
+            && let Some(open) = &mut self.open
+        {
+            open.leave(number, &self.bindings);
+        }
+        self.bindings.discard(number);
+        let space = &mut self.spaces[pool];
+        if space.shared(protocol).is_some() {
+            // Its ports are free toward whoever has none.
+        } else if space.stripe.number(binding.port).is_none() {
+            let name = FlowKey { dst: binding.outside, dst_port: binding.port, protocol, ..FlowKey::default() };
+            self.returned.push_back(name);
+        } else if self.forwards.holds_port(binding.outside, protocol, binding.port) {
+            space.give_to_forward(protocol, binding.address, binding.port);
+        } else {
+            space.give_back(protocol, binding.address, binding.port);
         }
     }
 }

@@ -75,6 +75,17 @@ impl<A: Address> Session<A> {
         (self.address_delta.inverse_if(back), self.flow_delta.inverse_if(back))
     }
 
+    /// Was it begun from outside? Then it is the initiator's destination that is
+    /// translated.
+    pub fn is_inbound(&self) -> bool {
+        (self.forth.dst, self.forth.dst_port) != (self.back.src, self.back.src_port)
+    }
+
+    /// How the packets arrive of who is inside.
+    pub fn outward(&self) -> &FlowKey<A> {
+        if self.is_inbound() { &self.back } else { &self.forth }
+    }
+
     /// A packet passes in this direction.
     #[inline(always)]
     pub fn touch(&mut self, direction: Direction, now_ms: u32) {

@@ -30,7 +30,7 @@ use world::{Family, V4, V6};
 const LENGTH: usize = 4_000;
 
 /// What must have happened often, or the runs say little.
-const MET: [&str; 19] = [
+const MET: [&str; 22] = [
     "forwarded",
     "replied",
     "unresolved",
@@ -42,6 +42,9 @@ const MET: [&str; 19] = [
     "translated-errors",
     "sessions-ended",
     "hairpin",
+    "let in",
+    "hairpin, let in",
+    "name at rest",
     "nat-unsolicited",
     "nat-ports-exhausted",
     "nat-table-full",

@@ -18,7 +18,7 @@ use causeway_testkit::seed::Rng;
 use crate::flow::Flow;
 use crate::judge::judge;
 use crate::operation::{Change, Operation, Wait};
-use crate::reference::{Chosen, Fate, RefNat, Tally};
+use crate::reference::{Chosen, Fate, RefNat, Session, Tally};
 use crate::scene::{FICKLE, Scene};
 use crate::traffic::Item;
 use crate::world::{Endpoint, Family, NODES, OTHER_NODES, Sent, Team, UPLINK, World};
@@ -215,8 +215,12 @@ impl Run {
             *self.met.entry("turned").or_default() += 1;
         }
         let after = self.reference.tally;
-        if after.out > before.out && after.inward > before.inward {
+        let is_hairpin = after.out > before.out && after.inward > before.inward;
+        if is_hairpin {
             *self.met.entry("hairpin").or_default() += 1;
+        }
+        if after.begun > before.begun && self.reference.sessions.last().is_some_and(Session::was_let_in) {
+            *self.met.entry(if is_hairpin { "hairpin, let in" } else { "let in" }).or_default() += 1;
         }
         if let Fate::Refuse(reason) = fate {
             *self.met.entry(reason.name()).or_default() += 1;
@@ -307,6 +311,9 @@ impl Run {
         }
         if self.world.forwarder.lent() > 0 {
             *self.met.entry("lent").or_default() += 1;
+        }
+        if self.reference.has_names_at_rest() {
+            *self.met.entry("name at rest").or_default() += 1;
         }
         if let Some(row) = self.rows.first() {
             *self.met.entry(row.state).or_default() += 1;

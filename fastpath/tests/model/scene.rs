@@ -6,7 +6,7 @@ use std::sync::Arc;
 use causeway_fastpath::address::Address;
 use causeway_fastpath::fib::{Hop, Prefix};
 use causeway_fastpath::ids::{AdjacencyId, Epoch, PoolId, PortId, VrfId};
-use causeway_fastpath::nat::{EgressAction, EgressRule, Forward, Forwards};
+use causeway_fastpath::nat::{Behavior, EgressAction, EgressRule, Filtering, Forward, Forwards, Mapping};
 use causeway_fastpath::snapshot::{NeighborState, Pool, Snapshot, Tables, Timeouts};
 use causeway_testkit::packet::ToIp;
 use causeway_testkit::seed::Rng;
@@ -21,7 +21,7 @@ use crate::world::{
 pub(crate) const FICKLE: [AdjacencyId; 4] = [NODE_A, NODE_B, NODE_C, ROUTER];
 /// As the rules have it (RFC 5382, section 5), but shorter.
 pub(crate) const TIMEOUTS: Timeouts =
-    Timeouts { tcp_established_ms: 20_000, tcp_transitory_ms: 4_000, udp_ms: 5_000, icmp_ms: 1_600 };
+    Timeouts { tcp_established_ms: 20_000, tcp_transitory_ms: 4_000, udp_ms: 5_000, icmp_ms: 1_600, rest_ms: 3_000 };
 
 /// A public address and port, and to whom inside its flows go.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +45,9 @@ pub(crate) struct Scene {
     /// Everybody talks to one peer, until the last port is in use toward it.
     pub(crate) crowded: bool,
     pub(crate) keep_ports: bool,
+    /// How names are given out to TCP and to UDP.
+    pub(crate) tcp: Behavior,
+    pub(crate) udp: Behavior,
     /// Packets that a port collects before they are put through together.
     pub(crate) burst: usize,
     /// Sessions that there is room for. Several workers have more than is ever used:
@@ -74,6 +77,8 @@ impl Scene {
             has_own,
             crowded,
             keep_ports: rng.bool(),
+            tcp: behavior(Behavior::TCP, rng),
+            udp: behavior(Behavior::UDP, rng),
             burst: *rng.choose(&[1, 1, 2, 5]),
             capacity: if crowded || workers > 1 { 200 } else { *rng.choose(&[6, 14, 30, 60]) },
             ports: if crowded { 24 } else { *rng.choose(&[2, 4, 8]) },
@@ -167,6 +172,20 @@ impl Scene {
         }
     }
 
+    /// How names are given out for a protocol, and to whom they are open.
+    pub(crate) fn behavior(&self, protocol: Protocol) -> Behavior {
+        match protocol {
+            Protocol::Tcp => self.tcp,
+            Protocol::Udp => self.udp,
+            Protocol::Ask | Protocol::Reply => Behavior::UDP,
+        }
+    }
+
+    /// Has an endpoint one name for all whom it talks to by this protocol?
+    pub(crate) fn maps_by_endpoint(&self, protocol: Protocol) -> bool {
+        self.behavior(protocol).mapping == Mapping::EndpointIndependent
+    }
+
     /// Forwards that may be configured.
     pub(crate) fn all_forwards(&self) -> [PortForward; 3] {
         let (shared, pod_b) = (self.shared(2), self.family.pod_b.to_ip());
@@ -225,6 +244,8 @@ impl Scene {
             first_port: FIRST_PORT,
             last_port: FIRST_PORT + self.ports - 1,
             keep_ports: self.keep_ports,
+            tcp: self.tcp,
+            udp: self.udp,
         };
         let mut forwards = Forwards::new();
         for (forward, there) in self.all_forwards().into_iter().zip(self.forwards) {
@@ -248,6 +269,16 @@ impl Scene {
             forwards: Arc::new(forwards),
         }
     }
+}
+
+/// As usual, or any.
+fn behavior(usual: Behavior, rng: &mut Rng) -> Behavior {
+    let (by_endpoint, by_destination) = (Mapping::EndpointIndependent, Mapping::AddressAndPortDependent);
+    let mapping = *rng.choose(&[usual.mapping, by_endpoint, by_destination]);
+    let (anybody, known) = (Filtering::EndpointIndependent, Filtering::AddressDependent);
+    let filtering = *rng.choose(&[usual.filtering, anybody, known]);
+    let any = Behavior { mapping, filtering };
+    if any.is_sound() { any } else { usual }
 }
 
 /// What does not change: routes, neighbours, and who gets names from where.

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use causeway_fastpath::ids::AdjacencyId;
-use causeway_fastpath::nat::Forward;
-use causeway_fastpath::nat::Forwards;
+use causeway_fastpath::nat::{Behavior, Forward, Forwards};
 use causeway_fastpath::verdict::{DropReason, Verdict};
 use causeway_testkit::packet::*;
 
@@ -17,7 +16,13 @@ const PORTS: usize = u16::MAX as usize - FIRST_PORT as usize + 1;
 /// An island with so many pool addresses, and room for more sessions than they have
 /// ports.
 fn world(addresses: usize) -> World {
+    mapping(addresses, Behavior::TCP, Behavior::UDP)
+}
+
+/// The same, with ports mapped so.
+fn mapping(addresses: usize, tcp: Behavior, udp: Behavior) -> World {
     let mut plan = Plan::island();
+    (plan.v4.pools[0].tcp, plan.v4.pools[0].udp) = (tcp, udp);
     plan.v4.pools[0].addresses.truncate(addresses);
     plan.icmp_errors_per_second = 0;
     World::sized(&plan, addresses * PORTS + 10)
@@ -43,8 +48,17 @@ fn name(frame: &[u8]) -> (Vec<u8>, u16) {
 
 #[test]
 fn every_port_of_every_address_is_given_out_before_anyone_is_refused() {
-    for (protocol, addresses) in [(6, 1), (6, 2), (17, 1), (17, 2), (1, 1)] {
-        let mut world = world(addresses);
+    let (by_endpoint, by_destination) = (Behavior::UDP, Behavior::TCP);
+    for (protocol, addresses, behavior) in [
+        (6, 1, by_destination),
+        (6, 2, by_destination),
+        (6, 2, by_endpoint),
+        (17, 1, by_endpoint),
+        (17, 2, by_endpoint),
+        (17, 2, by_destination),
+        (1, 1, by_endpoint),
+    ] {
+        let mut world = mapping(addresses, behavior, behavior);
         let mut names = BTreeSet::new();
         for number in 0..addresses * PORTS {
             let sent = world.send(NODES, flow(number, protocol));
@@ -121,7 +135,14 @@ fn a_port_in_use_toward_one_destination_is_free_toward_another() {
 
 #[test]
 fn a_crowd_takes_no_port_that_was_forwarded_since_and_every_one_that_no_longer_is() {
+    for protocol in [6, 17] {
+        crowd_and_forward(protocol);
+    }
+}
+
+fn crowd_and_forward(protocol: u8) {
     let mut with = Plan::forwards();
+    with.v4.pools[0].udp = Behavior::TCP;
     with.v4.pools[0].addresses.truncate(1);
     (with.v4.pools[0].first_port, with.v4.pools[0].last_port) = (1, 1_024);
     with.icmp_errors_per_second = 0;
@@ -132,8 +153,9 @@ fn a_crowd_takes_no_port_that_was_forwarded_since_and_every_one_that_no_longer_i
     // From pods that have no address of their own.
     let mut open = |world: &mut World| {
         next += 1;
-        let syn = from(NODE_A).ipv4(V4.pod_a2, V4.outside).tcp(next, 443).flags(SYN).build();
-        let sent = world.send(NODES, syn);
+        let ip = from(NODE_A).ipv4(V4.pod_a2, V4.outside);
+        let first = if protocol == 6 { ip.tcp(next, 443).flags(SYN).build() } else { ip.udp(next, 443).build() };
+        let sent = world.send(NODES, first);
         (sent.verdict == Verdict::Forward(UPLINK)).then(|| name(&sent.bytes).1)
     };
     let mut ports = BTreeSet::new();
@@ -153,20 +175,23 @@ fn a_crowd_takes_no_port_that_was_forwarded_since_and_every_one_that_no_longer_i
 
 #[test]
 fn the_ports_that_forwards_leave_are_given_out_to_the_last() {
-    let mut plan = Plan::island();
-    plan.v4.pools[0].addresses.truncate(1);
-    plan.icmp_errors_per_second = 0;
-    let public = plan.v4.pools[0].addresses[0];
-    let to = Forward { address: 0x0a01_0214, port: None, vrf: ISLAND };
     let left = 35;
-    for port in FIRST_PORT..=u16::MAX - left {
-        plan.v4.forwards.insert_port(public, 6, port, to);
+    for (protocol, behavior) in [(6, Behavior::TCP), (6, Behavior::UDP), (17, Behavior::TCP), (17, Behavior::UDP)] {
+        let mut plan = Plan::island();
+        plan.v4.pools[0].addresses.truncate(1);
+        (plan.v4.pools[0].tcp, plan.v4.pools[0].udp) = (behavior, behavior);
+        plan.icmp_errors_per_second = 0;
+        let public = plan.v4.pools[0].addresses[0];
+        let to = Forward { address: 0x0a01_0214, port: None, vrf: ISLAND };
+        for port in FIRST_PORT..=u16::MAX - left {
+            plan.v4.forwards.insert_port(public, protocol, port, to);
+        }
+        let mut world = World::sized(&plan, 1_000);
+        let mut names = BTreeSet::new();
+        for number in 0..usize::from(left) {
+            names.insert(name(world.send(NODES, flow(number, protocol)).forwarded(UPLINK)).1);
+        }
+        assert_eq!(names, (u16::MAX - left + 1..=u16::MAX).collect());
+        world.send(NODES, flow(99, protocol)).dropped(DropReason::IcmpRateLimited);
     }
-    let mut world = World::sized(&plan, 1_000);
-    let mut names = BTreeSet::new();
-    for number in 0..usize::from(left) {
-        names.insert(name(world.send(NODES, flow(number, 6)).forwarded(UPLINK)).1);
-    }
-    assert_eq!(names, (u16::MAX - left + 1..=u16::MAX).collect());
-    world.send(NODES, flow(99, 6)).dropped(DropReason::IcmpRateLimited);
 }

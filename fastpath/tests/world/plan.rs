@@ -6,7 +6,7 @@ use causeway_fastpath::address::Address;
 use causeway_fastpath::ecmp::{Group, Member};
 use causeway_fastpath::fib::{FibBuilder, Hop, NextHop, Prefix};
 use causeway_fastpath::ids::{AdjacencyId, Epoch, GroupId, PoolId, PortId, VrfId};
-use causeway_fastpath::nat::{EgressAction, EgressRule, Forward, Forwards};
+use causeway_fastpath::nat::{Behavior, EgressAction, EgressRule, Filtering, Forward, Forwards, Mapping};
 use causeway_fastpath::snapshot::{Adjacency, NeighborState, Pool, PortEntry, Snapshot, Tables, Timeouts};
 use causeway_fastpath::wire::protocol;
 use causeway_testkit::packet::{Eth, Mac, ToIp, ToIpv6, eth};
@@ -198,6 +198,14 @@ impl Plan {
         self
     }
 
+    /// Names of TCP and UDP endpoints are their own, and let those in.
+    pub(crate) fn with_open_names(mut self, filtering: Filtering) -> Plan {
+        let behavior = Behavior { mapping: Mapping::EndpointIndependent, filtering };
+        self.v4.pools.iter_mut().for_each(|pool| (pool.tcp, pool.udp) = (behavior, behavior));
+        self.v6.pools.iter_mut().for_each(|pool| (pool.tcp, pool.udp) = (behavior, behavior));
+        self
+    }
+
     pub(crate) fn compile(&self, epoch: u64) -> Arc<Snapshot> {
         Arc::new(Snapshot {
             epoch: Epoch(epoch),
@@ -248,7 +256,7 @@ impl<A: Address> FamilyPlan<A> {
 
     fn pool(&mut self, first: &str, count: u64) {
         let addresses = (0..count).map(|n| address::<A>(first).offset(n)).collect();
-        self.pools.push(Pool { addresses, first_port: FIRST_PORT, last_port: u16::MAX, keep_ports: false });
+        self.pools.push(Pool { addresses, first_port: FIRST_PORT, ..Pool::default() });
     }
 
     fn forward(&mut self, public: &str, pod: &str, own: &str, owner: &str) {
@@ -258,7 +266,7 @@ impl<A: Address> FamilyPlan<A> {
         }
         self.forwards.insert_address(address(own), Forward { address: address(owner), port: None, vrf: ISLAND });
         self.pools[0].addresses.pop();
-        self.pools.push(Pool { addresses: vec![address(own)], first_port: 1, last_port: u16::MAX, keep_ports: true });
+        self.pools.push(Pool { addresses: vec![address(own)], first_port: 1, keep_ports: true, ..Pool::default() });
         let rule = EgressRule {
             source: Prefix::host(address(owner)),
             destination: Prefix::containing(A::default(), 0),

@@ -168,8 +168,52 @@ pub(in crate::config) const POOL: Section = Section {
             about: "A flow keeps its source port where it is free. Otherwise ports are drawn, so that nobody \
                     outside can guess them (RFC 6056): set it only where a peer insists on the port.",
         },
+        Key {
+            name: "udp-mapping",
+            kind: Kind::Choice(MAPPINGS),
+            fallback: Fallback::Text("endpoint-independent"),
+            example: "\"endpoint-independent\"",
+            about: "Which flows of a UDP endpoint leave under one name (RFC 4787 REQ-1 wants the default).",
+        },
+        Key {
+            name: "tcp-mapping",
+            kind: Kind::Choice(MAPPINGS),
+            fallback: Fallback::Text("address-and-port-dependent"),
+            example: "\"address-and-port-dependent\"",
+            about: "Which flows of a TCP endpoint leave under one name. RFC 5382 REQ-1 wants \
+                    `endpoint-independent`, for peers that meet through a third; the default has room for \
+                    as many sessions to each destination as the pool has ports.",
+        },
+        Key {
+            name: "udp-filtering",
+            kind: Kind::Choice(FILTERINGS),
+            fallback: Fallback::Text("address-and-port-dependent"),
+            example: "\"address-and-port-dependent\"",
+            about: "Who outside reaches a UDP endpoint by its name (RFC 4787 REQ-8), beside those it talks to. \
+                    What lets strangers in needs `udp-mapping = \"endpoint-independent\"`, and a name rests for \
+                    120 s after its last session before another endpoint gets it (RFC 6888 REQ-8).",
+        },
+        Key {
+            name: "tcp-filtering",
+            kind: Kind::Choice(FILTERINGS),
+            fallback: Fallback::Text("address-and-port-dependent"),
+            example: "\"address-and-port-dependent\"",
+            about: "Who outside opens connections to a TCP endpoint by its name (RFC 5382 REQ-3). What lets \
+                    strangers in needs `tcp-mapping = \"endpoint-independent\"`; names rest as those of UDP.",
+        },
     ],
 };
+
+const MAPPINGS: &[(&str, &str)] = &[
+    ("endpoint-independent", "all of them: a port is one endpoint's alone"),
+    ("address-and-port-dependent", "those to one destination: a port serves many"),
+];
+
+const FILTERINGS: &[(&str, &str)] = &[
+    ("endpoint-independent", "anybody"),
+    ("address-dependent", "any port of an address that it has a session with"),
+    ("address-and-port-dependent", "nobody"),
+];
 
 pub(in crate::config) const NEIGHBOR: Section = Section {
     path: "neighbor",

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use causeway_fastpath::nat::{Filtering, Mapping};
+
 use super::{BASE, accepted, base_with, errors, warnings};
 use crate::config::*;
 
@@ -28,6 +30,31 @@ fn a_pod_may_be_held_to_a_number_of_sessions() {
     };
     assert_eq!(limit(""), None);
     assert_eq!(limit("sessions-per-pod = 500\n"), Some(500));
+}
+
+#[test]
+fn a_pool_says_for_each_protocol_which_flows_share_a_name() {
+    let mappings = |lines: &str| {
+        let pool = &accepted(&BASE.replacen("[[pool]]\n", &format!("[[pool]]\n{lines}"), 1)).pools[0];
+        (pool.udp.mapping, pool.tcp.mapping)
+    };
+    let (by_endpoint, by_destination) = (Mapping::EndpointIndependent, Mapping::AddressAndPortDependent);
+    assert_eq!(mappings(""), (by_endpoint, by_destination));
+    assert_eq!(mappings("tcp-mapping = \"endpoint-independent\"\n"), (by_endpoint, by_endpoint));
+    assert_eq!(mappings("udp-mapping = \"address-and-port-dependent\"\n"), (by_destination, by_destination));
+}
+
+#[test]
+fn a_pool_says_for_each_protocol_whom_its_names_let_in() {
+    let filterings = |lines: &str| {
+        let pool = &accepted(&BASE.replacen("[[pool]]\n", &format!("[[pool]]\n{lines}"), 1)).pools[0];
+        (pool.udp.filtering, pool.tcp.filtering)
+    };
+    let strict = Filtering::AddressAndPortDependent;
+    assert_eq!(filterings(""), (strict, strict));
+    assert_eq!(filterings("udp-filtering = \"address-dependent\"\n"), (Filtering::AddressDependent, strict));
+    let tcp = "tcp-mapping = \"endpoint-independent\"\ntcp-filtering = \"endpoint-independent\"\n";
+    assert_eq!(filterings(tcp), (strict, Filtering::EndpointIndependent));
 }
 
 #[test]

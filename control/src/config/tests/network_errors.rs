@@ -332,3 +332,24 @@ fn a_neighbour_is_checked() {
         ),
     ]);
 }
+
+#[test]
+fn who_lets_strangers_in_maps_by_endpoint() {
+    assert_each(&[
+        (
+            "[[pool]]",
+            "[[pool]]\ntcp-filtering = \"endpoint-independent\"",
+            "20:17: pool[0].tcp-filtering = \"endpoint-independent\": lets strangers in by a name that is not one endpoint's; write tcp-mapping = \"endpoint-independent\", too",
+        ),
+        (
+            "[[pool]]",
+            "[[pool]]\nudp-mapping = \"address-and-port-dependent\"\nudp-filtering = \"address-dependent\"",
+            "21:17: pool[0].udp-filtering = \"address-dependent\": lets strangers in by a name that is not one endpoint's; write udp-mapping = \"endpoint-independent\", too",
+        ),
+        (
+            "[[pool]]",
+            "[[pool]]\nudp-mapping = \"endpoint-dependent\"",
+            "20:15: pool[0].udp-mapping = \"endpoint-dependent\": is not known here; did you mean \"endpoint-independent\"?",
+        ),
+    ]);
+}

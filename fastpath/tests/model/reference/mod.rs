@@ -30,8 +30,10 @@ pub(crate) struct Session {
     pub(crate) forth: Flow,
     /// How the answers arrive.
     pub(crate) back: Flow,
-    /// The pool its name is from; `None` when it was begun from outside.
+    /// The pool its name is from; `None` where a forward leads in.
     pool: Option<usize>,
+    /// Was it begun from outside?
+    inbound: bool,
     created: u64,
     last: u64,
     packets: [u32; 2],
@@ -82,6 +84,7 @@ pub(crate) struct RefNat {
     /// In milliseconds.
     pub(crate) now: u64,
     homes: names::Homes,
+    rests: Vec<names::Rest>,
 }
 
 impl RefNat {
@@ -93,6 +96,7 @@ impl RefNat {
             tally: Tally::default(),
             now,
             homes: names::Homes::default(),
+            rests: Vec::new(),
         }
     }
 
@@ -104,6 +108,7 @@ impl RefNat {
             let may = session.deadline() <= now;
             must || (may && !listed.contains(&session.row(&scene, now)))
         });
+        self.rests.retain(|rest| rest.since + u64::from(TIMEOUTS.rest_ms) > now);
     }
 
     /// Has a session the name that this forward is, or would be, for?
@@ -117,14 +122,17 @@ impl RefNat {
         if (scene.addresses, scene.ports) != (self.scene.addresses, self.scene.ports) {
             self.end(|_| true);
             self.homes = names::Homes::default();
+            self.rests.clear();
         }
         self.scene = scene;
     }
 
     fn end(&mut self, over: impl Fn(&Session) -> bool) {
-        for session in self.sessions.extract_if(.., |session| over(session)) {
+        let ended: Vec<Session> = self.sessions.extract_if(.., |session| over(session)).collect();
+        for session in ended {
             self.tally.ended += 1;
             self.ended.push((session.forth, session.back));
+            self.rest(&session);
         }
         let old = self.ended.len().saturating_sub(8);
         self.ended.drain(..old);
@@ -193,11 +201,12 @@ impl RefNat {
         if let Some(found) = self.find(&packet.flow) {
             return Ok(found);
         }
-        let (to, vrf) = self.scene.forward(&packet.flow).ok_or(DropReason::NatUnsolicited)?;
+        let forward = self.scene.forward(&packet.flow).map(|(to, vrf)| (to, vrf, None));
+        let (to, vrf, pool) = forward.or_else(|| self.reached(&packet.flow)).ok_or(DropReason::NatUnsolicited)?;
         opens(packet)?;
         // Half of the table is for those inside.
-        let forwarded = self.sessions.iter().filter(|session| session.pool.is_none()).count();
-        if forwarded >= self.scene.capacity.div_ceil(2) {
+        let inbound = self.sessions.iter().filter(|session| session.inbound).count();
+        if inbound >= self.scene.capacity.div_ceil(2) {
             return Err(DropReason::NatTableFull);
         }
         let back = Flow { vrf, src: to, ..packet.flow.answered() };
@@ -207,7 +216,7 @@ impl RefNat {
         if self.sessions.len() == self.scene.capacity {
             return Err(DropReason::NatTableFull);
         }
-        Ok((self.add(packet.flow, back, None), Way::Forth))
+        Ok((self.add(packet.flow, back, pool, true), Way::Forth))
     }
 
     /// To the pod that the last session says.
@@ -252,10 +261,10 @@ impl RefNat {
         self.sessions[number].answer(way).answered()
     }
 
-    fn add(&mut self, forth: Flow, back: Flow, pool: Option<usize>) -> usize {
+    fn add(&mut self, forth: Flow, back: Flow, pool: Option<usize>, inbound: bool) -> usize {
         let tcp = Conversation::default();
         let now = self.now;
-        self.sessions.push(Session { forth, back, pool, created: now, last: now, packets: [0; 2], tcp });
+        self.sessions.push(Session { forth, back, pool, inbound, created: now, last: now, packets: [0; 2], tcp });
         self.tally.begun += 1;
         self.sessions.len() - 1
     }
@@ -289,7 +298,7 @@ impl Session {
 
     fn row(&self, scene: &Scene, now: u64) -> SessionRow {
         let Session { forth, back, packets: [to_peer, from_peer], .. } = *self;
-        let forwarded = self.pool.is_none();
+        let forwarded = self.inbound;
         let idle = now - self.last;
         let (inside, outside, peer, packets_out, packets_in) = if forwarded {
             (back.src, forth.dst, forth.src, from_peer, to_peer)

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use causeway_fastpath::ids::VrfId;
+use causeway_fastpath::nat::Filtering;
 use causeway_fastpath::verdict::DropReason;
 
 use super::{Chosen, RefNat, Session};
@@ -28,6 +29,50 @@ impl Homes {
     }
 }
 
+/// A name by which strangers were let in, and on which no session stands any more: for
+/// some time it is nobody else's (RFC 6888 REQ-8).
+pub(super) struct Rest {
+    pool: usize,
+    protocol: Protocol,
+    vrf: VrfId,
+    src: Endpoint,
+    name: Endpoint,
+    pub(super) since: u64,
+}
+
+impl Rest {
+    /// Is it the name of this flow's sender?
+    fn is_of(&self, flow: &Flow, pool: usize) -> bool {
+        (self.vrf, self.protocol, self.src, self.pool) == (flow.vrf, flow.protocol, flow.src, pool)
+    }
+}
+
+impl Session {
+    /// How the packets arrive of who is inside.
+    fn outward(&self) -> &Flow {
+        if self.inbound { &self.back } else { &self.forth }
+    }
+
+    /// Was it begun from outside, and by no forward?
+    pub(crate) fn was_let_in(&self) -> bool {
+        self.inbound && self.pool.is_some()
+    }
+
+    /// Who is inside.
+    fn inside(&self) -> (VrfId, Endpoint) {
+        (self.outward().vrf, self.outward().src)
+    }
+
+    fn peer(&self) -> Endpoint {
+        self.outward().dst
+    }
+
+    /// Under which name the peer knows who is inside.
+    fn name(&self) -> Endpoint {
+        if self.inbound { self.forth.dst } else { self.back.dst }
+    }
+}
+
 impl RefNat {
     /// Begins the session of a flow that leaves. The inner error is a refusal, the outer
     /// one a broken rule.
@@ -37,6 +82,9 @@ impl RefNat {
             return Ok(Err(DropReason::NatTableFull));
         }
         let (pool, addresses, ports) = self.scene.pool(flow.vrf, flow.src.0);
+        // A name that became a service's while it rested is gone.
+        let scene = &self.scene;
+        self.rests.retain(|rest| !rest.is_of(flow, pool) || !scene.is_service(flow.protocol, rest.name));
         let name = if let Some(mapped) = self.mapped(flow, pool) {
             // Endpoint-independent mapping: it has a name, whomever it talks to.
             if self.find(&back(flow, mapped)).is_some() {
@@ -54,7 +102,7 @@ impl RefNat {
             let Some(name) = name else {
                 // A few names may be tried whose answers would be another session's.
                 let names = addresses.iter().flat_map(|address| ports.clone().map(|port| (*address, port)));
-                let conflict = flow.protocol != Protocol::Tcp
+                let conflict = self.scene.maps_by_endpoint(flow.protocol)
                     && names
                         .into_iter()
                         .any(|name| self.is_unnamed(flow, name) && self.find(&back(flow, name)).is_some());
@@ -78,15 +126,56 @@ impl RefNat {
             }
             name
         };
-        Ok(Ok(self.add(*flow, back(flow, name), Some(pool))))
+        self.rests.retain(|rest| !rest.is_of(flow, pool));
+        Ok(Ok(self.add(*flow, back(flow, name), Some(pool), false)))
+    }
+
+    /// The last session under a name has ended: if strangers were let in by it, it rests.
+    pub(super) fn rest(&mut self, ended: &Session) {
+        let Some(pool) = ended.pool.filter(|_| self.scene.behavior(ended.forth.protocol).is_open()) else {
+            return;
+        };
+        let is_last = self.sessions.iter().all(|other| {
+            (other.pool, other.forth.protocol, other.inside()) != (Some(pool), ended.forth.protocol, ended.inside())
+        });
+        if is_last {
+            let (protocol, (vrf, src)) = (ended.forth.protocol, ended.inside());
+            self.rests.push(Rest { pool, protocol, vrf, src, name: ended.name(), since: self.now });
+        }
+    }
+
+    /// Are there names that nobody uses and nobody gets?
+    pub(crate) fn has_names_at_rest(&self) -> bool {
+        !self.rests.is_empty()
+    }
+
+    /// Who is reached by the name that a flow from outside is for, if he lets the sender in:
+    /// endpoint, island and pool.
+    pub(super) fn reached(&self, flow: &Flow) -> Option<(Endpoint, VrfId, Option<usize>)> {
+        let filtering = self.scene.behavior(flow.protocol).filtering;
+        let by_name = |session: &&Session| {
+            session.pool.is_some() && (session.forth.protocol, session.name()) == (flow.protocol, flow.dst)
+        };
+        let is_let_in = match filtering {
+            Filtering::EndpointIndependent => true,
+            Filtering::AddressDependent => {
+                self.sessions.iter().filter(by_name).any(|session| session.peer().0 == flow.src.0)
+            }
+            Filtering::AddressAndPortDependent => false,
+        };
+        let session = self.sessions.iter().find(by_name).filter(|_| is_let_in)?;
+        let (vrf, src) = session.inside();
+        Some((src, vrf, session.pool))
     }
 
     /// The name that the sender has in this pool, where mapping is endpoint-independent.
     fn mapped(&self, flow: &Flow, pool: usize) -> Option<Endpoint> {
         let same = |other: &Flow| (other.vrf, other.protocol, other.src) == (flow.vrf, flow.protocol, flow.src);
         let mut standing = self.sessions.iter().filter(|session| session.pool == Some(pool));
-        let session = standing.find(|session| flow.protocol != Protocol::Tcp && same(&session.forth));
-        session.map(|session| session.back.dst)
+        let by_endpoint = self.scene.maps_by_endpoint(flow.protocol);
+        let session = standing.find(|session| by_endpoint && same(session.outward()));
+        let resting = || self.rests.iter().find(|rest| rest.is_of(flow, pool)).map(|rest| rest.name);
+        session.map(Session::name).or_else(resting)
     }
 
     /// May a flow get this name?
@@ -96,11 +185,12 @@ impl RefNat {
 
     /// Is this name nobody else's?
     fn is_unnamed(&self, flow: &Flow, name: Endpoint) -> bool {
-        let has = |session: &Session| (session.forth.protocol, session.back.dst) == (flow.protocol, name);
-        // A port of TCP serves many destinations.
-        let taken = flow.protocol != Protocol::Tcp
+        let has = |session: &Session| (session.forth.protocol, session.name()) == (flow.protocol, name);
+        let rests = self.rests.iter().any(|rest| (rest.protocol, rest.name) == (flow.protocol, name));
+        // A port that is mapped by destination serves many.
+        let taken = self.scene.maps_by_endpoint(flow.protocol)
             && self.sessions.iter().any(|session| session.pool.is_some() && has(session));
-        !taken && !self.scene.is_service(flow.protocol, name)
+        !taken && !rests && !self.scene.is_service(flow.protocol, name)
     }
 }
 

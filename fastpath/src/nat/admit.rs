@@ -1,0 +1,84 @@
+//! Sessions that are begun from outside: to whom they lead, and how many there may be.
+
+use super::forward::Forward;
+use super::policy::EgressRule;
+use super::translate::{Nat, timeout_ms};
+use crate::address::Address;
+use crate::session::{Direction, FlowKey, Found, Session};
+use crate::snapshot::Timeouts;
+use crate::time::Instant;
+use crate::verdict::DropReason;
+
+/// To whom a flow from outside leads, and why it may.
+#[derive(Clone, Copy, Debug)]
+pub struct Admission<A> {
+    /// How the answers arrive.
+    pub answer: FlowKey<A>,
+    /// The binding whose name is open, or [`Session::UNBOUND`] where a forward leads in.
+    binding: u32,
+    /// Sessions that the receiver may have at once.
+    most_sessions: Option<u32>,
+}
+
+impl<A: Address> Admission<A> {
+    /// A forward says so.
+    pub fn by_forward(forward: &Forward<A>, flow: &FlowKey<A>) -> Admission<A> {
+        Admission { answer: forward.answer(flow), binding: Session::<A>::UNBOUND, most_sessions: None }
+    }
+
+    /// As it is under the rule for what the receiver sends.
+    #[must_use]
+    pub fn under(self, rule: &EgressRule<A>) -> Admission<A> {
+        Admission { most_sessions: rule.most_sessions, ..self }
+    }
+}
+
+impl<A: Address> Nat<A> {
+    /// To whom a flow from outside leads by the name that it is for, if that is in use and
+    /// lets the sender in.
+    pub fn admits(&self, flow: &FlowKey<A>) -> Option<Admission<A>> {
+        let filtering = |pool| self.pools[usize::from(pool)].behavior(flow.protocol).filtering;
+        let binding = self.open.as_ref()?.find(flow, &self.bindings, filtering)?;
+        let FlowKey { src, src_port, vrf, .. } = self.bindings.get(binding).key;
+        let answer = FlowKey { src, src_port, vrf, ..flow.reversed() };
+        // Whoever is called by his own name outside is nobody that a name leads to.
+        let is_translated = (src, src_port) != (flow.dst, flow.dst_port);
+        is_translated.then_some(Admission { answer, binding, most_sessions: None })
+    }
+
+    /// Begins the session of a flow from outside, whose packets arrive as `forth`.
+    ///
+    /// Half of the table is for those who are inside: a flood from outside does not
+    /// get it.
+    ///
+    /// # Errors
+    /// There is no room, the receiver has too many, or the answers could not be told from
+    /// another flow. Then nothing was changed.
+    pub fn begin_inbound(
+        &mut self,
+        forth: &FlowKey<A>,
+        admission: &Admission<A>,
+        timeouts: &Timeouts,
+        now: Instant,
+    ) -> Result<Found, DropReason> {
+        let Admission { answer, binding, most_sessions } = admission;
+        if self.inbound >= self.sessions.capacity().div_ceil(2) {
+            return Err(DropReason::NatTableFull);
+        }
+        self.may_begin(answer, *most_sessions)?;
+        if self.sessions.find(answer).is_some() {
+            return Err(DropReason::NatConflict);
+        }
+        let mut session = Session::new(*forth, *answer, now);
+        session.binding = *binding;
+        let session = if *binding == Session::<A>::UNBOUND {
+            let timeout = timeout_ms(&session, timeouts);
+            let number = self.sessions.insert(session, timeout, now).map_err(|_| DropReason::NatTableFull)?;
+            self.inbound += 1;
+            number
+        } else {
+            self.enter(session, timeouts, now)?
+        };
+        Ok(Found { session, direction: Direction::Forth })
+    }
+}

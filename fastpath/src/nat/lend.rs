@@ -1,0 +1,95 @@
+//! Names that are lent to other workers, and borrowed from them.
+
+use super::lent::endpoint_outside;
+use super::translate::{Choice, Nat, Translation};
+use crate::address::Address;
+use crate::chance::Chance;
+use crate::ids::{Epoch, PoolId, WorkerId};
+use crate::session::FlowKey;
+use crate::verdict::DropReason;
+
+impl<A: Address> Nat<A> {
+    /// Lends a name to a flow that another worker is the home of: which address of the pool
+    /// it has, and how the answers arrive.
+    ///
+    /// # Errors
+    /// No port is free here, or there is no room to remember. Then nothing was changed.
+    pub fn lend(
+        &mut self,
+        key: &FlowKey<A>,
+        translation: Translation,
+        choice: Choice<A>,
+        to: WorkerId,
+        chance: &mut Chance,
+    ) -> Result<(u32, FlowKey<A>), DropReason> {
+        let (outside, binding) = self.name(key, translation, choice, chance)?;
+        let by_endpoint = self.maps_by_endpoint(translation.pool, key.protocol);
+        let lent = if by_endpoint { endpoint_outside(&outside) } else { outside };
+        if !self.lent.lend_again(&lent, to) {
+            self.hold(binding, outside.dst_port);
+            if !self.lent.lend(lent, to, binding) {
+                self.unlend(binding, &outside);
+                return Err(DropReason::NatTableFull);
+            }
+        }
+        Ok((self.bindings.get(binding).address, outside))
+    }
+
+    /// To whom was the name lent that this packet from outside is for?
+    pub fn borrower(&self, flow: &FlowKey<A>) -> Option<WorkerId> {
+        self.lent.find(flow)
+    }
+
+    /// A name that was lent by these tables comes back.
+    pub fn take_back(&mut self, outside: &FlowKey<A>, since: Epoch) {
+        if since == self.since
+            && let Some(binding) = self.lent.release(outside)
+        {
+            self.unlend(binding, outside);
+        }
+    }
+
+    /// A name that was borrowed by these tables is not needed.
+    pub fn give_back(&mut self, outside: FlowKey<A>, since: Epoch) {
+        if since == self.since {
+            self.returned.push_back(outside);
+        }
+    }
+
+    /// The next name that goes back to whom it was borrowed from.
+    pub fn next_returned(&mut self) -> Option<FlowKey<A>> {
+        self.returned.pop_front()
+    }
+
+    /// It could not be sent: it stays the next.
+    pub fn not_returned(&mut self, outside: FlowKey<A>) {
+        self.returned.push_front(outside);
+    }
+
+    /// Do several workers give out the ports of a pool?
+    pub fn is_dealt_out(&self, pool: PoolId) -> bool {
+        self.spaces[pool.index()].stripe.is_part()
+    }
+
+    /// Is this one of the ports of a pool that this worker gives out?
+    pub fn gives_out(&self, pool: PoolId, port: u16) -> bool {
+        self.spaces[pool.index()].stripe.number(port).is_some()
+    }
+
+    /// The tables that brought the pools.
+    pub fn since(&self) -> Epoch {
+        self.since
+    }
+
+    /// Names that other workers use.
+    pub fn lent(&self) -> usize {
+        self.lent.len()
+    }
+
+    /// A name is not lent any more.
+    fn unlend(&mut self, binding: u32, outside: &FlowKey<A>) {
+        if self.release(binding, outside).sessions == 0 {
+            self.let_go(binding);
+        }
+    }
+}
