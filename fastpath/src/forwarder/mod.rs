@@ -165,7 +165,7 @@ impl Forwarder {
     /// The next message to another worker.
     pub fn poll_message(&mut self) -> Option<(WorkerId, Message)> {
         let workers = self.handed.workers;
-        let release = |name, port, since| (workers.of_port(port), Message::Release { name, since });
+        let release = |name, port, since| (workers.of_port(port), Message::Release { name, from: workers.me(), since });
         if let Some(outside) = self.v4.next_returned() {
             return Some(release(Name::of(&outside), outside.dst_port, self.v4.since()));
         }
@@ -189,11 +189,11 @@ impl Forwarder {
     /// Heeds what another worker says.
     pub fn handle_message(&mut self, message: Message, now: Instant) {
         match message {
-            Message::Release { name, since } => {
+            Message::Release { name, from, since } => {
                 if let Some(outside) = name.key() {
-                    self.v4.take_back(&outside, since);
+                    self.v4.take_back(&outside, from, since);
                 } else if let Some(outside) = name.key() {
-                    self.v6.take_back(&outside, since);
+                    self.v6.take_back(&outside, from, since);
                 }
             }
             Message::FirstFragment { datagram, piece, flow } => {

@@ -187,7 +187,13 @@ impl<A: Address> Walk<'_, A> {
             return None;
         }
         let owner = self.owner(outside);
-        if owner != me { Some(owner) } else { self.nat.borrower(outside) }
+        if owner != me {
+            Some(owner)
+        } else if self.tables.forward(outside).is_some() {
+            None
+        } else {
+            self.nat.borrower(outside)
+        }
     }
 
     /// Hands a packet from outside that no session expects to the worker that borrowed the
@@ -199,7 +205,9 @@ impl<A: Address> Walk<'_, A> {
             // Of a fragment, the flow that it was recognized as a part of.
             _ => Some(self.scratch.keys[i]),
         };
-        let Some(borrower) = flow.and_then(|flow| self.nat.borrower(&flow)) else {
+        // What is forwarded by now is not for whoever once had the name.
+        let lent = flow.filter(|flow| self.tables.forward(flow).is_none());
+        let Some(borrower) = lent.and_then(|flow| self.nat.borrower(&flow)) else {
             return false;
         };
         let errand = if self.is_turned_inward(i) { Errand::Inward } else { Errand::Own };

@@ -66,6 +66,8 @@ pub enum Message {
     Release {
         /// The name.
         name: Name,
+        /// Who had it.
+        from: WorkerId,
         /// By which tables it was lent.
         since: Epoch,
     },

@@ -1,5 +1,6 @@
 //! Names that are lent to other workers, and borrowed from them.
 
+use super::binding::{Binding, endpoint};
 use super::lent::endpoint_outside;
 use super::translate::{Choice, Nat, Translation};
 use crate::address::Address;
@@ -22,6 +23,7 @@ impl<A: Address> Nat<A> {
         to: WorkerId,
         chance: &mut Chance,
     ) -> Result<(u32, FlowKey<A>), DropReason> {
+        self.forget_lost_name(key, translation.pool);
         let (outside, binding) = self.name(key, translation, choice, chance)?;
         let by_endpoint = self.maps_by_endpoint(translation.pool, key.protocol);
         let lent = if by_endpoint { endpoint_outside(&outside) } else { outside };
@@ -40,10 +42,10 @@ impl<A: Address> Nat<A> {
         self.lent.find(flow)
     }
 
-    /// A name that was lent by these tables comes back.
-    pub fn take_back(&mut self, outside: &FlowKey<A>, since: Epoch) {
+    /// A name that was lent by these tables comes back from who had it.
+    pub fn take_back(&mut self, outside: &FlowKey<A>, from: WorkerId, since: Epoch) {
         if since == self.since
-            && let Some(binding) = self.lent.release(outside)
+            && let Some(binding) = self.lent.release(outside, from)
         {
             self.unlend(binding, outside);
         }
@@ -84,6 +86,22 @@ impl<A: Address> Nat<A> {
     /// Names that other workers use.
     pub fn lent(&self) -> usize {
         self.lent.len()
+    }
+
+    /// The endpoint seeks a name, though one is lent to it, and that is a service's by now: it
+    /// has let go of it, and the message is on its way.
+    fn forget_lost_name(&mut self, key: &FlowKey<A>, pool: PoolId) {
+        let known = self.maps_by_endpoint(pool, key.protocol).then(|| self.bindings.find(&endpoint(key), pool.0));
+        let Some(number) = known.flatten() else {
+            return;
+        };
+        let Binding { outside, port, .. } = *self.bindings.get(number);
+        if self.forwards.holds_port(outside, key.protocol, port) {
+            let name = FlowKey { dst: outside, dst_port: port, protocol: key.protocol, ..FlowKey::default() };
+            if self.lent.end(&name) {
+                self.unlend(number, &name);
+            }
+        }
     }
 
     /// A name is not lent any more.

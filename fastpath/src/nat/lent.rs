@@ -20,14 +20,14 @@ pub(super) struct Lent<A> {
 
 /// A name that was lent.
 #[derive(Clone, Copy)]
-pub(super) struct Lease<A> {
+struct Lease<A> {
     /// How what is for it arrives: the flow, or the endpoint alone where all its flows
     /// share the name.
     key: FlowKey<A>,
     /// Who has it.
-    pub(super) borrower: WorkerId,
+    borrower: WorkerId,
     /// What it stands on, as a session of our own would.
-    pub(super) binding: u32,
+    binding: u32,
     /// How often it was lent; while free, the next free number.
     count: u32,
 }
@@ -98,19 +98,35 @@ impl<A: Address> Lent<A> {
 
     /// A name comes back, this very one or that of its endpoint. Once it has as often as it
     /// was lent, it is free: what it stood on.
-    pub(super) fn release(&mut self, key: &FlowKey<A>) -> Option<u32> {
+    pub(super) fn release(&mut self, key: &FlowKey<A>, from: WorkerId) -> Option<u32> {
         let number = self.number(key).or_else(|| self.number(&endpoint_outside(key)))?;
         let lease = &mut self.records[number as usize];
-        lease.count -= 1;
-        if lease.count > 0 {
+        if lease.borrower != from {
             return None;
         }
-        let Lease { key, binding, .. } = *lease;
+        lease.count -= 1;
+        let Lease { binding, count, .. } = *lease;
+        if count > 0 {
+            return None;
+        }
+        self.remove(number);
+        Some(binding)
+    }
+
+    /// The name is not lent any more, however often it was. `false`: it was not.
+    pub(super) fn end(&mut self, key: &FlowKey<A>) -> bool {
+        let number = self.number(key);
+        number.into_iter().for_each(|number| self.remove(number));
+        number.is_some()
+    }
+
+    fn remove(&mut self, number: u32) {
+        let lease = &mut self.records[number as usize];
+        let key = lease.key;
         lease.count = self.free;
         self.free = number;
         self.live -= 1;
         self.index.remove(key.hash(self.seed), number);
-        Some(binding)
     }
 
     /// No name is lent any more; `free` is told what each stood on.
@@ -151,9 +167,10 @@ mod tests {
         assert!(lent.lend(key(1), WorkerId(3), 10) && lent.lend(key(2), WorkerId(4), 11));
         assert!(!lent.lend(key(3), WorkerId(3), 12), "there is room for two");
         assert!(lent.lend_again(&key(1), WorkerId(3)) && !lent.lend_again(&key(1), WorkerId(4)));
-        assert_eq!((lent.release(&key(1)), lent.find(&key(1))), (None, Some(WorkerId(3))));
-        assert_eq!((lent.release(&key(1)), lent.find(&key(1))), (Some(10), None));
-        assert_eq!(lent.release(&key(1)), None, "it is not lent any more");
+        assert_eq!(lent.release(&key(1), WorkerId(4)), None, "it is not his");
+        assert_eq!((lent.release(&key(1), WorkerId(3)), lent.find(&key(1))), (None, Some(WorkerId(3))));
+        assert_eq!((lent.release(&key(1), WorkerId(3)), lent.find(&key(1))), (Some(10), None));
+        assert_eq!(lent.release(&key(1), WorkerId(3)), None, "it is not lent any more");
         assert!(lent.lend(key(3), WorkerId(5), 12));
         assert_eq!((lent.len(), lent.find(&key(3)), lent.find(&key(2))), (2, Some(WorkerId(5)), Some(WorkerId(4))));
     }

@@ -38,7 +38,13 @@ impl<A: Address> Nat<A> {
 
     /// Has the endpoint that sends the flow a name, whomever it talks to?
     pub fn is_named(&self, key: &FlowKey<A>, pool: PoolId) -> bool {
-        self.maps_by_endpoint(pool, key.protocol) && self.bindings.find(&endpoint(key), pool.0).is_some()
+        let number = self.maps_by_endpoint(pool, key.protocol).then(|| self.bindings.find(&endpoint(key), pool.0));
+        number.flatten().is_some_and(|number| !self.has_lost_its_name(self.bindings.get(number)))
+    }
+
+    /// While it rested, did its name become a service's?
+    fn has_lost_its_name(&self, binding: &Binding<A>) -> bool {
+        binding.sessions == 0 && self.forwards.holds_port(binding.outside, binding.key.protocol, binding.port)
     }
 
     /// The name that another worker lent. The flow, or its endpoint, has none yet.
@@ -86,9 +92,9 @@ impl<A: Address> Nat<A> {
     ) -> Result<(FlowKey<A>, u32), DropReason> {
         let endpoint = endpoint(key);
         if let Some(number) = self.bindings.find(&endpoint, translation.pool.0) {
-            let Binding { outside, port, sessions, .. } = *self.bindings.get(number);
-            if sessions == 0 && self.forwards.holds_port(outside, key.protocol, port) {
-                // While it rested its name became a service's.
+            let binding = *self.bindings.get(number);
+            let Binding { outside, port, .. } = binding;
+            if self.has_lost_its_name(&binding) {
                 self.let_go(number);
             } else {
                 let outside = outside_key(key, outside, port, translation.outer);

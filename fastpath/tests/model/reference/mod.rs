@@ -111,10 +111,11 @@ impl RefNat {
         self.rests.retain(|rest| rest.since + u64::from(TIMEOUTS.rest_ms) > now);
     }
 
-    /// Has a session the name that this forward is, or would be, for?
+    /// Has a session the name that this forward is, or would be, for, or does the name rest?
     pub(crate) fn is_in_use(&self, forward: usize) -> bool {
         let public = self.scene.all_forwards()[forward].public;
-        self.sessions.iter().any(|session| session.back.dst == public || session.forth.dst == public)
+        let lives = self.sessions.iter().any(|session| session.back.dst == public || session.forth.dst == public);
+        lives || self.rests.iter().any(|rest| rest.name == public)
     }
 
     /// Everything changes but the sessions; those too where the pools are others.

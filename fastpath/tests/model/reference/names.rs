@@ -36,7 +36,7 @@ pub(super) struct Rest {
     protocol: Protocol,
     vrf: VrfId,
     src: Endpoint,
-    name: Endpoint,
+    pub(super) name: Endpoint,
     pub(super) since: u64,
 }
 
