@@ -78,7 +78,7 @@ fn create(criterion: &mut Criterion) {
             last_port: u16::MAX,
             keep_ports: false,
         };
-        let translation = Translation { pool: PoolId(0), outer: VrfId::MAIN, most_sessions: None };
+        let translation = Translation { pool: PoolId(0), outer: VrfId::MAIN, inward: false, most_sessions: None };
         let mut nat = Nat::<u32>::new(flows.len(), Seed([1, 2]), Instant::ZERO);
         nat.set_names(&Arc::from([pool]), &Arc::new(Forwards::new()));
         let (timeouts, mut chance) = (Timeouts::default(), Chance::new([7; 32]));

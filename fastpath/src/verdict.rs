@@ -70,7 +70,7 @@ reasons! {
         L4HeaderBad = "l4-header-bad": "The TCP, UDP or ICMP header is cut short or lies about its length.",
         SourceRoute = "source-route": "The packet carries a source route (LSRR, SSRR or IPv6 routing header type 0; RFC 7126, RFC 5095).",
         OptionsBad = "options-bad": "The IPv4 options are malformed (RFC 7126).",
-        MartianSource = "martian-source": "The source address cannot be a sender's: loopback, multicast, broadcast, unspecified, our own, or link-local and bound elsewhere (RFC 1812, 5.3.7).",
+        MartianSource = "martian-source": "The source address cannot be a sender's: loopback, multicast, broadcast, unspecified, our own or one that stands for islands, or link-local and bound elsewhere (RFC 1812, 5.3.7).",
         MartianDestination = "martian-destination": "The destination address is never forwarded: loopback, unspecified, link-local or reserved (RFC 1812, 5.3.7).",
         Multicast = "multicast": "A multicast or broadcast packet, which stays on its link.",
         NdHopLimit = "nd-hop-limit": "Neighbour discovery that was not sent on this link: its hop limit is not 255 (RFC 4861, 7.1).",

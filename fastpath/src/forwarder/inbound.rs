@@ -53,6 +53,7 @@ impl<A: Address> Walk<'_, A> {
         match self.inbound_session(i) {
             Ok(_) if self.scratch.notes[i].ttl <= 1 => self.refuse(i, Refusal::TimeExceeded),
             Err(DropReason::TtlExpired) => self.refuse(i, Refusal::TimeExceeded),
+            Err(DropReason::MartianSource) => self.drop(i, DropReason::MartianSource),
             Ok(found) => {
                 self.scratch.found[i] = Some(found);
                 self.address_by(i, found);
@@ -126,14 +127,16 @@ impl<A: Address> Walk<'_, A> {
 
     /// The session a packet from outside belongs to, or begins.
     fn inbound_session(&mut self, i: usize) -> Result<Found, DropReason> {
-        match self.scratch.kinds[i] {
-            kind if kind.has_ports() => match self.scratch.found[i] {
-                Some(found) => Ok(found),
-                None => {
-                    let key = self.scratch.keys[i];
-                    self.begin_forwarded(i, &key)
-                }
-            },
+        let (kind, key) = (self.scratch.kinds[i], self.scratch.keys[i]);
+        match kind {
+            kind if kind.has_ports()
+                && let Some(found) = self.scratch.found[i] =>
+            {
+                Ok(found)
+            }
+            // Who has such an address is inside, and does not come in from outside.
+            _ if self.is_public(key.vrf, key.src) => Err(DropReason::MartianSource),
+            kind if kind.has_ports() => self.begin_forwarded(i, &key),
             L4Kind::IcmpError => {
                 let (frame, layers) = (&self.frames[i], self.look_into(i));
                 icmp_error::session(frame.bytes(), &layers, &frame.offload, &self.nat.sessions)

@@ -139,8 +139,8 @@ impl<'a, A: Address> Walk<'a, A> {
         {
             return Ok(Plan::AsIs);
         }
-        let most_sessions = rule.most_sessions;
-        let translation = Translation { pool, outer: self.scratch.beyond[i], most_sessions };
+        let (outer, most_sessions) = (self.scratch.beyond[i], rule.most_sessions);
+        let translation = Translation { pool, outer, inward: matches!(way, Way::Inward(_)), most_sessions };
         let session = self.nat.begin(&key, translation, &self.snapshot.timeouts, self.now, self.chance)?;
         self.counters.sessions_created += 1;
         Ok(Plan::Translate(Found { session, direction: Direction::Forth }))

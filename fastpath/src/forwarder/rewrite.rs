@@ -84,7 +84,7 @@ pub(super) fn translate<A: Address>(
         let updated = flow_delta.apply(get16(header, tcp::CHECKSUM));
         put16(header, tcp::CHECKSUM, updated);
     } else {
-        translate_oddly(header, kind, answer, checksum, address_delta, flow_delta);
+        translate_oddly(header, kind, answer, direction, checksum, address_delta, flow_delta);
     }
     Names { src: answer.dst, dst: answer.src, delta: address_delta }
 }
@@ -107,6 +107,7 @@ fn translate_oddly<A: Address>(
     header: &mut [u8],
     kind: L4Kind,
     answer: &FlowKey<A>,
+    direction: Direction,
     checksum: ChecksumState,
     address_delta: Delta,
     flow_delta: Delta,
@@ -118,8 +119,12 @@ fn translate_oddly<A: Address>(
         _ => icmp::CHECKSUM,
     };
     match kind {
-        L4Kind::EchoRequest => put16(header, icmp::IDENTIFIER, answer.dst_port),
-        L4Kind::EchoReply => put16(header, icmp::IDENTIFIER, answer.src_port),
+        // The identifier is the initiator's, whoever sends it. Of identifier 0, requests
+        // and replies look alike.
+        L4Kind::EchoRequest | L4Kind::EchoReply => {
+            let identifier = if direction == Direction::Forth { answer.dst_port } else { answer.src_port };
+            put16(header, icmp::IDENTIFIER, identifier);
+        }
         _ => put_ports(header, answer),
     }
     let field = get16(header, checksum_at);

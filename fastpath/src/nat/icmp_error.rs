@@ -64,7 +64,8 @@ pub(crate) fn translate<A: Address>(
     let delta = Delta::NONE.replace_sum(layers.key.src.sum() + layers.key.dst.sum(), src.sum() + dst.sum());
 
     let message = &mut frame[layers.l4 as usize..layers.end as usize];
-    let quote_delta = translate_quote(&mut message[icmp::HEADER_LEN..], quoted);
+    let identifier = if direction == Direction::Back { quoted.src_port } else { quoted.dst_port };
+    let quote_delta = translate_quote(&mut message[icmp::HEADER_LEN..], quoted, identifier);
     let field = get16(message, icmp::CHECKSUM);
     let pseudo_delta = if A::ICMP_PSEUDO_HEADER { delta } else { Delta::NONE };
     let updated = match checksum {
@@ -75,9 +76,9 @@ pub(crate) fn translate<A: Address>(
     Names { src, dst, delta }
 }
 
-/// Makes the quoted packet one of the flow `new`; returns what that adds to the sum over
-/// the message.
-fn translate_quote<A: Address>(quote: &mut [u8], new: &FlowKey<A>) -> Delta {
+/// Makes the quoted packet one of the flow `new`, with this `identifier` if it is a query;
+/// returns what that adds to the sum over the message.
+fn translate_quote<A: Address>(quote: &mut [u8], new: &FlowKey<A>, identifier: u16) -> Delta {
     let Some(parse::Quote { key, l4 }) = parse::quote::<A>(quote) else {
         return Delta::NONE;
     };
@@ -96,9 +97,6 @@ fn translate_quote<A: Address>(quote: &mut [u8], new: &FlowKey<A>) -> Delta {
             (source.and(destination), checksum_at, true)
         }
         _ => {
-            // A request carries its identifier as source port, a reply as destination port.
-            let reply = if A::ICMP == protocol::ICMP { icmp::v4::ECHO_REPLY } else { icmp::v6::ECHO_REPLY };
-            let identifier = if quote[l4 + icmp::TYPE] == reply { new.dst_port } else { new.src_port };
             let delta = rewrite16(quote, l4 + icmp::IDENTIFIER, |_| identifier);
             (delta, icmp::CHECKSUM, A::ICMP_PSEUDO_HEADER)
         }

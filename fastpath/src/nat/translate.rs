@@ -40,6 +40,8 @@ pub struct Translation {
     pub pool: PoolId,
     /// The routing domain it goes to.
     pub outer: VrfId,
+    /// Does it come in again there, round the hairpin?
+    pub inward: bool,
     /// Sessions that its sender may have at once.
     pub most_sessions: Option<u32>,
 }
@@ -153,7 +155,8 @@ impl<A: Address> Nat<A> {
         {
             return Err(DropReason::NatSourceLimit);
         }
-        let (outside, binding) = self.name(key, translation, chance)?;
+        let named = FlowKey { hairpin: translation.inward.into(), ..*key };
+        let (outside, binding) = self.name(&named, translation, chance)?;
         let mut session = Session::new(*key, outside, now);
         session.binding = binding;
         let timeout = timeout_ms(&session, timeouts);

@@ -287,3 +287,20 @@ fn a_segment_in_the_same_burst_as_the_one_that_opens_follows_it() {
         assert_eq!(world.sessions(8).len(), 1);
     }
 }
+
+#[test]
+fn identifier_0_is_translated_in_replies_as_in_requests() {
+    for family in FAMILIES {
+        let mut world = World::new();
+        let inside = || from(NODE_A).ip(family.pod_a, family.outside);
+        let ask = inside().icmp_echo_request(0, 1).payload(b"ask").build();
+        let name = source(world.send(NODES, ask).forwarded(UPLINK));
+        // A reply looks like another packet of the flow: it leaves under the flow's name.
+        let reply = inside().icmp_echo_reply(0, 1).payload(b"reply").build();
+        let expected = to(ROUTER).ip(name.0, family.outside.to_ip()).ttl(63);
+        assert_frames_eq(
+            expected.icmp_echo_reply(name.1, 1).payload(b"reply").build(),
+            world.send(NODES, reply).forwarded(UPLINK),
+        );
+    }
+}
