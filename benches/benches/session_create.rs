@@ -76,7 +76,7 @@ fn create(criterion: &mut Criterion) {
             addresses: (0xcb00_7100..0xcb00_7108).collect(),
             first_port: 1024,
             last_port: u16::MAX,
-            keep_ports: false,
+            ..Pool::default()
         };
         let translation = Translation { pool: PoolId(0), outer: VrfId::MAIN, inward: false, most_sessions: None };
         let mut nat = Nat::<u32>::new(flows.len(), Seed([1, 2]), Instant::ZERO);

@@ -90,7 +90,7 @@ impl World {
         snapshot.v4 = Tables {
             fibs: vec![Arc::new(outside.build()), Arc::new(inside.build())],
             egress: Arc::from([Vec::new(), vec![rule]]),
-            pools: Arc::from([Pool { addresses: pool, first_port: 1024, last_port: u16::MAX, keep_ports: false }]),
+            pools: Arc::from([Pool { addresses: pool, first_port: 1024, last_port: u16::MAX, ..Pool::default() }]),
             ..Tables::empty()
         };
         let nothing = Tables::<u128>::empty();
@@ -101,7 +101,7 @@ impl World {
                 addresses: Vec::new(),
                 first_port: 1024,
                 last_port: u16::MAX,
-                keep_ports: false,
+                ..Pool::default()
             }]),
             ..nothing
         };

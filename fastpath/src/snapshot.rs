@@ -117,6 +117,8 @@ pub struct Pool<A> {
     /// Does a flow keep its own port where that is free? Otherwise ports are drawn, so
     /// that nobody can foresee them (RFC 6056).
     pub keep_ports: bool,
+    /// Do protocols without ports leave under its addresses, such as GRE and ESP?
+    pub other_protocols: bool,
 }
 
 /// How long a session may be silent, in milliseconds.
@@ -126,9 +128,9 @@ pub struct Timeouts {
     pub tcp_established_ms: u32,
     /// TCP, opening or closing (RFC 5382 REQ-5: 4 min at least).
     pub tcp_transitory_ms: u32,
-    /// UDP (RFC 4787 REQ-5: 2 min at least).
+    /// UDP (RFC 4787 REQ-5: 2 min at least), and every protocol that has no timer of its own.
     pub udp_ms: u32,
-    /// ICMP echo (RFC 5508 REQ-2: 60 s at least).
+    /// ICMP queries (RFC 5508 REQ-2: 60 s at least).
     pub icmp_ms: u32,
 }
 

@@ -147,7 +147,7 @@ fn tables<A: Address>(place: &Place) -> Tables<A> {
     };
     let rules = vec![masquerade(prefix(place.hosts)), masquerade(prefix(place.inside_net))];
     let addresses = vec![address(place.public.to_ip())];
-    let pool = Pool { addresses, first_port: 1024, last_port: u16::MAX, keep_ports: false };
+    let pool = Pool { addresses, first_port: 1024, last_port: u16::MAX, ..Pool::default() };
     Tables {
         fibs: [main, island].iter_mut().map(|fib| Arc::new(fib.build())).collect(),
         egress: Arc::from([Vec::new(), rules]),

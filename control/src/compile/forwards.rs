@@ -40,6 +40,7 @@ pub(super) fn pools<A: Address>(config: &Config) -> impl Iterator<Item = Pool<A>
         first_port: 1,
         last_port: u16::MAX,
         keep_ports: true,
+        other_protocols: true,
     })
 }
 

@@ -84,6 +84,7 @@ pub(super) fn pools<A: Address>(config: &Config) -> Vec<Pool<A>> {
             first_port: MASQUERADE_PORTS.0,
             last_port: MASQUERADE_PORTS.1,
             keep_ports: false,
+            other_protocols: false,
         }));
     }
     pools.extend(forwards::pools(config));
@@ -101,6 +102,7 @@ fn pool<A: Address>(pool: &crate::config::Pool) -> Pool<A> {
         first_port: *pool.ports.start(),
         last_port: *pool.ports.end(),
         keep_ports: pool.keep_ports,
+        other_protocols: pool.other_protocols,
     }
 }
 

@@ -178,6 +178,8 @@ pub struct Pool {
     pub ports: RangeInclusive<u16>,
     /// Does a flow keep its source port where that is free?
     pub keep_ports: bool,
+    /// Do protocols without ports leave under its addresses?
+    pub other_protocols: bool,
 }
 
 /// A Kubernetes cluster: `[[cluster]]`.

@@ -40,7 +40,9 @@ pub(super) fn pools(report: &mut Report<'_>, file: &Table<'_>, ports: &Ports) ->
             }
         }
         let keep_ports = table.flag(report, "keep-ports");
-        pools.list.push(Pool { name, addresses, ports: range.map_or(1..=1, |range| range.value), keep_ports });
+        let other_protocols = table.flag(report, "other-protocols");
+        let ports = range.map_or(1..=1, |range| range.value);
+        pools.list.push(Pool { name, addresses, ports, keep_ports, other_protocols });
     }
     pools
 }

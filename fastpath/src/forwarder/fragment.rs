@@ -131,7 +131,7 @@ impl<A: Address> Walk<'_, A> {
             }
         };
         match shown.kind {
-            kind if kind.has_ports() => Ok(Recognized::Known(place, shown.key, Some(shown))),
+            kind if kind.tells_flow() => Ok(Recognized::Known(place, shown.key, Some(shown))),
             // What it quotes goes on in fragments that nobody looks into.
             L4Kind::IcmpError => Err(DropReason::NatFragment),
             kind => Err(untranslatable(kind)),

@@ -60,6 +60,7 @@ impl<A: Address> Walk<'_, A> {
                 return true;
             }
             Err(_) if self.scratch.hops[i].hop() == Hop::LocalTranslated => local.insert(i),
+            Err(DropReason::NatProtocol) => self.drop(i, DropReason::NatProtocol),
             Err(reason) => self.refuse_name(i, reason),
         }
         false
@@ -100,7 +101,7 @@ impl<A: Address> Walk<'_, A> {
             if let Some(id) = scratch.onward[i].adjacency()
                 && adjacencies[id.index()].takes(end)
                 && let Some(found) = scratch.found[i]
-                && scratch.kinds[i].has_ports()
+                && scratch.kinds[i].tells_flow()
             {
                 let session = nat.sessions.get_mut(found.session);
                 session.touch(found.direction, now_ms);
@@ -129,14 +130,14 @@ impl<A: Address> Walk<'_, A> {
     fn inbound_session(&mut self, i: usize) -> Result<Found, DropReason> {
         let (kind, key) = (self.scratch.kinds[i], self.scratch.keys[i]);
         match kind {
-            kind if kind.has_ports()
+            kind if kind.tells_flow()
                 && let Some(found) = self.scratch.found[i] =>
             {
                 Ok(found)
             }
             // Who has such an address is inside, and does not come in from outside.
             _ if self.is_public(key.vrf, key.src) => Err(DropReason::MartianSource),
-            kind if kind.has_ports() => self.begin_forwarded(i, &key),
+            kind if kind.tells_flow() => self.begin_forwarded(i, &key),
             L4Kind::IcmpError => {
                 let (frame, layers) = (&self.frames[i], self.look_into(i));
                 icmp_error::session(frame.bytes(), &layers, &frame.offload, &self.nat.sessions)
@@ -147,7 +148,7 @@ impl<A: Address> Walk<'_, A> {
         }
     }
 
-    /// Looks into the packets and finds the sessions of those that have ports.
+    /// Looks into the packets and finds the sessions of those that tell their flow.
     pub(super) fn find_sessions(&mut self, packets: Set) -> Tally {
         for i in packets {
             let layers = self.look_into(i);
@@ -173,6 +174,6 @@ pub(super) fn untranslatable(kind: L4Kind) -> DropReason {
         L4Kind::Fragment => DropReason::NatFragment,
         L4Kind::Damaged => DropReason::L4HeaderBad,
         L4Kind::IcmpOther | L4Kind::NeighborDiscovery | L4Kind::IcmpError => DropReason::NatIcmpQuery,
-        L4Kind::Tcp | L4Kind::Udp | L4Kind::EchoRequest | L4Kind::EchoReply | L4Kind::Other => DropReason::NatProtocol,
+        _ => DropReason::NatProtocol,
     }
 }

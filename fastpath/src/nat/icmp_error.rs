@@ -90,12 +90,14 @@ fn translate_quote<A: Address>(quote: &mut [u8], new: &FlowKey<A>, identifier: u
         delta = delta.and(rewrite16(quote, ipv4::CHECKSUM, |field| address_delta.apply(field)));
     }
     let (port_delta, checksum_at, covers_addresses) = match key.protocol {
-        protocol::TCP | protocol::UDP => {
+        protocol::TCP | protocol::UDP | protocol::UDP_LITE => {
             let source = rewrite16(quote, l4, |_| new.src_port);
             let destination = rewrite16(quote, l4 + 2, |_| new.dst_port);
             let checksum_at = if key.protocol == protocol::TCP { tcp::CHECKSUM } else { udp::CHECKSUM };
             (source.and(destination), checksum_at, true)
         }
+        // The others keep their ports, and cover no address.
+        other if other != A::ICMP => return delta,
         _ => {
             let delta = rewrite16(quote, l4 + icmp::IDENTIFIER, |_| identifier);
             (delta, icmp::CHECKSUM, A::ICMP_PSEUDO_HEADER)
@@ -104,10 +106,11 @@ fn translate_quote<A: Address>(quote: &mut [u8], new: &FlowKey<A>, identifier: u
     delta = delta.and(port_delta);
     if quote.len() >= l4 + checksum_at + 2 {
         let flow_delta = if covers_addresses { address_delta.and(port_delta) } else { port_delta };
-        let no_checksum = key.protocol == protocol::UDP && get16(quote, l4 + checksum_at) == 0;
+        let is_udp = matches!(key.protocol, protocol::UDP | protocol::UDP_LITE);
+        let no_checksum = is_udp && get16(quote, l4 + checksum_at) == 0;
         if !no_checksum {
             delta = delta.and(rewrite16(quote, l4 + checksum_at, |field| match flow_delta.apply(field) {
-                0 if key.protocol == protocol::UDP => 0xffff,
+                0 if is_udp => 0xffff,
                 updated => updated,
             }));
         }

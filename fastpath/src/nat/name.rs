@@ -24,10 +24,10 @@ impl<A: Address> Nat<A> {
         translation: Translation,
         chance: &mut Chance,
     ) -> Result<(FlowKey<A>, u32), DropReason> {
-        if key.protocol == protocol::TCP {
-            self.name_by_destination(key, translation, chance)
-        } else {
-            self.name_by_endpoint(key, translation, chance)
+        match key.protocol {
+            protocol::TCP | protocol::UDP_LITE => self.name_by_destination(key, translation, chance),
+            protocol::UDP | protocol::ICMP | protocol::ICMPV6 => self.name_by_endpoint(key, translation, chance),
+            _ => self.name_as_it_is(key, translation),
         }
     }
 
@@ -156,7 +156,7 @@ impl<A: Address> Nat<A> {
 
     /// The address of the pool that the host's flows are under: paired pooling (RFC
     /// 4787 REQ-2), by a keyed hash of the inside address.
-    fn paired(&self, pool: &Pool<A>, key: &FlowKey<A>) -> u32 {
+    pub(super) fn paired(&self, pool: &Pool<A>, key: &FlowKey<A>) -> u32 {
         (key.src.mix(self.seed.0[1] ^ u64::from(key.vrf.0)) % pool.addresses.len() as u64) as u32
     }
 }
@@ -173,6 +173,6 @@ impl<A> Pool<A> {
 }
 
 /// How the answers to `key` arrive, if its sender is called `address`:`port` outside.
-fn outside_key<A: Address>(key: &FlowKey<A>, address: A, port: u16, outer: VrfId) -> FlowKey<A> {
+pub(super) fn outside_key<A: Address>(key: &FlowKey<A>, address: A, port: u16, outer: VrfId) -> FlowKey<A> {
     FlowKey { src: key.dst, dst: address, src_port: key.dst_port, dst_port: port, vrf: outer, ..*key }
 }

@@ -248,15 +248,20 @@ impl<A: Address> Nat<A> {
     fn let_go(&mut self, number: u32, port: u16) {
         let binding = self.bindings.release(number);
         let space = &mut self.spaces[usize::from(binding.pool)];
-        if binding.key.protocol == protocol::TCP {
-            let taken = space.taken(binding.address, binding.sessions);
-            space.crowds.ended(number, port, taken, binding.sessions == 0);
-        } else if binding.sessions == 0 {
-            if self.forwards.holds_port(binding.outside, binding.key.protocol, binding.port) {
-                space.give_to_forward(binding.address, binding.port);
-            } else {
-                space.give_back(binding.key.protocol, binding.address, binding.port);
+        match binding.key.protocol {
+            protocol::TCP => {
+                let taken = space.taken(binding.address, binding.sessions);
+                space.crowds.ended(number, port, taken, binding.sessions == 0);
             }
+            protocol @ (protocol::UDP | protocol::ICMP | protocol::ICMPV6) if binding.sessions == 0 => {
+                if self.forwards.holds_port(binding.outside, protocol, binding.port) {
+                    space.give_to_forward(binding.address, binding.port);
+                } else {
+                    space.give_back(protocol, binding.address, binding.port);
+                }
+            }
+            // The sessions are what says that a name is taken.
+            _ => {}
         }
     }
 }
@@ -268,7 +273,7 @@ pub fn timeout_ms<A: Address>(session: &Session<A>, timeouts: &Timeouts) -> u32 
             Phase::Established => timeouts.tcp_established_ms,
             Phase::Opening | Phase::Closing => timeouts.tcp_transitory_ms,
         },
-        protocol::UDP => timeouts.udp_ms,
-        _ => timeouts.icmp_ms,
+        protocol::ICMP | protocol::ICMPV6 => timeouts.icmp_ms,
+        _ => timeouts.udp_ms,
     }
 }

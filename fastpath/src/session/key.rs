@@ -5,10 +5,10 @@ use crate::ids::VrfId;
 
 /// One direction of a conversation, as its packets show it.
 ///
-/// Ports of TCP and UDP; for ICMP an echo request carries its identifier as
+/// Ports of TCP, UDP, UDP-Lite and SCTP; for ICMP a query carries its identifier as
 /// `src_port` and a reply as `dst_port`, the other being 0, so that the reply's
-/// key is the request's reversed. The routing domain is part of the key:
-/// islands may use the same addresses.
+/// key is the query's reversed. Other protocols have none: both are 0. The routing domain
+/// is part of the key: islands may use the same addresses.
 ///
 /// 16 bytes for IPv4, 48 for IPv6.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

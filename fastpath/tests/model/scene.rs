@@ -221,6 +221,7 @@ impl Scene {
             first_port: FIRST_PORT,
             last_port: FIRST_PORT + self.ports - 1,
             keep_ports: self.keep_ports,
+            ..Pool::default()
         };
         let mut forwards = Forwards::new();
         for (forward, there) in self.all_forwards().into_iter().zip(self.forwards) {

@@ -20,6 +20,7 @@ mod neighbors;
 mod offloads;
 mod own_addresses;
 mod pod_to_pod;
+mod protocols;
 mod random_frames;
 mod refusals;
 mod refusals_not_sent;

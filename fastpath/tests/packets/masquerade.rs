@@ -95,7 +95,7 @@ fn an_endpoint_has_a_name_on_each_port_it_leaves_by() {
         plan.ports[port.index()].masquerade = Some(pool);
     }
     let pool =
-        |address| Pool { addresses: vec![address], first_port: FIRST_PORT, last_port: u16::MAX, keep_ports: false };
+        |address| Pool { addresses: vec![address], first_port: FIRST_PORT, last_port: u16::MAX, ..Pool::default() };
     plan.v4.pools = vec![pool(0xcb00_7102), pool(0xc0a8_0001)];
     plan.v6.pools = vec![plan.v6.pools[0].clone(); 2];
     plan.v4.egress[ISLAND.index()][0].action = EgressAction::Masquerade;

@@ -248,7 +248,7 @@ impl<A: Address> FamilyPlan<A> {
 
     fn pool(&mut self, first: &str, count: u64) {
         let addresses = (0..count).map(|n| address::<A>(first).offset(n)).collect();
-        self.pools.push(Pool { addresses, first_port: FIRST_PORT, last_port: u16::MAX, keep_ports: false });
+        self.pools.push(Pool { addresses, first_port: FIRST_PORT, last_port: u16::MAX, ..Pool::default() });
     }
 
     fn forward(&mut self, public: &str, pod: &str, own: &str, owner: &str) {
@@ -258,7 +258,13 @@ impl<A: Address> FamilyPlan<A> {
         }
         self.forwards.insert_address(address(own), Forward { address: address(owner), port: None, vrf: ISLAND });
         self.pools[0].addresses.pop();
-        self.pools.push(Pool { addresses: vec![address(own)], first_port: 1, last_port: u16::MAX, keep_ports: true });
+        self.pools.push(Pool {
+            addresses: vec![address(own)],
+            first_port: 1,
+            last_port: u16::MAX,
+            keep_ports: true,
+            other_protocols: true,
+        });
         let rule = EgressRule {
             source: Prefix::host(address(owner)),
             destination: Prefix::containing(A::default(), 0),
