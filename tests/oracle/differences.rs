@@ -107,11 +107,6 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         },
     },
     Difference {
-        name: "cutting",
-        reason: "what is too big and may be cut is dropped; the kernel cuts it (RFC 4787, REQ-13; not built yet)",
-        is_it: |case| case.event.kind == TooBigMayBeCut && fates(case) == (CrossedInPieces, Dropped),
-    },
-    Difference {
         name: "sctp-ports",
         reason: "an association keeps its ports, and is refused where another has them; the kernel draws others, and \
                  makes the CRC anew",

@@ -4,6 +4,7 @@
 #[path = "../world/mod.rs"]
 mod world;
 
+mod cutting;
 mod errors_from_inside;
 mod errors_from_outside;
 mod exhaustion;

@@ -41,6 +41,8 @@ pub(crate) struct World {
     pub(crate) headroom: usize,
     /// Fragments that were released and walked on, since a test last took them.
     pub(crate) released: Vec<Sent>,
+    /// What was cut off packets, and where it went, since a test last took it.
+    pub(crate) cut_off: Vec<(PortId, Vec<u8>)>,
     epoch: u64,
     seen: Counters,
 }
@@ -71,7 +73,15 @@ impl World {
             [7; 32],
             now,
         );
-        World { forwarder, now, headroom: HEADROOM, released: Vec::new(), epoch: 0, seen: Counters::default() }
+        World {
+            forwarder,
+            now,
+            headroom: HEADROOM,
+            released: Vec::new(),
+            cut_off: Vec::new(),
+            epoch: 0,
+            seen: Counters::default(),
+        }
     }
 
     /// Forwards by this plan from now on; the tables it replaces come back.
@@ -182,10 +192,20 @@ impl World {
 
     /// What holds after every burst.
     #[track_caller]
-    fn check(&self, before: &Counters, sent: &[Sent], came_in: impl Fn(&mut Counters) -> &mut u64) {
+    fn check(&mut self, before: &Counters, sent: &[Sent], came_in: impl Fn(&mut Counters) -> &mut u64) {
+        let mut expected = before.clone();
+        let mut burst = Burst::new();
+        while self.forwarder.cut_off(&mut burst) > 0 {
+            for (frame, verdict) in burst.drain() {
+                let Verdict::Forward(port) = verdict else { panic!("a piece is sent: {verdict:?}") };
+                self.cut_off.push((port, frame.bytes().to_vec()));
+                self.forwarder.take_back(frame);
+                expected.cut += 1;
+                expected.forwarded += 1;
+            }
+        }
         let after = self.forwarder.counters();
         assert!(after.conserve(), "every packet meets one end: {after:?}");
-        let mut expected = before.clone();
         *came_in(&mut expected) += sent.len() as u64;
         for one in sent {
             assert_ne!(one.verdict, Verdict::UNDECIDED, "{}", one.story());
