@@ -73,7 +73,7 @@ fn create(criterion: &mut Criterion) {
         let flows: Vec<Flow> = udp.iter().map(|flow| Flow { protocol, ..*flow }).collect();
         let (standing, passing) = flows.split_at(live);
         let pool = Pool { addresses: (0xcb00_7100..0xcb00_7108).collect(), ..Pool::default() };
-        let translation = Translation { pool: PoolId(0), outer: VrfId::MAIN, most_sessions: None };
+        let translation = Translation { pool: PoolId(0), outer: VrfId::MAIN, inward: false, most_sessions: None };
         let mut nat = Nat::<u32>::new(flows.len(), Seed([1, 2]), Instant::ZERO);
         nat.set_names(&Arc::from([pool]), &Arc::new(Forwards::new()));
         let (timeouts, mut chance) = (Timeouts::default(), Chance::new([7; 32]));

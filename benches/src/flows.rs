@@ -66,7 +66,7 @@ impl Flow {
             dst_port: self.server_port,
             vrf: ISLAND,
             protocol: self.protocol,
-            zero: 0,
+            hairpin: 0,
         }
     }
 }

@@ -176,7 +176,7 @@ Only sessions of which this is true. May stand several times, and then all must 
                        and address= for any of the three
   inside-port=8443     its port or echo identifier; also outside-port=, peer-port=,
                        and port= for any of the three
-  protocol=tcp         tcp, udp, icmp, icmpv6 or a number
+  protocol=tcp         tcp, udp, icmp, icmpv6, udplite, sctp, gre, esp or a number
   state=established    a TCP state, as the listing names it
   domain=blue          the cluster of who is inside
   begun=outside        by whom it was begun: inside or outside";

@@ -80,6 +80,7 @@ impl<P: Port + ?Sized> Worker<P> {
                 self.obey(&mut burst);
                 self.injected = burst;
                 self.transmit();
+                self.send_cut_off();
                 self.release(now);
             }
             Command::Transmit(port, frame) => match self.outgoing.get_mut(port.index()) {
@@ -127,6 +128,7 @@ impl<P: Port + ?Sized> Worker<P> {
             }
             self.burst = burst;
             self.transmit();
+            self.send_cut_off();
             self.release(now);
         }
         received
@@ -184,6 +186,17 @@ impl<P: Port + ?Sized> Worker<P> {
         while self.forwarder.release(&mut self.injected) > 0 {
             let mut burst = std::mem::take(&mut self.injected);
             self.forwarder.process_released(now, &mut burst);
+            self.obey(&mut burst);
+            self.injected = burst;
+            self.transmit();
+            self.send_cut_off();
+        }
+    }
+
+    /// Sends what was cut off the packets that were sent last.
+    fn send_cut_off(&mut self) {
+        while self.forwarder.cut_off(&mut self.injected) > 0 {
+            let mut burst = std::mem::take(&mut self.injected);
             self.obey(&mut burst);
             self.injected = burst;
             self.transmit();

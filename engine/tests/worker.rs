@@ -172,6 +172,34 @@ fn fragments_that_waited_leave_behind_the_first_and_every_buffer_comes_home() {
 }
 
 #[test]
+fn a_packet_that_is_too_big_leaves_in_pieces_in_order_and_every_buffer_comes_home() {
+    let mut bench = Bench::new();
+    let frame = |port| {
+        let link = eth().src(NODE).dst(bench.ports[0].mac);
+        link.ipv4([10, 1, 1, 5], "203.0.113.10").udp(port, 53).payload([7; 3000]).build()
+    };
+    let (one, other) = (frame(4000), frame(4001));
+    for round in 1..=300 {
+        assert!(bench.peers[0].push(&one, Offload::DONE) && bench.peers[0].push(&other, Offload::DONE));
+        bench.worker.turn(bench.now);
+        bench.assert_law();
+        let counters = bench.worker.forwarder().counters();
+        assert_eq!((counters.cut, counters.forwarded), (4 * round, 6 * round));
+        let lengths: Vec<_> = std::iter::from_fn(|| bench.peers[1].pop()).map(|frame| frame.len()).collect();
+        assert_eq!(lengths, [1514, 1514, 1514, 82, 1514, 82], "the first ones, and those behind them in order");
+        for peer in &bench.peers {
+            assert_eq!(peer.free_buffers(), BUFFERS);
+        }
+    }
+    // A piece that the port refuses is a counted drop as any packet.
+    bench.peers[1].set_tx_capacity(1);
+    assert!(bench.peers[0].push(&one, Offload::DONE));
+    bench.worker.turn(bench.now);
+    assert_eq!(bench.dropped(DropReason::PortFull), 2);
+    bench.assert_law();
+}
+
+#[test]
 fn what_a_full_port_refuses_is_a_counted_drop() {
     let mut bench = Bench::new();
     bench.peers[1].set_tx_capacity(3);

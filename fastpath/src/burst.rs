@@ -48,6 +48,12 @@ impl Burst {
         self.frames.push(frame);
     }
 
+    /// Adds a frame about which it is decided. Panics as [`Burst::push`].
+    pub(crate) fn push_decided(&mut self, frame: Frame, verdict: Verdict) {
+        self.push(frame);
+        self.verdicts[self.frames.len() - 1] = verdict;
+    }
+
     /// The frames.
     pub fn frames(&self) -> &[Frame] {
         &self.frames

@@ -13,6 +13,8 @@ pub struct Counters {
     pub taken_over: u64,
     /// Came out of the store of fragments, to go on or to be dropped.
     pub released: u64,
+    /// Pieces behind the first of packets that were too big for their link, to go out.
+    pub cut: u64,
     /// Went out, as somebody else's packet.
     pub forwarded: u64,
     /// Went out, as our answer.
@@ -44,6 +46,7 @@ impl Default for Counters {
             injected: 0,
             taken_over: 0,
             released: 0,
+            cut: 0,
             forwarded: 0,
             replied: 0,
             handed_off: 0,
@@ -108,7 +111,7 @@ impl Counters {
 
     /// Packets that came in, from wherever.
     pub fn came_in(&self) -> u64 {
-        self.received + self.injected + self.taken_over + self.released
+        self.received + self.injected + self.taken_over + self.released + self.cut
     }
 
     /// Packets that met an end.
@@ -132,6 +135,7 @@ impl Counters {
         self.received += other.received;
         self.injected += other.injected;
         self.taken_over += other.taken_over;
+        self.cut += other.cut;
         self.released += other.released;
         self.forwarded += other.forwarded;
         self.replied += other.replied;
@@ -152,6 +156,7 @@ impl Counters {
         row("rx", "injected", self.injected);
         row("rx", "taken-over", self.taken_over);
         row("rx", "released", self.released);
+        row("rx", "cut", self.cut);
         row("end", "forwarded", self.forwarded);
         row("end", "replied", self.replied);
         row("end", "handed-off", self.handed_off);

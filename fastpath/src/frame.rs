@@ -122,6 +122,19 @@ impl Frame {
         self.bytes_mut().copy_from_slice(bytes);
     }
 
+    /// Puts another packet into the buffer, which these `parts` make up.
+    ///
+    /// # Panics
+    /// The buffer has no room for it.
+    pub(crate) fn fill(&mut self, parts: &[&[u8]]) {
+        (self.start, self.len) = (0, 0);
+        for part in parts {
+            let end = self.len();
+            self.grow_back(part.len());
+            self.bytes_mut()[end..].copy_from_slice(part);
+        }
+    }
+
     /// The packet, from the destination MAC on.
     #[inline(always)]
     pub fn bytes(&self) -> &[u8] {

@@ -4,6 +4,10 @@
 //! and whose size is up to 64 KiB. That state travels with the frame; the port
 //! that sends it either passes it on or makes it good in software.
 
+use crate::frame::Frame;
+use crate::wire::checksum::{finish, sum};
+use crate::wire::put16;
+
 /// What is still to be done to a frame before it is fit for a wire.
 ///
 /// The meaning of each field is that of `struct virtio_net_hdr`
@@ -52,6 +56,35 @@ pub enum Gso {
     },
     /// UDP datagrams of `gso_size` bytes each (`VIRTIO_NET_HDR_GSO_UDP_L4`).
     Udp,
+}
+
+/// The checksum field of a frame is not inside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChecksumOutside;
+
+/// Turns a partial checksum into a complete one, in place.
+///
+/// Sums from `start` to the end of the frame, the pseudo header being in the
+/// field already. A sum of 0 is written as 0xffff, whatever the protocol: UDP
+/// wants it (RFC 768), and to all others both are the same (as Linux,
+/// `skb_checksum_help`). A frame whose checksum is complete stays as it is.
+///
+/// # Errors
+/// [`ChecksumOutside`]; the frame is unchanged.
+pub fn complete_checksum(frame: &mut Frame) -> Result<(), ChecksumOutside> {
+    let ChecksumState::Partial { start, offset } = frame.offload.checksum else { return Ok(()) };
+    let bytes = frame.bytes_mut();
+    let field = usize::from(start) + usize::from(offset);
+    if field + 2 > bytes.len() {
+        return Err(ChecksumOutside);
+    }
+    let checksum = match finish(sum(&bytes[usize::from(start)..])) {
+        0 => 0xffff,
+        checksum => checksum,
+    };
+    put16(bytes, field, checksum);
+    frame.offload.checksum = ChecksumState::Complete;
+    Ok(())
 }
 
 impl Offload {

@@ -60,7 +60,7 @@ mod tests {
         let header = [6, 4, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         let frame = eth().ipv6("fd00::1", "fd00::2").extension(51, header).tcp(1, 2).flags(SYN).build();
         let layers = layers6(&frame).expect("a sound packet");
-        assert_eq!((layers.kind, layers.key.src_port), (L4Kind::Other, 0));
+        assert_eq!((layers.kind, layers.key.src_port), (L4Kind::AddressBound, 0));
     }
 
     #[test]

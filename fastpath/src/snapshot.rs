@@ -121,6 +121,8 @@ pub struct Pool<A> {
     pub tcp: Behavior,
     /// How to UDP.
     pub udp: Behavior,
+    /// Do protocols without ports leave under its addresses, such as GRE and ESP?
+    pub other_protocols: bool,
 }
 
 /// How long a session may be silent, in milliseconds.
@@ -130,9 +132,9 @@ pub struct Timeouts {
     pub tcp_established_ms: u32,
     /// TCP, opening or closing (RFC 5382 REQ-5: 4 min at least).
     pub tcp_transitory_ms: u32,
-    /// UDP (RFC 4787 REQ-5: 2 min at least).
+    /// UDP (RFC 4787 REQ-5: 2 min at least), and every protocol that has no timer of its own.
     pub udp_ms: u32,
-    /// ICMP echo (RFC 5508 REQ-2: 60 s at least).
+    /// ICMP queries (RFC 5508 REQ-2: 60 s at least).
     pub icmp_ms: u32,
     /// Not a session, but a name that let strangers in, before it is somebody else's
     /// (RFC 6888 REQ-8: 120 s at least).
@@ -261,6 +263,7 @@ impl<A> Default for Pool<A> {
             keep_ports: false,
             tcp: Behavior::TCP,
             udp: Behavior::UDP,
+            other_protocols: false,
         }
     }
 }

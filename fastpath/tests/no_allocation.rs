@@ -84,6 +84,7 @@ fn traffic(world: &mut World, round: u16) -> Vec<(PortId, Vec<u8>)> {
             (NODES, inside(family.outside).icmp_echo_request(10_000 + round, 1).build()),
             (NODES, inside(family.pod_b).udp(1, 2).build()),
             (NODES, inside(family.pod_b).ttl(1).udp(1, 2).build()),
+            (NODES, inside(family.pod_b).udp(1, 2).payload([0; 3_000]).build()),
             (NODES, inside(family.no_pod).udp(1, 2).payload([0; 1_400]).build()),
             (NODES, inside(family.blackhole).udp(1, 2).build()),
             (NODES, inside(family.unknown_server).udp(1, 2).build()),
@@ -131,8 +132,12 @@ fn never_asks(plan: &Plan) {
             for (frame, _) in burst.drain() {
                 world.forwarder.alone().take_back(frame);
             }
+            assert_eq!(world.forwarder.alone().cut_off(&mut burst), 2, "of IPv4 alone");
+            for (frame, _) in burst.drain() {
+                world.forwarder.alone().take_back(frame);
+            }
         });
-        assert_eq!(asked, 0, "calls for released fragments in round {round}");
+        assert_eq!(asked, 0, "calls for what was released and cut off in round {round}");
         assert!(world.forwarder.counters().conserve());
     }
     let counters = world.forwarder.counters();

@@ -26,7 +26,7 @@ fn keeps_its_promises<A: Address>(frame: &[u8], layers: &Layers<A>) {
     let least = match layers.kind {
         L4Kind::Tcp => 20,
         L4Kind::Fragment if A::BITS == 32 => 0,
-        L4Kind::Other | L4Kind::Damaged => 0,
+        L4Kind::Other | L4Kind::AddressBound | L4Kind::Damaged => 0,
         _ => 8,
     };
     assert!(layers.end - layers.l4 >= least, "the header that the kind promises is there");

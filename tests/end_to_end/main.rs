@@ -37,6 +37,7 @@ macro_rules! over_each_driver {
 over_each_driver! {
     reach::ping_crosses_in_both_families needs ["ping"];
     reach::pings_of_several_fragments_cross_in_both_families needs ["ping"];
+    reach::large_pings_are_cut_up_for_a_narrow_link needs ["ping"];
     reach::datagrams_of_several_fragments_cross_both_ways needs [];
     reach::a_real_dnsmasq_is_asked_with_dig needs ["dnsmasq", "dig"];
     reach::tracepath_and_traceroute_show_the_gateway needs ["tracepath", "traceroute"];

@@ -50,6 +50,18 @@ pub(crate) fn pings_of_several_fragments_cross_in_both_families(stage: &mut Stag
     }
 }
 
+pub(crate) fn large_pings_are_cut_up_for_a_narrow_link(stage: &mut Stage) {
+    let narrow = plan::CONFIG.replace("name = \"uplink\"\n", "name = \"uplink\"\nmtu = 1400\n");
+    stage.configure(&narrow);
+    stage.start();
+    let world = &stage.world;
+    for from in ["pod-a1", "node-a"] {
+        ping(world.host(from), world.host("server").address(Family::V4), "3000");
+    }
+    // Each asks five times, by two fragments that do not fit and one that does.
+    assert_eq!(stage.settled_counters().get("rx", "cut"), 2 * 5 * 2);
+}
+
 pub(crate) fn datagrams_of_several_fragments_cross_both_ways(stage: &mut Stage) {
     stage.start();
     let world = &stage.world;

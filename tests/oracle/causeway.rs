@@ -62,6 +62,12 @@ impl Router for Causeway {
         let (frame, verdict) = burst.drain().next().expect("what went in comes out");
         let mut out: Vec<_> = sent(&frame, verdict).into_iter().collect();
         drop(frame.into_heap().expect("tests keep their frames on the heap"));
+        while self.forwarder.cut_off(&mut burst) > 0 {
+            for (frame, verdict) in burst.drain() {
+                out.extend(sent(&frame, verdict));
+                self.forwarder.take_back(frame);
+            }
+        }
         while self.forwarder.release(&mut burst) > 0 {
             self.forwarder.process_released(self.now, &mut burst);
             for (frame, verdict) in burst.drain() {

@@ -4,6 +4,7 @@ use crate::event::Kind::*;
 use crate::judge::Case;
 use crate::outcome::Fate::{self, *};
 use crate::place::Side;
+use crate::wire::{L2, SCTP, layout};
 
 /// A difference that is no fault.
 pub(crate) struct Difference {
@@ -69,7 +70,7 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     },
     Difference {
         name: "icmp-queries",
-        reason: "of ICMP queries only echo is translated (RFC 5508, REQ-1 wants all; not built yet)",
+        reason: "of ICMP queries echo and timestamp are translated; the kernel translates those too that RFC 6918 withdrew",
         is_it: |case| case.event.kind == OtherIcmp && fates(case) == (Crossed, Dropped),
     },
     Difference {
@@ -106,18 +107,23 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         },
     },
     Difference {
-        name: "cutting",
-        reason: "what is too big and may be cut is dropped; the kernel cuts it (RFC 4787, REQ-13; not built yet)",
-        is_it: |case| case.event.kind == TooBigMayBeCut && fates(case) == (CrossedInPieces, Dropped),
+        name: "sctp-ports",
+        reason: "an association keeps its ports, and is refused where another has them; the kernel draws others, and \
+                 makes the CRC anew",
+        is_it: |case| {
+            layout(&case.frames[1][L2..]).is_some_and(|packet| packet.protocol == SCTP)
+                && case.kernel.fate == Crossed
+                && matches!(case.ours.fate, Icmp(3, 13) | Icmp(1, 1))
+        },
     },
     Difference {
         name: "other-protocols",
-        reason: "without ports two hosts would share one name: only TCP, UDP and echo leave; the kernel translates the \
-                 address alone, and lets answers in",
+        reason: "without ports two hosts would share one name: who asks for that is refused, unless the pool says \
+                 otherwise; the kernel translates the address alone, lets answers in, and drops the second host's",
         is_it: |case| {
             case.event.kind == OtherProtocol
-                && case.kernel.fate == Crossed
-                && matches!(case.ours.fate, Dropped | Icmp(3, 2) | Icmp(4, 1))
+                && matches!(case.kernel.fate, Crossed | Dropped)
+                && matches!(case.ours.fate, Dropped | Icmp(3, 2) | Icmp(4, 1) | Icmp(3, 13) | Icmp(1, 1))
         },
     },
     Difference {

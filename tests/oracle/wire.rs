@@ -10,6 +10,8 @@ pub(crate) const ICMP: u8 = 1;
 pub(crate) const TCP: u8 = 6;
 pub(crate) const UDP: u8 = 17;
 pub(crate) const ICMPV6: u8 = 58;
+pub(crate) const SCTP: u8 = 132;
+pub(crate) const UDP_LITE: u8 = 136;
 
 /// An IP packet, or what is left of one in a quote.
 #[derive(Clone, Copy, Debug)]
@@ -79,12 +81,12 @@ pub(crate) fn layout(packet: &[u8]) -> Option<Layout> {
 }
 
 impl Layout {
-    /// Where the port or echo identifier of an end stands.
+    /// Where the port or query identifier of an end stands.
     pub(crate) fn name_at(&self, packet: &[u8], end: End) -> Option<usize> {
         let at = match self.protocol {
             _ if self.is_later_piece => return None,
-            TCP | UDP => self.l4 + if end == End::Source { 0 } else { 2 },
-            ICMP | ICMPV6 if self.is_echo(packet) => self.l4 + 4,
+            TCP | UDP | UDP_LITE => self.l4 + if end == End::Source { 0 } else { 2 },
+            ICMP | ICMPV6 if self.is_query(packet) => self.l4 + 4,
             _ => return None,
         };
         (at + 2 <= packet.len()).then_some(at)
@@ -96,15 +98,16 @@ impl Layout {
             + match self.protocol {
                 _ if self.is_later_piece => return None,
                 TCP => 16,
-                UDP => 6,
+                UDP | UDP_LITE => 6,
                 ICMP | ICMPV6 => 2,
                 _ => return None,
             };
         (at + 2 <= packet.len()).then_some(at)
     }
 
-    pub(crate) fn is_echo(&self, packet: &[u8]) -> bool {
-        let kinds = if self.protocol == ICMP { [8, 0] } else { [128, 129] };
+    /// Is it an echo or a timestamp?
+    pub(crate) fn is_query(&self, packet: &[u8]) -> bool {
+        let kinds: &[u8] = if self.protocol == ICMP { &[8, 0, 13, 14] } else { &[128, 129] };
         packet.get(self.l4).is_some_and(|kind| kinds.contains(kind))
     }
 

@@ -25,8 +25,24 @@ const KEYS: [&str; 12] = [
     "begun",
 ];
 
-const PROTOCOLS: [(&str, u8); 4] =
-    [("tcp", protocol::TCP), ("udp", protocol::UDP), ("icmp", protocol::ICMP), ("icmpv6", protocol::ICMPV6)];
+/// Protocols by the names that people use (as in `/etc/protocols`). Others go by their
+/// numbers.
+const PROTOCOLS: [(&str, u8); 8] = [
+    ("tcp", protocol::TCP),
+    ("udp", protocol::UDP),
+    ("icmp", protocol::ICMP),
+    ("icmpv6", protocol::ICMPV6),
+    ("udplite", protocol::UDP_LITE),
+    ("sctp", protocol::SCTP),
+    ("gre", protocol::GRE),
+    ("esp", protocol::ESP),
+];
+
+/// What people call a protocol.
+pub(super) fn protocol_name(number: u8) -> String {
+    let known = PROTOCOLS.iter().find(|(_, known)| *known == number);
+    known.map_or_else(|| number.to_string(), |(name, _)| (*name).to_owned())
+}
 
 /// Reads filters, all of which must hold.
 ///
@@ -118,7 +134,12 @@ mod tests {
             ("domain=main", Condition::Domain(VrfId::MAIN)),
             ("domain=blue", Condition::Domain(VrfId(1))),
             ("protocol=icmpv6", Condition::Protocol(58)),
+            ("protocol=89", Condition::Protocol(89)),
             ("protocol=47", Condition::Protocol(47)),
+            ("protocol=gre", Condition::Protocol(47)),
+            ("protocol=esp", Condition::Protocol(50)),
+            ("protocol=sctp", Condition::Protocol(132)),
+            ("protocol=udplite", Condition::Protocol(136)),
             ("inside=10.1.2.0/24", Condition::Address(End::Inside, v4([10, 1, 2, 0], 24))),
             ("outside=203.0.113.16", Condition::Address(End::Outside, v4([203, 0, 113, 16], 32))),
             ("peer=::/0", Condition::Address(End::Peer, Block::V6(Prefix::containing(0, 0)))),
@@ -140,8 +161,8 @@ mod tests {
             ("tcp", "has no equals sign; write what it is about, an equals sign and a value, as inside=10.1.2.0/24"),
             ("insde=10.1.2.0/24", "\"insde\" is not known here; did you mean \"inside\"?"),
             ("domain=blu", "\"blu\" is not known here; did you mean \"blue\"?"),
-            ("protocol=tpc", "\"tpc\" is not known here; known are tcp, udp, icmp and icmpv6"),
-            ("protocol=256", "\"256\" is not known here; known are tcp, udp, icmp and icmpv6"),
+            ("protocol=tpc", "\"tpc\" is not known here; known are tcp, udp, icmp, icmpv6, udplite, sctp, gre and esp"),
+            ("protocol=256", "\"256\" is not known here; known are tcp, udp, icmp, icmpv6, udplite, sctp, gre and esp"),
             ("inside=10.1.2.0/33", "/33 is not a prefix length; a prefix length is 0 to 32"),
             ("port=65536", "\"65536\" is not a port; a port or echo identifier is 0 to 65535"),
             (

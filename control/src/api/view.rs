@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use causeway_fastpath::command::SessionRow;
 use causeway_fastpath::time::Instant;
-use causeway_fastpath::wire::protocol;
 use serde::{Deserialize, Serialize};
 
+use super::filter::protocol_name;
 use crate::config::{ClusterIdx, Config};
 use crate::control::{Control, TableRow};
 use crate::neighbors::State;
@@ -322,13 +322,7 @@ impl SessionView {
     pub fn of(control: &Control, row: &SessionRow) -> SessionView {
         SessionView {
             domain: control.domain_name(row.vrf).to_owned(),
-            protocol: match row.protocol {
-                protocol::TCP => "tcp".to_owned(),
-                protocol::UDP => "udp".to_owned(),
-                protocol::ICMP => "icmp".to_owned(),
-                protocol::ICMPV6 => "icmpv6".to_owned(),
-                other => other.to_string(),
-            },
+            protocol: protocol_name(row.protocol),
             inside: row.inside.0,
             inside_port: row.inside.1,
             outside: row.outside.0,

@@ -39,6 +39,7 @@ pub(super) fn pools<A: Address>(config: &Config) -> impl Iterator<Item = Pool<A>
         addresses: A::from_ip(nat.address).into_iter().collect(),
         first_port: 1,
         keep_ports: true,
+        other_protocols: true,
         ..Pool::default()
     })
 }

@@ -103,6 +103,7 @@ fn pool<A: Address>(pool: &crate::config::Pool) -> Pool<A> {
         keep_ports: pool.keep_ports,
         tcp: pool.tcp,
         udp: pool.udp,
+        other_protocols: pool.other_protocols,
     }
 }
 

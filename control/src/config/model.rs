@@ -183,6 +183,8 @@ pub struct Pool {
     pub tcp: Behavior,
     /// How to UDP.
     pub udp: Behavior,
+    /// Do protocols without ports leave under its addresses?
+    pub other_protocols: bool,
 }
 
 /// A Kubernetes cluster: `[[cluster]]`.

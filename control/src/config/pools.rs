@@ -42,9 +42,10 @@ pub(super) fn pools(report: &mut Report<'_>, file: &Table<'_>, ports: &Ports) ->
         }
         let ports = range.map_or(1..=1, |range| range.value);
         let keep_ports = table.flag(report, "keep-ports");
+        let other_protocols = table.flag(report, "other-protocols");
         let tcp = behavior(report, &table, "tcp-mapping", "tcp-filtering");
         let udp = behavior(report, &table, "udp-mapping", "udp-filtering");
-        pools.list.push(Pool { name, addresses, ports, keep_ports, tcp, udp });
+        pools.list.push(Pool { name, addresses, ports, keep_ports, other_protocols, tcp, udp });
     }
     pools
 }

@@ -243,7 +243,9 @@ fn pools_of_static_addresses_come_last_and_their_rules_first() {
         let own = |at: usize| u32::from_be_bytes([203, 0, 113, 41]) * u32::from(at == 0);
         for (at, pool) in tables.pools[1 + ports..].iter().enumerate() {
             let addresses = if at == 0 { vec![own(0)] } else { Vec::new() };
-            assert_eq!(*pool, Pool { addresses, first_port: 1, keep_ports: true, ..Pool::default() });
+            let expected =
+                Pool { addresses, first_port: 1, keep_ports: true, other_protocols: true, ..Pool::default() };
+            assert_eq!(*pool, expected);
         }
         let rule = &tables.egress[1][0];
         assert_eq!(rule.action, EgressAction::Translate(PoolId(1 + ports as u16)));
@@ -252,6 +254,23 @@ fn pools_of_static_addresses_come_last_and_their_rules_first() {
         );
         let masquerade = world.snapshot.ports.iter().map(|port| port.masquerade).collect::<Vec<_>>();
         assert_eq!(masquerade, [None, (ports > 0).then_some(PoolId(2))]);
+    }
+}
+
+#[test]
+fn a_pool_carries_protocols_without_ports_where_it_says_so_and_sessions_tell_them_by_name() {
+    let lab = std::fs::read_to_string(crate::world::configs().join("lab.toml")).expect("the file is there");
+    for (word, carries) in [("true", true), ("false", false)] {
+        let told = lab.replace("name = \"egress\"", &format!("name = \"egress\"\nother-protocols = {word}"));
+        let mut world = acquainted(World::start(&told).started(), &[NODE_A, SERVER]);
+        for family in FAMILIES {
+            let names = names(family);
+            let packet = NODE_A.eth().ip(names.pod, names.client).gre(0x0800, b"inner").build();
+            let verdict = world.send(NODES, packet);
+            assert_eq!(verdict, if carries { Verdict::Forward(UPLINK) } else { Verdict::Reply(NODES) });
+        }
+        let rows: Vec<_> = list(&mut world).into_iter().map(|row| (row.protocol, row.inside_port)).collect();
+        assert_eq!(rows, vec![("gre".to_owned(), 0); if carries { 2 } else { 0 }]);
     }
 }
 

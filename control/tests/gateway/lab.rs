@@ -131,7 +131,7 @@ pub(crate) fn lab_and(more: &str, hosts: &[Host]) -> World {
     acquainted(World::start(&(lab + more)).started(), hosts)
 }
 
-fn acquainted(mut world: World, hosts: &[Host]) -> World {
+pub(crate) fn acquainted(mut world: World, hosts: &[Host]) -> World {
     for host in hosts {
         for family in FAMILIES {
             world.send(host.port, host.asks(own_address(host.port, family)));

@@ -14,7 +14,7 @@ use crate::parse::{self, IpHeader, L4Kind, Layers};
 use crate::snapshot::PortEntry;
 use crate::time::Instant;
 use crate::verdict::{DropReason, PuntReason, Verdict};
-use crate::wire::{ethernet, get16, icmp, tcp, udp};
+use crate::wire::{ethernet, get16, icmp, sctp, tcp, udp};
 
 /// How many frames ahead the first cache line of a packet is asked for.
 const AHEAD: usize = 8;
@@ -185,8 +185,11 @@ fn fits<A: Address>(frame: &Frame, layers: &Layers<A>) -> bool {
             match layers.kind {
                 L4Kind::Tcp if start == l4 => usize::from(offset) == tcp::CHECKSUM,
                 L4Kind::Udp if start == l4 => usize::from(offset) == udp::CHECKSUM,
-                L4Kind::Other | L4Kind::Fragment | L4Kind::Damaged => start >= l4,
-                L4Kind::Tcp | L4Kind::Udp => start >= l4 + udp::HEADER_LEN as u32,
+                L4Kind::Sctp if start == l4 => usize::from(offset) == sctp::CHECKSUM,
+                L4Kind::Sctp => start >= l4 + sctp::HEADER_LEN as u32,
+                L4Kind::Other | L4Kind::AddressBound | L4Kind::Fragment | L4Kind::Damaged => start >= l4,
+                // Nobody leaves that of UDP-Lite undone, whose coverage hardware does not know.
+                L4Kind::Tcp | L4Kind::Udp | L4Kind::UdpLite => start >= l4 + udp::HEADER_LEN as u32,
                 _ if start == l4 => usize::from(offset) == icmp::CHECKSUM,
                 _ => start >= l4 + icmp::HEADER_LEN as u32,
             }

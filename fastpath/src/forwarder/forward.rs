@@ -1,12 +1,14 @@
-//! Last questions before a packet goes out: is the neighbour there, does it fit?
+//! Last questions before a packet goes out: is the neighbour there, does it fit? What does
+//! not, and may be cut up, is.
 
 use super::refuse::Refusal;
 use super::walk::{Note, Plan, Walk};
 use crate::address::Address;
+use crate::fragment::Cut;
 use crate::ids::AdjacencyId;
-use crate::offload::Gso;
+use crate::offload::{self, ChecksumState, Gso};
 use crate::snapshot::NeighborState;
-use crate::verdict::Verdict;
+use crate::verdict::{DropReason, Verdict};
 use crate::wire::ethernet::HEADER_LEN as L2;
 use crate::wire::{ipv4, protocol, tcp, udp};
 
@@ -15,11 +17,14 @@ impl<A: Address> Walk<'_, A> {
     /// it was sent.
     pub(super) fn forward(&mut self, i: usize, to: AdjacencyId, plan: Plan) -> bool {
         let adjacency = &self.snapshot.adjacencies[to.index()];
-        let taken = adjacency.takes(self.scratch.notes[i].end) || self.takes_oddly(i, to);
-        let taken = taken && (matches!(plan, Plan::AsIs) || self.enter(i));
+        let fits = adjacency.takes(self.scratch.notes[i].end);
+        let taken = (fits || self.takes_oddly(i, to)) && (matches!(plan, Plan::AsIs) || self.enter(i));
         if taken {
             self.verdicts[i] = Verdict::Forward(adjacency.port);
             self.rewrite(i, to, plan);
+            if !fits {
+                self.cut_up(i, to);
+            }
         }
         taken
     }
@@ -42,8 +47,43 @@ impl<A: Address> Walk<'_, A> {
         if self.segment_len(i) <= usize::from(adjacency.mtu) {
             return true;
         }
-        self.refuse(i, Refusal::TooBig { mtu: adjacency.mtu });
+        match self.cut(i, adjacency.mtu) {
+            Some(cut) if self.cuttings.has_room(&cut) => return true,
+            Some(_) => self.drop(i, DropReason::CutBuffersFull),
+            None => self.refuse(i, Refusal::TooBig { mtu: adjacency.mtu }),
+        }
         false
+    }
+
+    /// How a packet is cut up that does not fit; `None`: it may not be, or cannot.
+    fn cut(&self, i: usize, mtu: u16) -> Option<Cut> {
+        let (frame, Note { end, protocol, .. }) = (&self.frames[i], self.scratch.notes[i]);
+        let can_be_completed = match frame.offload.checksum {
+            ChecksumState::Complete => true,
+            // What SCTP leaves undone is no sum.
+            ChecksumState::Partial { start, offset } => {
+                protocol != protocol::SCTP && u32::from(start) + u32::from(offset) + 2 <= end
+            }
+        };
+        let may_be = !self.must_not_fragment(i) && !frame.offload.is_super_frame() && can_be_completed;
+        may_be.then(|| Cut::new(&frame.bytes()[L2..end as usize], usize::from(mtu))).flatten()
+    }
+
+    /// Cuts up a packet that is ready to be sent, if it is too big.
+    #[cold]
+    fn cut_up(&mut self, i: usize, to: AdjacencyId) {
+        let adjacency = &self.snapshot.adjacencies[to.index()];
+        if self.segment_len(i) <= usize::from(adjacency.mtu) {
+            return;
+        }
+        let cut = self.cut(i, adjacency.mtu).expect("it could be cut before it was rewritten");
+        let frame = &mut self.frames[i];
+        // Of the pieces none shows all that is summed.
+        offload::complete_checksum(frame).expect("the field was in the packet");
+        self.cuttings.cut(frame, &cut, adjacency.port);
+        let pieces = cut.count() as u64;
+        self.counters.cut += pieces;
+        self.counters.forwarded += pieces;
     }
 
     /// Length of the IP packets that a frame becomes on the wire, in bytes.

@@ -79,7 +79,8 @@ impl<A: Address> Walk<'_, A> {
         self.scratch.found[i] = None;
         self.scratch.tcp_flags[i] = 0;
         match self.recognize(i) {
-            Ok(Recognized::Known(place, flow, shown)) => {
+            Ok(Recognized::Known(place, mut flow, shown)) => {
+                flow.hairpin |= u8::from(self.is_turned_inward(i));
                 let found = self.nat.sessions.find(&flow);
                 if found.is_none() && passes {
                     return true;
@@ -131,7 +132,7 @@ impl<A: Address> Walk<'_, A> {
             }
         };
         match shown.kind {
-            kind if kind.has_ports() => Ok(Recognized::Known(place, shown.key, Some(shown))),
+            kind if kind.tells_flow() => Ok(Recognized::Known(place, shown.key, Some(shown))),
             // What it quotes goes on in fragments that nobody looks into.
             L4Kind::IcmpError => Err(DropReason::NatFragment),
             kind => Err(untranslatable(kind)),

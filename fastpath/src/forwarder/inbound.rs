@@ -56,12 +56,14 @@ impl<A: Address> Walk<'_, A> {
         match self.inbound_session(i) {
             Ok(_) if self.scratch.notes[i].ttl <= 1 => self.refuse(i, Refusal::TimeExceeded),
             Err(DropReason::TtlExpired) => self.refuse(i, Refusal::TimeExceeded),
+            Err(DropReason::MartianSource) => self.drop(i, DropReason::MartianSource),
             Ok(found) => {
                 self.scratch.found[i] = Some(found);
                 self.address_by(i, found);
                 return true;
             }
             Err(_) if self.scratch.hops[i].hop() == Hop::LocalTranslated => local.insert(i),
+            Err(DropReason::NatProtocol) => self.drop(i, DropReason::NatProtocol),
             Err(reason) => self.refuse_name(i, reason),
         }
         false
@@ -102,7 +104,7 @@ impl<A: Address> Walk<'_, A> {
             if let Some(id) = scratch.onward[i].adjacency()
                 && adjacencies[id.index()].takes(end)
                 && let Some(found) = scratch.found[i]
-                && scratch.kinds[i].has_ports()
+                && scratch.kinds[i].tells_flow()
             {
                 let session = nat.sessions.get_mut(found.session);
                 session.touch(found.direction, now_ms);
@@ -129,16 +131,19 @@ impl<A: Address> Walk<'_, A> {
 
     /// The session a packet from outside belongs to, or begins.
     fn inbound_session(&mut self, i: usize) -> Result<Found, DropReason> {
-        match self.scratch.kinds[i] {
-            kind if kind.has_ports() => match self.scratch.found[i] {
-                Some(found) => Ok(found),
-                None => {
-                    let key = self.scratch.keys[i];
-                    self.begin_inbound(i, &key)
-                }
-            },
+        let (kind, key) = (self.scratch.kinds[i], self.scratch.keys[i]);
+        match kind {
+            kind if kind.tells_flow()
+                && let Some(found) = self.scratch.found[i] =>
+            {
+                Ok(found)
+            }
+            // Who has such an address is inside, and does not come in from outside.
+            _ if self.is_public(key.vrf, key.src) && !self.is_turned_inward(i) => Err(DropReason::MartianSource),
+            kind if kind.tells_flow() => self.begin_inbound(i, &key),
             L4Kind::IcmpError => {
-                let (frame, layers) = (&self.frames[i], self.look_into(i));
+                let (frame, mut layers) = (&self.frames[i], self.look_into(i));
+                layers.key.hairpin = self.is_turned_inward(i).into();
                 icmp_error::session(frame.bytes(), &layers, &frame.offload, &self.nat.sessions)
                     .ok_or(DropReason::NatIcmpErrorUnmatched)
             }
@@ -147,7 +152,7 @@ impl<A: Address> Walk<'_, A> {
         }
     }
 
-    /// Looks into the packets and finds the sessions of those that have ports.
+    /// Looks into the packets and finds the sessions of those that tell their flow.
     pub(super) fn find_sessions(&mut self, packets: Set) -> Tally {
         for i in packets {
             let layers = self.look_into(i);
@@ -155,6 +160,9 @@ impl<A: Address> Walk<'_, A> {
             self.scratch.hashes[i] = self.nat.sessions.announce(&layers.key);
             self.scratch.kinds[i] = layers.kind;
             self.scratch.tcp_flags[i] = layers.tcp_flags;
+        }
+        if !self.handed.taken.is_empty() {
+            self.turn_inward_keys(packets);
         }
         let Scratch { keys, hashes, found, .. } = &mut *self.scratch;
         let sessions = &self.nat.sessions;
@@ -173,6 +181,6 @@ pub(super) fn untranslatable(kind: L4Kind) -> DropReason {
         L4Kind::Fragment => DropReason::NatFragment,
         L4Kind::Damaged => DropReason::L4HeaderBad,
         L4Kind::IcmpOther | L4Kind::NeighborDiscovery | L4Kind::IcmpError => DropReason::NatIcmpQuery,
-        L4Kind::Tcp | L4Kind::Udp | L4Kind::EchoRequest | L4Kind::EchoReply | L4Kind::Other => DropReason::NatProtocol,
+        _ => DropReason::NatProtocol,
     }
 }

@@ -31,7 +31,7 @@ impl<A: Address> Walk<'_, A> {
                 L4Kind::Tcp | L4Kind::Udp if !self.is_whole(i, &layers) => self.drop(i, DropReason::L4HeaderBad),
                 L4Kind::Tcp if !self.may_ask(i, &layers) => self.drop(i, DropReason::LocalUnwanted),
                 L4Kind::Tcp | L4Kind::Udp => self.refuse(i, Refusal::PortUnreachable),
-                L4Kind::Other => {
+                L4Kind::UdpLite | L4Kind::Sctp | L4Kind::Other | L4Kind::AddressBound => {
                     self.refuse(i, Refusal::ProtocolUnreachable { next_header_at: self.next_header_at(i) })
                 }
                 _ => self.drop(i, DropReason::LocalUnwanted),

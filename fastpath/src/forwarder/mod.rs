@@ -24,7 +24,7 @@ use crate::burst::Burst;
 use crate::chance::Chance;
 use crate::command::{Event, SessionCursor, SessionKill, SessionPage, SessionRow};
 use crate::counters::Counters;
-use crate::fragment::{self as fragments, Datagram, Table};
+use crate::fragment::{self as fragments, Cuttings, Datagram, Table};
 use crate::frame::Frame;
 use crate::handoff::{Errand, Message, Name, Workers};
 use crate::ids::WorkerId;
@@ -33,6 +33,7 @@ use crate::nat::{Nat, timeout_ms};
 use crate::session::Session;
 use crate::snapshot::{Snapshot, Timeouts};
 use crate::time::Instant;
+use crate::verdict::Verdict;
 use crate::wire::protocol;
 pub use stage::Stage;
 use steer::Handed;
@@ -61,6 +62,7 @@ pub struct Forwarder {
     v6: Nat<u128>,
     fragments4: Table<u32>,
     fragments6: Table<u128>,
+    cuttings: Cuttings,
     scratch4: Box<Scratch<u32>>,
     scratch6: Box<Scratch<u128>>,
     limits: Limits,
@@ -101,6 +103,7 @@ impl Forwarder {
             v6: Nat::new(capacity.sessions_v6, chance.seed(), workers, now),
             fragments4: Table::new(capacity.fragments, chance.seed()),
             fragments6: Table::new(capacity.fragments, chance.seed()),
+            cuttings: Cuttings::new(),
             scratch4: Box::new(Scratch::new()),
             scratch6: Box::new(Scratch::new()),
             limits: Limits {
@@ -240,12 +243,26 @@ impl Forwarder {
         self.decide(now, burst, &mut |_| {});
     }
 
-    /// Takes back a buffer that [`Forwarder::release`] lent out.
+    /// Fills a burst with pieces that were cut off packets of the bursts before, which were
+    /// too big for their link; says how many. It is decided about them, and counted: they
+    /// go right behind those packets, until there is none. They go back as what
+    /// [`Forwarder::release`] gave.
+    pub fn cut_off(&mut self, burst: &mut Burst) -> usize {
+        let before = burst.len();
+        while burst.room() > 0
+            && let Some((frame, port)) = self.cuttings.next_ready()
+        {
+            burst.push_decided(frame, Verdict::Forward(port));
+        }
+        burst.len() - before
+    }
+
+    /// Takes back a buffer that [`Forwarder::release`] or [`Forwarder::cut_off`] lent out.
     pub fn take_back(&mut self, frame: Frame) {
-        if frame.token() == u64::from(u32::BITS) {
-            self.fragments4.take_back(frame);
-        } else {
-            self.fragments6.take_back(frame);
+        match frame.token() {
+            Cuttings::TOKEN => self.cuttings.take_back(frame),
+            token if token == u64::from(u32::BITS) => self.fragments4.take_back(frame),
+            _ => self.fragments6.take_back(frame),
         }
     }
 
@@ -262,6 +279,7 @@ impl Forwarder {
                 tables: &self.snapshot.v4,
                 nat: &mut self.v4,
                 fragments: &mut self.fragments4,
+                cuttings: &mut self.cuttings,
                 frames,
                 verdicts,
                 scratch: &mut self.scratch4,
@@ -279,6 +297,7 @@ impl Forwarder {
                 tables: &self.snapshot.v6,
                 nat: &mut self.v6,
                 fragments: &mut self.fragments6,
+                cuttings: &mut self.cuttings,
                 frames,
                 verdicts,
                 scratch: &mut self.scratch6,
@@ -408,7 +427,7 @@ impl Forwarder {
 
     /// What sessions, bindings and fragments occupy when full, in bytes: IPv4, IPv6.
     pub fn bytes(&self) -> (usize, usize) {
-        (self.v4.bytes() + self.fragments4.bytes(), self.v6.bytes() + self.fragments6.bytes())
+        (self.v4.bytes() + self.fragments4.bytes() + self.cuttings.bytes(), self.v6.bytes() + self.fragments6.bytes())
     }
 }
 

@@ -82,12 +82,15 @@ impl<'a, A: Address> Walk<'a, A> {
         }
     }
 
-    /// A packet gets no name: who waits for one is told (RFC 5508 REQ-8).
+    /// A packet gets no name: who waits for one is told (RFC 5508 REQ-8), and so is who asks
+    /// for what cannot be.
     pub(super) fn refuse_name(&mut self, i: usize, reason: DropReason) {
         match reason {
             DropReason::NatPortsExhausted
             | DropReason::NatTableFull
             | DropReason::NatNoPool
+            | DropReason::NatNameTaken
+            | DropReason::NatProtocol
             | DropReason::NatSourceLimit => {
                 self.refuse(i, Refusal::NatResources(reason));
             }
@@ -98,7 +101,7 @@ impl<'a, A: Address> Walk<'a, A> {
     /// Under which name a packet leaves.
     pub(super) fn name(&mut self, i: usize, way: Way) -> Result<Plan, DropReason> {
         match self.scratch.kinds[i] {
-            kind if kind.has_ports() => match self.scratch.found[i] {
+            kind if kind.tells_flow() => match self.scratch.found[i] {
                 Some(found) => Ok(Plan::Translate(found)),
                 None => self.begin(i, way),
             },
@@ -136,8 +139,8 @@ impl<'a, A: Address> Walk<'a, A> {
         {
             return Ok(Plan::AsIs);
         }
-        let most_sessions = rule.most_sessions;
-        let translation = Translation { pool, outer: self.scratch.beyond[i], most_sessions };
+        let (outer, most_sessions) = (self.scratch.beyond[i], rule.most_sessions);
+        let translation = Translation { pool, outer, inward: matches!(way, Way::Inward(_)), most_sessions };
         if self.handed.workers.is_alone() {
             self.begin_session(&key, translation, Choice::Any)
         } else {
@@ -161,7 +164,7 @@ impl<'a, A: Address> Walk<'a, A> {
     pub(super) fn opens(&self, i: usize) -> Result<(), DropReason> {
         match self.scratch.kinds[i] {
             L4Kind::Tcp if !tcp::opens(self.scratch.tcp_flags[i]) => Err(DropReason::NatTcpNotSyn),
-            L4Kind::EchoReply => Err(DropReason::NatUnsolicited),
+            L4Kind::EchoReply | L4Kind::QueryReply => Err(DropReason::NatUnsolicited),
             L4Kind::Fragment => Err(DropReason::NatFragment),
             _ => Ok(()),
         }

@@ -84,7 +84,7 @@ pub(super) fn translate<A: Address>(
         let updated = flow_delta.apply(get16(header, tcp::CHECKSUM));
         put16(header, tcp::CHECKSUM, updated);
     } else {
-        translate_oddly(header, kind, answer, checksum, address_delta, flow_delta);
+        translate_oddly(header, kind, answer, direction, checksum, address_delta, flow_delta);
     }
     Names { src: answer.dst, dst: answer.src, delta: address_delta }
 }
@@ -101,36 +101,51 @@ fn later_fragment<A: Address>(session: &Session<A>, direction: Direction) -> Nam
     Names { src: answer.dst, dst: answer.src, delta: session.deltas(direction).0 }
 }
 
-/// As [`translate`], above IP: echoes, and checksums that are not whole yet.
+/// As [`translate`], above IP: queries, other protocols, and checksums that are not whole
+/// yet.
 #[inline(never)]
 fn translate_oddly<A: Address>(
     header: &mut [u8],
     kind: L4Kind,
     answer: &FlowKey<A>,
+    direction: Direction,
     checksum: ChecksumState,
     address_delta: Delta,
     flow_delta: Delta,
 ) {
-    let covers_addresses = matches!(kind, L4Kind::Tcp | L4Kind::Udp) || A::ICMP_PSEUDO_HEADER;
+    let covers_addresses = matches!(kind, L4Kind::Tcp | L4Kind::Udp | L4Kind::UdpLite) || A::ICMP_PSEUDO_HEADER;
     let checksum_at = match kind {
-        L4Kind::Udp => udp::CHECKSUM,
+        // They keep their ports, and cover no address.
+        L4Kind::Sctp | L4Kind::Other => return,
+        L4Kind::Udp | L4Kind::UdpLite => udp::CHECKSUM,
         L4Kind::Tcp => tcp::CHECKSUM,
         _ => icmp::CHECKSUM,
     };
     match kind {
-        L4Kind::EchoRequest => put16(header, icmp::IDENTIFIER, answer.dst_port),
-        L4Kind::EchoReply => put16(header, icmp::IDENTIFIER, answer.src_port),
+        // The identifier is the initiator's, whoever sends it. Of identifier 0, requests
+        // and replies look alike.
+        L4Kind::EchoRequest | L4Kind::EchoReply | L4Kind::Query | L4Kind::QueryReply => {
+            let identifier = if direction == Direction::Forth { answer.dst_port } else { answer.src_port };
+            put16(header, icmp::IDENTIFIER, identifier);
+        }
         _ => put_ports(header, answer),
     }
     let field = get16(header, checksum_at);
     let updated = match checksum {
+        // None, which a receiver will not take (RFC 3828, 3.1), stays none; a computed 0 is
+        // sent as all ones.
+        ChecksumState::Complete if kind == L4Kind::UdpLite => match (field, flow_delta.apply(field)) {
+            (0, _) => 0,
+            (_, 0) => 0xffff,
+            (_, updated) => updated,
+        },
         ChecksumState::Complete => flow_delta.apply(field),
         // A partial checksum holds the pseudo header alone: addresses, no ports.
         ChecksumState::Partial { .. } if covers_addresses => address_delta.apply_partial(field),
         ChecksumState::Partial { .. } => field,
     };
     put16(header, checksum_at, updated);
-    if updated == 0 && checksum == ChecksumState::Complete {
+    if updated == 0 && checksum == ChecksumState::Complete && kind != L4Kind::UdpLite {
         icmp::settle_checksum(header);
     }
 }

@@ -11,7 +11,7 @@ use crate::burst::Burst;
 use crate::fragment::{Datagram, Piece, Standing};
 use crate::handoff::{Errand, Granted, Message, Name, Seek, Workers};
 use crate::ids::{VrfId, WorkerId};
-use crate::nat::{Choice, Translation};
+use crate::nat::{Choice, Translation, keeps_ports};
 use crate::parse::{self, L4Kind, Layers, Part};
 use crate::session::FlowKey;
 use crate::snapshot::Pool;
@@ -68,6 +68,16 @@ impl<A: Address> Walk<'_, A> {
         for i in packets {
             if self.is_turned_inward(i) {
                 self.scratch.domains[i] = VrfId::MAIN;
+            }
+        }
+    }
+
+    /// Nothing from a port looks like a packet that turned inward.
+    pub(super) fn turn_inward_keys(&mut self, packets: Set) {
+        for i in packets {
+            if self.is_turned_inward(i) {
+                self.scratch.keys[i].hairpin = 1;
+                self.scratch.hashes[i] = self.nat.sessions.announce(&self.scratch.keys[i]);
             }
         }
     }
@@ -219,7 +229,8 @@ impl<A: Address> Walk<'_, A> {
     fn quoted(&self, i: usize, layers: &Layers<A>) -> Option<FlowKey<A>> {
         let message = &self.frames[i].bytes()[layers.l4 as usize..layers.end as usize];
         let quoted = parse::quote::<A>(message.get(icmp::HEADER_LEN..)?)?;
-        Some(FlowKey { vrf: layers.key.vrf, ..quoted.key })
+        let hairpin = self.is_turned_inward(i).into();
+        Some(FlowKey { vrf: layers.key.vrf, hairpin, ..quoted.key })
     }
 
     /// The first fragment of a datagram from outside went through: whoever keeps early ones
@@ -281,8 +292,11 @@ impl<A: Address> Walk<'_, A> {
         Err(DropReason::NatPortsExhausted)
     }
 
-    /// The port that a flow would like to keep and that another worker gives out.
+    /// The port that a flow would like to keep, or must, and that another worker gives out.
     fn wish(&self, key: &FlowKey<A>, translation: Translation) -> Option<u16> {
+        if keeps_ports(key.protocol) {
+            return Some(key.src_port);
+        }
         let Pool { keep_ports, first_port, last_port, .. } = self.tables.pools[translation.pool.index()];
         let wishes = keep_ports
             && (first_port..=last_port).contains(&key.src_port)

@@ -11,7 +11,7 @@ use crate::burst::Burst;
 use crate::chance::Chance;
 use crate::counters::Counters;
 use crate::fib::NextHop;
-use crate::fragment::Table;
+use crate::fragment::{Cuttings, Table};
 use crate::frame::Frame;
 use crate::ids::VrfId;
 use crate::limiter::TokenBucket;
@@ -30,6 +30,7 @@ pub(super) struct Walk<'a, A> {
     pub(super) tables: &'a Tables<A>,
     pub(super) nat: &'a mut Nat<A>,
     pub(super) fragments: &'a mut Table<A>,
+    pub(super) cuttings: &'a mut Cuttings,
     pub(super) frames: &'a mut [Frame],
     pub(super) verdicts: &'a mut [Verdict],
     pub(super) scratch: &'a mut Scratch<A>,

@@ -29,7 +29,7 @@ impl<A: Address> Datagram<A> {
     pub fn new((src, dst): (A, A), identification: u32, protocol: u8, vrf: VrfId) -> Datagram<A> {
         // Where another packet has its ports.
         let (src_port, dst_port) = ((identification >> 16) as u16, identification as u16);
-        Datagram(FlowKey { src, dst, src_port, dst_port, vrf, protocol, zero: 0 })
+        Datagram(FlowKey { src, dst, src_port, dst_port, vrf, protocol, hairpin: 0 })
     }
 
     /// To be told to another worker.

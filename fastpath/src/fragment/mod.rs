@@ -10,6 +10,7 @@
 //! seen takes one of the few places of those that *wait*, and the oldest of these
 //! gives way to the newest. Either has ten seconds, and a source its share.
 
+mod cut;
 mod datagram;
 mod pieces;
 mod queue;
@@ -18,6 +19,7 @@ mod store;
 mod table;
 mod tally;
 
+pub use cut::{Cut, Cuttings, LONGEST_PIECE};
 pub use datagram::{BadPiece, Datagram, Piece};
 pub use store::LONGEST_FRAME;
 pub use table::{Capacity, Standing, TIMEOUT, Table};

@@ -57,6 +57,7 @@ pub struct Name {
     dst_port: u16,
     vrf: VrfId,
     protocol: u8,
+    hairpin: u8,
 }
 
 /// What one worker tells another.
@@ -110,13 +111,13 @@ impl Seek {
 impl Name {
     /// Of a key.
     pub fn of<A: Address>(key: &FlowKey<A>) -> Name {
-        let FlowKey { src_port, dst_port, vrf, protocol, .. } = *key;
-        Name { src: key.src.to_ip(), dst: key.dst.to_ip(), src_port, dst_port, vrf, protocol }
+        let FlowKey { src_port, dst_port, vrf, protocol, hairpin, .. } = *key;
+        Name { src: key.src.to_ip(), dst: key.dst.to_ip(), src_port, dst_port, vrf, protocol, hairpin }
     }
 
     /// The key; `None` for the other family.
     pub fn key<A: Address>(&self) -> Option<FlowKey<A>> {
-        let Name { src_port, dst_port, vrf, protocol, .. } = *self;
+        let Name { src_port, dst_port, vrf, protocol, hairpin, .. } = *self;
         Some(FlowKey {
             src: A::from_ip(self.src)?,
             dst: A::from_ip(self.dst)?,
@@ -124,7 +125,7 @@ impl Name {
             dst_port,
             vrf,
             protocol,
-            zero: 0,
+            hairpin,
         })
     }
 }
@@ -150,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_name_keeps_the_key_and_its_family() {
-        let key = FlowKey { src: 1u128, dst: 2, src_port: 3, dst_port: 4, vrf: VrfId(5), protocol: 6, zero: 0 };
+        let key = FlowKey { src: 1u128, dst: 2, src_port: 3, dst_port: 4, vrf: VrfId(5), protocol: 6, hairpin: 1 };
         assert_eq!(Name::of(&key).key(), Some(key));
         assert_eq!(Name::of(&key).key::<u32>(), None);
     }

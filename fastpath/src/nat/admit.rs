@@ -40,7 +40,7 @@ impl<A: Address> Nat<A> {
         let filtering = |pool| self.pools[usize::from(pool)].behavior(flow.protocol).filtering;
         let binding = self.open.as_ref()?.find(flow, &self.bindings, filtering)?;
         let FlowKey { src, src_port, vrf, .. } = self.bindings.get(binding).key;
-        let answer = FlowKey { src, src_port, vrf, ..flow.reversed() };
+        let answer = FlowKey { src, src_port, vrf, hairpin: 0, ..flow.reversed() };
         // Whoever is called by his own name outside is nobody that a name leads to.
         let is_translated = (src, src_port) != (flow.dst, flow.dst_port);
         is_translated.then_some(Admission { answer, binding, most_sessions: None })

@@ -32,7 +32,7 @@ const NONE: u32 = u32::MAX;
 
 /// The key of the endpoint that sent `flow`: destination and its port are 0.
 pub(super) fn endpoint<A: Address>(flow: &FlowKey<A>) -> FlowKey<A> {
-    FlowKey { dst: A::default(), dst_port: 0, ..*flow }
+    FlowKey { dst: A::default(), dst_port: 0, hairpin: 0, ..*flow }
 }
 
 /// The key of where `flow` goes, as seen from the outside address `from`: the source

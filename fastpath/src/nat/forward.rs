@@ -98,6 +98,6 @@ impl<A: Address> Forward<A> {
     /// How the answers to a flow arrive that is forwarded so.
     pub fn answer(&self, flow: &FlowKey<A>) -> FlowKey<A> {
         let port = self.port.unwrap_or(flow.dst_port);
-        FlowKey { src: self.address, src_port: port, vrf: self.vrf, ..flow.reversed() }
+        FlowKey { src: self.address, src_port: port, vrf: self.vrf, hairpin: 0, ..flow.reversed() }
     }
 }

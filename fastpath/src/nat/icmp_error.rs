@@ -28,7 +28,7 @@ pub fn session<A: Address>(
         return None;
     }
     let mut quoted = parse::quote::<A>(&message[icmp::HEADER_LEN..])?.key;
-    quoted.vrf = layers.key.vrf;
+    (quoted.vrf, quoted.hairpin) = (layers.key.vrf, layers.key.hairpin);
     // An error is for the sender of what it quotes; any other is forged (RFC 5927).
     if quoted.src != layers.key.dst {
         return None;
@@ -64,7 +64,8 @@ pub(crate) fn translate<A: Address>(
     let delta = Delta::NONE.replace_sum(layers.key.src.sum() + layers.key.dst.sum(), src.sum() + dst.sum());
 
     let message = &mut frame[layers.l4 as usize..layers.end as usize];
-    let quote_delta = translate_quote(&mut message[icmp::HEADER_LEN..], quoted);
+    let identifier = if direction == Direction::Back { quoted.src_port } else { quoted.dst_port };
+    let quote_delta = translate_quote(&mut message[icmp::HEADER_LEN..], quoted, identifier);
     let field = get16(message, icmp::CHECKSUM);
     let pseudo_delta = if A::ICMP_PSEUDO_HEADER { delta } else { Delta::NONE };
     let updated = match checksum {
@@ -75,9 +76,9 @@ pub(crate) fn translate<A: Address>(
     Names { src, dst, delta }
 }
 
-/// Makes the quoted packet one of the flow `new`; returns what that adds to the sum over
-/// the message.
-fn translate_quote<A: Address>(quote: &mut [u8], new: &FlowKey<A>) -> Delta {
+/// Makes the quoted packet one of the flow `new`, with this `identifier` if it is a query;
+/// returns what that adds to the sum over the message.
+fn translate_quote<A: Address>(quote: &mut [u8], new: &FlowKey<A>, identifier: u16) -> Delta {
     let Some(parse::Quote { key, l4 }) = parse::quote::<A>(quote) else {
         return Delta::NONE;
     };
@@ -89,16 +90,15 @@ fn translate_quote<A: Address>(quote: &mut [u8], new: &FlowKey<A>) -> Delta {
         delta = delta.and(rewrite16(quote, ipv4::CHECKSUM, |field| address_delta.apply(field)));
     }
     let (port_delta, checksum_at, covers_addresses) = match key.protocol {
-        protocol::TCP | protocol::UDP => {
+        protocol::TCP | protocol::UDP | protocol::UDP_LITE => {
             let source = rewrite16(quote, l4, |_| new.src_port);
             let destination = rewrite16(quote, l4 + 2, |_| new.dst_port);
             let checksum_at = if key.protocol == protocol::TCP { tcp::CHECKSUM } else { udp::CHECKSUM };
             (source.and(destination), checksum_at, true)
         }
+        // The others keep their ports, and cover no address.
+        other if other != A::ICMP => return delta,
         _ => {
-            // A request carries its identifier as source port, a reply as destination port.
-            let reply = if A::ICMP == protocol::ICMP { icmp::v4::ECHO_REPLY } else { icmp::v6::ECHO_REPLY };
-            let identifier = if quote[l4 + icmp::TYPE] == reply { new.dst_port } else { new.src_port };
             let delta = rewrite16(quote, l4 + icmp::IDENTIFIER, |_| identifier);
             (delta, icmp::CHECKSUM, A::ICMP_PSEUDO_HEADER)
         }
@@ -106,10 +106,11 @@ fn translate_quote<A: Address>(quote: &mut [u8], new: &FlowKey<A>) -> Delta {
     delta = delta.and(port_delta);
     if quote.len() >= l4 + checksum_at + 2 {
         let flow_delta = if covers_addresses { address_delta.and(port_delta) } else { port_delta };
-        let no_checksum = key.protocol == protocol::UDP && get16(quote, l4 + checksum_at) == 0;
+        let is_udp = matches!(key.protocol, protocol::UDP | protocol::UDP_LITE);
+        let no_checksum = is_udp && get16(quote, l4 + checksum_at) == 0;
         if !no_checksum {
             delta = delta.and(rewrite16(quote, l4 + checksum_at, |field| match flow_delta.apply(field) {
-                0 if key.protocol == protocol::UDP => 0xffff,
+                0 if is_udp => 0xffff,
                 updated => updated,
             }));
         }

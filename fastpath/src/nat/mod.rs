@@ -7,6 +7,7 @@ mod crowd;
 mod forward;
 mod hosts;
 pub mod icmp_error;
+mod keep;
 mod ledger;
 mod lend;
 mod lent;
@@ -21,6 +22,7 @@ mod translate;
 pub use admit::Admission;
 pub use behavior::{Behavior, Filtering, Mapping};
 pub use forward::{Forward, Forwards};
+pub use keep::keeps_ports;
 pub use policy::{EgressAction, EgressRule};
 pub use translate::{Choice, Nat, Translation, timeout_ms};
 

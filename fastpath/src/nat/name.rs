@@ -2,6 +2,7 @@
 
 use super::behavior::{Behavior, Mapping};
 use super::binding::{Binding, borrowed, destination, endpoint};
+use super::keep::keeps_ports;
 use super::stripe::Stripe;
 use super::{Choice, Nat, Translation};
 use crate::address::Address;
@@ -29,6 +30,9 @@ impl<A: Address> Nat<A> {
     ) -> Result<(FlowKey<A>, u32), DropReason> {
         if let Choice::Lent { address, outside } = choice {
             return self.name_lent(key, translation, address, outside);
+        }
+        if keeps_ports(key.protocol) {
+            return self.name_as_it_is(key, translation);
         }
         match self.pools[translation.pool.index()].behavior(key.protocol).mapping {
             Mapping::EndpointIndependent => self.name_by_endpoint(key, translation, choice, chance),
@@ -218,7 +222,7 @@ impl<A: Address> Nat<A> {
 
     /// The address of the pool that the host's flows are under: paired pooling (RFC
     /// 4787 REQ-2), by a keyed hash of the inside address.
-    fn paired(&self, pool: &Pool<A>, key: &FlowKey<A>) -> u32 {
+    pub(super) fn paired(&self, pool: &Pool<A>, key: &FlowKey<A>) -> u32 {
         (key.src.mix(self.pairing ^ u64::from(key.vrf.0)) % pool.addresses.len() as u64) as u32
     }
 }
@@ -229,7 +233,9 @@ impl<A> Pool<A> {
         match protocol {
             protocol::TCP => self.tcp,
             protocol::UDP => self.udp,
-            _ => Behavior::UDP,
+            protocol::ICMP | protocol::ICMPV6 => Behavior::UDP,
+            // As of TCP: a name is taken toward a destination alone.
+            _ => Behavior::TCP,
         }
     }
 }
@@ -242,6 +248,6 @@ fn first_choice<A>(pool: &Pool<A>, stripe: Stripe, key: &FlowKey<A>, chance: &mu
 }
 
 /// How the answers to `key` arrive, if its sender is called `address`:`port` outside.
-fn outside_key<A: Address>(key: &FlowKey<A>, address: A, port: u16, outer: VrfId) -> FlowKey<A> {
+pub(super) fn outside_key<A: Address>(key: &FlowKey<A>, address: A, port: u16, outer: VrfId) -> FlowKey<A> {
     FlowKey { src: key.dst, dst: address, src_port: key.dst_port, dst_port: port, vrf: outer, ..*key }
 }

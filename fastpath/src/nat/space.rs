@@ -18,6 +18,8 @@ pub(super) struct Space {
     tcp: Ports,
     udp: Ports,
     icmp: Ports,
+    /// Of whatever has ports or none and is none of those.
+    other: Ports,
 }
 
 /// The ports for one protocol, by how they are mapped.
@@ -57,7 +59,8 @@ impl Space {
                 held: vec![0; addresses],
             }),
         };
-        Space { stripe, tcp: ports(pool.tcp), udp: ports(pool.udp), icmp: ports(Behavior::UDP) }
+        let (tcp, udp, icmp) = (ports(pool.tcp), ports(pool.udp), ports(Behavior::UDP));
+        Space { stripe, tcp, udp, icmp, other: ports(Behavior::TCP) }
     }
 
     /// Notes which ports of a protocol belong to forwards, each given by address and
@@ -114,7 +117,8 @@ impl Space {
         match protocol {
             protocol::TCP => &mut self.tcp,
             protocol::UDP => &mut self.udp,
-            _ => &mut self.icmp,
+            protocol::ICMP | protocol::ICMPV6 => &mut self.icmp,
+            _ => &mut self.other,
         }
     }
 }

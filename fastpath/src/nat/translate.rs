@@ -57,6 +57,8 @@ pub struct Translation {
     pub pool: PoolId,
     /// The routing domain it goes to.
     pub outer: VrfId,
+    /// Does it come in again there, round the hairpin?
+    pub inward: bool,
     /// Sessions that its sender may have at once.
     pub most_sessions: Option<u32>,
 }
@@ -246,7 +248,8 @@ impl<A: Address> Nat<A> {
             return Err(DropReason::NatTableFull);
         }
         self.may_begin(key, translation.most_sessions)?;
-        let (outside, binding) = self.name(key, translation, choice, chance)?;
+        let named = FlowKey { hairpin: translation.inward.into(), ..*key };
+        let (outside, binding) = self.name(&named, translation, choice, chance)?;
         let mut session = Session::new(*key, outside, now);
         session.binding = binding;
         self.enter(session, timeouts, now)
@@ -415,7 +418,7 @@ pub fn timeout_ms<A: Address>(session: &Session<A>, timeouts: &Timeouts) -> u32 
             Phase::Established => timeouts.tcp_established_ms,
             Phase::Opening | Phase::Closing => timeouts.tcp_transitory_ms,
         },
-        protocol::UDP => timeouts.udp_ms,
-        _ => timeouts.icmp_ms,
+        protocol::ICMP | protocol::ICMPV6 => timeouts.icmp_ms,
+        _ => timeouts.udp_ms,
     }
 }

@@ -1,7 +1,7 @@
 //! What a fragment is a piece of, and what its first one shows.
 
 use super::network::is_extension;
-use super::transport::{Layers, icmp, tcp, udp_up_to};
+use super::transport::{Layers, icmp, is_address_bound, other, tcp, udp_up_to};
 use crate::address::Address;
 use crate::fragment::{Datagram, Piece};
 use crate::verdict::DropReason;
@@ -45,11 +45,11 @@ pub fn fragment<A: Address>(frame: &[u8], layers: &Layers<A>) -> Result<Fragment
         let (offset, more) = (word & ipv6::FRAGMENT_OFFSET, word & ipv6::MORE_FRAGMENTS != 0);
         (frame[at], at + ipv6::FRAGMENT_LEN, offset, more, get32(frame, at + ipv6::FRAGMENT_IDENTIFICATION))
     };
-    match carried {
-        protocol::TCP | protocol::UDP => {}
-        carried if carried == A::ICMP => {}
-        carried if A::BITS == 128 && is_extension(carried) => return Err(DropReason::NatFragment),
-        _ => return Err(DropReason::NatProtocol),
+    if A::BITS == 128 && (carried == protocol::FRAGMENT || is_extension(carried)) {
+        return Err(DropReason::NatFragment);
+    }
+    if carried != A::ICMP && is_address_bound(carried) {
+        return Err(DropReason::NatProtocol);
     }
     let datagram = Datagram::new((key.src, key.dst), identification, key.protocol, key.vrf);
     let body = &frame[body_at..layers.end as usize];
@@ -66,24 +66,29 @@ pub fn fragment<A: Address>(frame: &[u8], layers: &Layers<A>) -> Result<Fragment
     }
     let mut shown = Layers { l4: body_at as u32, ..*layers };
     shown.key.protocol = carried;
+    // What is not whole may be as long as a datagram can be.
+    let most = if whole { body.len() } else { usize::from(u16::MAX) };
     shown.kind = match carried {
-        _ if !whole && body.len() < header_len(carried, body) => return Err(DropReason::FragmentTiny),
+        _ if !whole && body.len() < header_len::<A>(carried, body) => return Err(DropReason::FragmentTiny),
         protocol::TCP => tcp(body, &mut shown),
-        protocol::UDP => udp_up_to(if whole { body.len() } else { usize::from(u16::MAX) }, body, &mut shown),
-        _ => icmp(body, &mut shown),
+        protocol::UDP => udp_up_to(most, body, &mut shown),
+        carried if carried == A::ICMP => icmp(body, &mut shown),
+        carried => other(carried, most, body, &mut shown),
     };
     Ok(Fragment { datagram, part: if whole { Part::Whole(shown) } else { Part::First(shown, piece) } })
 }
 
-/// How long the L4 header is that begins here, in bytes.
-fn header_len(protocol: u8, body: &[u8]) -> usize {
+/// How long the L4 header is that begins here, in bytes, as far as translation needs it.
+fn header_len<A: Address>(protocol: u8, body: &[u8]) -> usize {
     match protocol {
         protocol::TCP => match body.get(wire::tcp::DATA_OFFSET) {
             Some(byte) => (usize::from(byte >> 4) * 4).max(wire::tcp::HEADER_LEN),
             None => wire::tcp::HEADER_LEN,
         },
-        protocol::UDP => wire::udp::HEADER_LEN,
-        _ => wire::icmp::HEADER_LEN,
+        protocol::UDP | protocol::UDP_LITE => wire::udp::HEADER_LEN,
+        protocol::SCTP => wire::sctp::HEADER_LEN,
+        protocol if protocol == A::ICMP => wire::icmp::HEADER_LEN,
+        _ => 0,
     }
 }
 
@@ -153,10 +158,25 @@ mod tests {
     }
 
     #[test]
-    fn other_protocols_and_what_lies_behind_extension_headers_are_not_for_translation() {
-        let gre = eth().ipv4("10.0.0.1", "10.0.0.2").gre(0x0800, [0; 2_000]).fragments(1, 1_500);
-        assert_eq!(v4(&gre[0]).err(), Some(DropReason::NatProtocol));
-        assert_eq!(v4(&gre[1]).err(), Some(DropReason::NatProtocol));
+    fn other_protocols_are_a_flow_of_their_own() {
+        let ip = || eth().ipv4("10.0.0.1", "10.0.0.2");
+        for (fragments, kind, port) in [
+            (ip().gre(0x0800, [0; 2_000]).fragments(1, 1_500), L4Kind::Other, 0),
+            (ip().sctp(5, 6, 7, [0; 2_000]).fragments(1, 1_500), L4Kind::Sctp, 5),
+            (ip().udp_lite(5, 6, 1_900, [0; 2_000]).fragments(1, 1_500), L4Kind::UdpLite, 5),
+        ] {
+            let Part::First(shown, _) = v4(&fragments[0]).expect("sound").part else { panic!("the first") };
+            assert_eq!((shown.kind, shown.key.src_port), (kind, port));
+            assert!(matches!(v4(&fragments[1]).expect("sound").part, Part::Later(_)));
+        }
+        assert_eq!(v4(&ip().sctp(5, 6, 7, [0; 64]).fragments(1, 28)[0]).err(), Some(DropReason::FragmentTiny));
+    }
+
+    #[test]
+    fn what_protects_addresses_and_what_lies_behind_extension_headers_are_not_for_translation() {
+        let signed = eth().ipv4("10.0.0.1", "10.0.0.2").raw(protocol::AH, [0; 2_000]).fragments(1, 1_500);
+        assert_eq!(v4(&signed[0]).err(), Some(DropReason::NatProtocol));
+        assert_eq!(v4(&signed[1]).err(), Some(DropReason::NatProtocol));
         let mut options = eth().ipv6("fd00::1", "fd00::2").udp(5, 6).payload([1; 2_000]).fragments(1, 1_500);
         options[0][54] = protocol::DESTINATION_OPTIONS;
         assert_eq!(v6(&options[0]).err(), Some(DropReason::NatFragment));

@@ -1,7 +1,8 @@
 //! The packet inside an ICMP error.
 
 use super::L4Kind;
-use super::transport::icmp_kind;
+use super::network::is_extension;
+use super::transport::{icmp_kind, is_address_bound};
 use crate::address::Address;
 use crate::session::FlowKey;
 use crate::wire::checksum::{fold, sum};
@@ -19,8 +20,8 @@ pub struct Quote<A> {
 /// Finds the flow of the packet quoted at the start of `bytes`, which may be cut
 /// short anywhere behind the first eight bytes of its L4 header (RFC 792).
 ///
-/// Fragments but the first, extension headers and protocols without ports have no
-/// flow that could be matched: `None`, as for damage.
+/// Fragments but the first, extension headers and protocols that cannot be translated have
+/// no flow that could be matched: `None`, as for damage.
 pub fn quote<A: Address>(bytes: &[u8]) -> Option<Quote<A>> {
     let (l4, protocol) = if A::ICMP == protocol::ICMP { quoted_ipv4(bytes)? } else { quoted_ipv6(bytes)? };
     let head = bytes.get(l4..l4 + 8)?;
@@ -31,16 +32,19 @@ pub fn quote<A: Address>(bytes: &[u8]) -> Option<Quote<A>> {
         ..FlowKey::default()
     };
     match protocol {
-        protocol::TCP | protocol::UDP => {
+        protocol::TCP | protocol::UDP | protocol::UDP_LITE | protocol::SCTP => {
             key.src_port = get16(head, 0);
             key.dst_port = get16(head, 2);
         }
         _ if protocol == A::ICMP => match icmp_kind::<A>(head[icmp::TYPE]) {
-            L4Kind::EchoRequest => key.src_port = get16(head, icmp::IDENTIFIER),
-            L4Kind::EchoReply => key.dst_port = get16(head, icmp::IDENTIFIER),
+            L4Kind::EchoRequest | L4Kind::Query => key.src_port = get16(head, icmp::IDENTIFIER),
+            L4Kind::EchoReply | L4Kind::QueryReply => key.dst_port = get16(head, icmp::IDENTIFIER),
             _ => return None,
         },
-        _ => return None,
+        _ if A::BITS == 128 && (protocol == protocol::FRAGMENT || is_extension(protocol)) => return None,
+        _ if is_address_bound(protocol) => return None,
+        // Its addresses are its flow.
+        _ => {}
     }
     Some(Quote { key, l4 })
 }

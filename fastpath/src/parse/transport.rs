@@ -6,7 +6,7 @@ use crate::address::Address;
 use crate::ids::VrfId;
 use crate::session::FlowKey;
 use crate::wire::ethernet::HEADER_LEN as L2;
-use crate::wire::{get16, icmp, ipv4, ipv6, protocol, tcp, udp};
+use crate::wire::{get16, icmp, ipv4, ipv6, protocol, sctp, tcp, udp, udp_lite};
 
 /// What was found in an IP packet.
 ///
@@ -40,6 +40,20 @@ pub enum L4Kind {
     EchoRequest,
     /// ICMP echo reply.
     EchoReply,
+    /// Another ICMP query with an identifier: timestamp.
+    Query,
+    /// What answers it.
+    QueryReply,
+    /// UDP-Lite with a whole header.
+    UdpLite,
+    /// SCTP with a whole header.
+    Sctp,
+    /// Another protocol, whose flow is told by its addresses.
+    #[default]
+    Other,
+    /// Another protocol, which cannot be translated: it covers the addresses by something
+    /// that only its ends can make anew.
+    AddressBound,
     /// An ICMP error, which quotes a packet.
     IcmpError,
     /// ICMPv6 neighbour or router discovery.
@@ -48,18 +62,27 @@ pub enum L4Kind {
     IcmpOther,
     /// A fragment, first or later.
     Fragment,
-    /// Another protocol.
-    #[default]
-    Other,
     /// A header cut short, or lying about its length.
     Damaged,
 }
 
 impl L4Kind {
-    /// Do the ports, or the echo identifier, tell the packet's flow?
+    /// Does the packet alone tell its flow: by ports, an identifier, or where there are
+    /// none by its addresses?
     #[inline(always)]
-    pub fn has_ports(self) -> bool {
-        matches!(self, L4Kind::Tcp | L4Kind::Udp | L4Kind::EchoRequest | L4Kind::EchoReply)
+    pub fn tells_flow(self) -> bool {
+        matches!(
+            self,
+            L4Kind::Tcp
+                | L4Kind::Udp
+                | L4Kind::EchoRequest
+                | L4Kind::EchoReply
+                | L4Kind::Query
+                | L4Kind::QueryReply
+                | L4Kind::UdpLite
+                | L4Kind::Sctp
+                | L4Kind::Other
+        )
     }
 }
 
@@ -84,21 +107,53 @@ pub fn layers<A: Address>(frame: &[u8], header: &IpHeader<A>, vrf: VrfId) -> Lay
         protocol::TCP => tcp(body, &mut layers),
         protocol::UDP => udp(body, &mut layers),
         protocol if protocol == A::ICMP => icmp(body, &mut layers),
-        protocol if A::BITS == 128 => behind_ipv6(protocol, body),
-        _ => L4Kind::Other,
+        protocol => rare(protocol, body, &mut layers),
     };
     layers
 }
 
 /// What is neither TCP, UDP nor ICMP.
 #[cold]
-fn behind_ipv6(protocol: u8, body: &[u8]) -> L4Kind {
+fn rare<A: Address>(protocol: u8, body: &[u8], layers: &mut Layers<A>) -> L4Kind {
     match protocol {
-        protocol::FRAGMENT if body.len() >= ipv6::FRAGMENT_LEN => L4Kind::Fragment,
-        protocol::FRAGMENT => L4Kind::Damaged,
-        protocol if is_extension(protocol) => L4Kind::Damaged,
+        protocol::FRAGMENT if A::BITS == 128 && body.len() >= ipv6::FRAGMENT_LEN => L4Kind::Fragment,
+        protocol::FRAGMENT if A::BITS == 128 => L4Kind::Damaged,
+        protocol if A::BITS == 128 && is_extension(protocol) => L4Kind::Damaged,
+        protocol => other(protocol, body.len(), body, layers),
+    }
+}
+
+/// What is neither TCP, UDP, ICMP nor an extension header, in a datagram with at most this
+/// many bytes, of which `body` shows the first.
+pub(super) fn other<A>(protocol: u8, most: usize, body: &[u8], layers: &mut Layers<A>) -> L4Kind {
+    match protocol {
+        protocol::UDP_LITE => match body.first_chunk::<{ udp::HEADER_LEN }>() {
+            Some(header) if udp_lite::covers_header(header, most) => ports(header, layers, L4Kind::UdpLite),
+            _ => L4Kind::Damaged,
+        },
+        protocol::SCTP => match body.first_chunk::<{ sctp::HEADER_LEN }>() {
+            Some(header) => ports(header, layers, L4Kind::Sctp),
+            None => L4Kind::Damaged,
+        },
+        protocol if is_address_bound(protocol) => L4Kind::AddressBound,
         _ => L4Kind::Other,
     }
+}
+
+/// Does a protocol cover the addresses of its packets by what a translator cannot make
+/// anew, or does not know how to: a signature, or a checksum of its own? The ICMP of the
+/// other family is none.
+pub(super) fn is_address_bound(protocol: u8) -> bool {
+    matches!(
+        protocol,
+        protocol::AH | protocol::DCCP | protocol::MOBILITY | protocol::HIP | protocol::ICMP | protocol::ICMPV6
+    )
+}
+
+fn ports<A>(header: &[u8], layers: &mut Layers<A>, kind: L4Kind) -> L4Kind {
+    layers.key.src_port = get16(header, udp::SOURCE_PORT);
+    layers.key.dst_port = get16(header, udp::DESTINATION_PORT);
+    kind
 }
 
 #[inline(always)]
@@ -143,8 +198,8 @@ pub(super) fn icmp<A: Address>(body: &[u8], layers: &mut Layers<A>) -> L4Kind {
     };
     let kind = icmp_kind::<A>(header[icmp::TYPE]);
     match kind {
-        L4Kind::EchoRequest => layers.key.src_port = get16(header, icmp::IDENTIFIER),
-        L4Kind::EchoReply => layers.key.dst_port = get16(header, icmp::IDENTIFIER),
+        L4Kind::EchoRequest | L4Kind::Query => layers.key.src_port = get16(header, icmp::IDENTIFIER),
+        L4Kind::EchoReply | L4Kind::QueryReply => layers.key.dst_port = get16(header, icmp::IDENTIFIER),
         _ => {}
     }
     kind
@@ -162,6 +217,8 @@ pub(super) fn icmp_kind<A: Address>(kind: u8) -> L4Kind {
         match kind {
             icmp::v4::ECHO_REQUEST => L4Kind::EchoRequest,
             icmp::v4::ECHO_REPLY => L4Kind::EchoReply,
+            icmp::v4::TIMESTAMP => L4Kind::Query,
+            icmp::v4::TIMESTAMP_REPLY => L4Kind::QueryReply,
             icmp::v4::UNREACHABLE | icmp::v4::TIME_EXCEEDED | icmp::v4::PARAMETER_PROBLEM => L4Kind::IcmpError,
             _ => L4Kind::IcmpOther,
         }

@@ -5,10 +5,10 @@ use crate::ids::VrfId;
 
 /// One direction of a conversation, as its packets show it.
 ///
-/// Ports of TCP and UDP; for ICMP an echo request carries its identifier as
+/// Ports of TCP, UDP, UDP-Lite and SCTP; for ICMP a query carries its identifier as
 /// `src_port` and a reply as `dst_port`, the other being 0, so that the reply's
-/// key is the request's reversed. The routing domain is part of the key:
-/// islands may use the same addresses.
+/// key is the query's reversed. Other protocols have none: both are 0. The routing domain
+/// is part of the key: islands may use the same addresses.
 ///
 /// 16 bytes for IPv4, 48 for IPv6.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -26,8 +26,9 @@ pub struct FlowKey<A> {
     pub vrf: VrfId,
     /// IP protocol.
     pub protocol: u8,
-    /// Always 0, so that the key has no padding.
-    pub zero: u8,
+    /// 1 where packets go round the hairpin: between public names, from inside to inside.
+    /// What a port hands over has 0, so nobody outside can pretend to be such a packet.
+    pub hairpin: u8,
 }
 
 /// The secret that keeps an outsider from choosing flows that collide.
@@ -48,7 +49,7 @@ impl<A: Address> FlowKey<A> {
             | u64::from(self.dst_port) << 16
             | u64::from(self.vrf.0) << 32
             | u64::from(self.protocol) << 48
-            | u64::from(self.zero) << 56
+            | u64::from(self.hairpin) << 56
     }
 
     /// As `==`, without a branch between the fields: a look-up compares keys that
@@ -81,14 +82,14 @@ mod tests {
 
     #[test]
     fn the_reverse_of_the_reverse_is_the_key() {
-        let key = FlowKey { src: 1u32, dst: 2, src_port: 3, dst_port: 4, vrf: VrfId(5), protocol: 6, zero: 0 };
+        let key = FlowKey { src: 1u32, dst: 2, src_port: 3, dst_port: 4, vrf: VrfId(5), protocol: 6, hairpin: 0 };
         assert_eq!(key.reversed().reversed(), key);
         assert_ne!(key.reversed(), key);
     }
 
     #[test]
     fn another_seed_gives_another_hash() {
-        let key = FlowKey { src: 1u32, dst: 2, src_port: 3, dst_port: 4, vrf: VrfId(5), protocol: 6, zero: 0 };
+        let key = FlowKey { src: 1u32, dst: 2, src_port: 3, dst_port: 4, vrf: VrfId(5), protocol: 6, hairpin: 0 };
         assert_ne!(key.hash(Seed([1, 2])), key.hash(Seed([1, 3])));
         assert_ne!(key.hash(Seed([1, 2])), key.hash(Seed([2, 2])));
     }

@@ -34,7 +34,7 @@ fn keys(flow: u8) -> (FlowKey<u32>, FlowKey<u32>) {
         dst_port: 80,
         vrf: VrfId(1),
         protocol: 17,
-        zero: 0,
+        hairpin: 0,
     };
     let back = FlowKey {
         src: forth.dst,

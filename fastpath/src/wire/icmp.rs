@@ -8,7 +8,7 @@ pub const TYPE: usize = 0;
 pub const CODE: usize = 1;
 /// Checksum.
 pub const CHECKSUM: usize = 2;
-/// Identifier of an echo.
+/// Identifier of an echo, or of another query.
 pub const IDENTIFIER: usize = 4;
 /// The second header word: unused, MTU, or pointer.
 pub const REST: usize = 4;
@@ -34,6 +34,10 @@ pub mod v4 {
     pub const TIME_EXCEEDED: u8 = 11;
     /// Parameter problem.
     pub const PARAMETER_PROBLEM: u8 = 12;
+    /// Timestamp.
+    pub const TIMESTAMP: u8 = 13;
+    /// Timestamp reply.
+    pub const TIMESTAMP_REPLY: u8 = 14;
 
     /// Code of unreachable: no route to the network.
     pub const NET_UNREACHABLE: u8 = 0;

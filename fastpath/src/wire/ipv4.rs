@@ -34,6 +34,8 @@ pub const FRAGMENT_OFFSET: u16 = 0x1fff;
 pub const OPTION_END: u8 = 0;
 /// One byte of padding between options.
 pub const OPTION_NOP: u8 = 1;
+/// In the kind of an option: each piece of the packet carries it.
+pub const OPTION_COPIED: u8 = 0x80;
 /// Loose source route.
 pub const OPTION_LSRR: u8 = 131;
 /// Strict source route.

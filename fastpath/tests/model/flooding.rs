@@ -24,7 +24,7 @@ fn colliding<A: Address>(pods: &str, peer: &str) -> Vec<Endpoint> {
     let mut fitted = 0;
     for number in 0u64.. {
         let (src, src_port) = (pods.offset(1 + number / 60_000), 1 + (number % 60_000) as u16);
-        let key = FlowKey { src, dst, src_port, dst_port: 443, vrf: ISLAND, protocol: 17, zero: 0 };
+        let key = FlowKey { src, dst, src_port, dst_port: 443, vrf: ISLAND, protocol: 17, hairpin: 0 };
         let hash = key.hash(GUESS);
         if hash >> (64 - ALIKE) == 77 {
             fitted += usize::from(index.insert(hash, flows.len() as u32));

@@ -246,6 +246,7 @@ impl Scene {
             keep_ports: self.keep_ports,
             tcp: self.tcp,
             udp: self.udp,
+            ..Pool::default()
         };
         let mut forwards = Forwards::new();
         for (forward, there) in self.all_forwards().into_iter().zip(self.forwards) {

@@ -247,7 +247,7 @@ fn errors_neither_refresh_nor_end_a_session() {
 fn other_icmp_to_a_pool_address_is_dropped() {
     for family in FAMILIES {
         let mut world = World::new();
-        for kind in if family.v4 { [4, 5, 13, 17] } else { [0, 100, 130, 143] } {
+        for kind in if family.v4 { [4, 5, 15, 17] } else { [0, 100, 130, 143] } {
             let frame = from(ROUTER).ip(family.outside, family.pool).icmp(kind, 0, [0; 4], [0; 40]).build();
             world.send(UPLINK, frame).dropped(DropReason::NatIcmpQuery);
         }

@@ -134,7 +134,7 @@ fn what_no_datagram_has_is_dropped() {
         };
         world.send(NODES, uneven(ip())).dropped(DropReason::FragmentBad);
         world.send(NODES, endless(ip())).dropped(DropReason::FragmentBad);
-        for piece in ip().gre(0x0800, [0; 2_000]).fragments(1, 1_280) {
+        for piece in ip().raw(51, [0; 2_000]).fragments(1, 1_280) {
             world.send(NODES, piece).dropped(DropReason::NatProtocol);
         }
         let quoted = from(NODE_A).ip(family.outside, family.pod_a).udp(1, 2).payload([0; 400]).packet();

@@ -1,12 +1,14 @@
 //! From inside to a public address of what is inside (RFC 4787 REQ-9, RFC 5382 REQ-8).
 
+use causeway_fastpath::fib::Hop;
+use causeway_fastpath::ids::VrfId;
 use causeway_fastpath::nat::Forward;
 use causeway_fastpath::offload::Offload;
 use causeway_fastpath::verdict::{DropReason, Verdict};
 use causeway_testkit::packet::*;
 use causeway_testkit::print::assert_frames_eq;
 
-use crate::world::{FAMILIES, ISLAND, NODE_A, NODE_B, NODES, Plan, UPLINK, V4, World, from, source, to};
+use crate::world::{FAMILIES, ISLAND, NODE_A, NODE_B, NODES, Plan, ROUTER, UPLINK, V4, World, from, source, to};
 
 #[test]
 fn a_pod_reaches_a_service_of_its_own_island_under_the_public_name() {
@@ -114,4 +116,39 @@ fn the_answer_to_a_ping_round_the_hairpin_may_come_in_the_same_burst() {
     let answered = to(NODE_B).ip("203.0.113.23", V4.pod_b).ttl(63).icmp_echo_reply(5_000, 1).build();
     assert_frames_eq(asked, sent[0].forwarded(NODES));
     assert_frames_eq(answered, sent[1].forwarded(NODES));
+}
+
+#[test]
+fn a_frame_from_outside_with_a_public_source_enters_no_hairpin_and_begins_nothing() {
+    for family in FAMILIES {
+        let mut world = World::with(&Plan::forwards());
+        // Pod A2 talks to the service of pod B round the hairpin.
+        let syn = from(NODE_A).ip(family.pod_a2, family.pool).tcp(40_000, 443).flags(SYN).build();
+        let name = source(world.send(NODES, syn).forwarded(NODES));
+        let spoof = |port, flags| from(ROUTER).ip(name.0, family.pool.to_ip()).tcp(port, 443).flags(flags).build();
+        world.counted();
+        for frame in [spoof(name.1, ACK), spoof(name.1, RST), spoof(name.1 ^ 1, SYN)] {
+            world.send(UPLINK, frame).dropped(DropReason::MartianSource);
+        }
+        // Nor as the service's answer.
+        let answer = from(ROUTER).ip(family.pool.to_ip(), name.0).tcp(443, name.1).flags(SYN | ACK).build();
+        world.send(UPLINK, answer).dropped(DropReason::MartianSource);
+        world.expect_counted(&[("received", 4), ("martian-source", 4)]);
+        // The conversation is as it was.
+        let answer = from(NODE_B).ip(family.pod_b.to_ip(), name.0).tcp(8_443, name.1).flags(SYN | ACK).build();
+        world.send(NODES, answer).forwarded(NODES);
+        assert!(world.sessions(8).iter().all(|row| row.packets_out + row.packets_in == 2));
+    }
+}
+
+#[test]
+fn a_frame_with_a_public_source_is_not_taken_for_a_packet_to_the_gateway() {
+    for family in FAMILIES {
+        let mut plan = Plan::masquerade();
+        plan.v4.route(VrfId::MAIN, "203.0.113.16/29", Hop::Pool);
+        plan.v6.route(VrfId::MAIN, "2001:db8:1::100/125", Hop::Pool);
+        let mut world = World::with(&plan);
+        let ping = from(ROUTER).ip(family.pool, family.gateway_outside).icmp_echo_request(1, 2).build();
+        world.send(UPLINK, ping).dropped(DropReason::MartianSource);
+    }
 }

@@ -8,6 +8,7 @@ mod world;
 /// Workers of the worlds.
 const WORKERS: u16 = 1;
 
+mod cutting;
 mod errors_from_inside;
 mod errors_from_outside;
 mod exhaustion;
@@ -26,6 +27,7 @@ mod neighbors;
 mod offloads;
 mod own_addresses;
 mod pod_to_pod;
+mod protocols;
 mod random_frames;
 mod refusals;
 mod refusals_not_sent;

@@ -77,6 +77,8 @@ fn any_plan(rng: &mut Rng) -> Plan {
     node_b.state = *rng.choose(&[NeighborState::Reachable, NeighborState::Pending, NeighborState::Dead]);
     node_b.mtu = *rng.choose(&[576, 1_280, 1_500]);
     plan.icmp_errors_per_second = *rng.choose(&[0, 100, 100_000]);
+    plan.v4.pools[0].other_protocols = rng.bool();
+    plan.v6.pools[0].other_protocols = rng.bool();
     if rng.chance(1, 4) {
         plan.v4.pools[0].last_port = 1_100;
         plan.v6.pools[0].last_port = 1_100;

@@ -1,10 +1,9 @@
 //! Packets that do not fit.
 
-use causeway_fastpath::verdict::DropReason;
 use causeway_testkit::packet::*;
 use causeway_testkit::print::assert_frames_eq;
 
-use crate::world::{FAMILIES, Family, NODE_A, NODE_B, NODES, Plan, ROUTER, UPLINK, V4, V6, World, from, source, to};
+use crate::world::{FAMILIES, Family, NODE_A, NODE_B, NODES, Plan, ROUTER, UPLINK, V6, World, from, source, to};
 
 /// Links to node B and to the router that take 1400 bytes.
 fn narrow() -> World {
@@ -83,15 +82,6 @@ fn an_inbound_packet_that_is_too_big_is_quoted_under_its_outside_name() {
         let ip = to(ROUTER).ip(family.gateway_outside, family.outside).tos(family.error_tos).df();
         assert_frames_eq(ip.icmp_error(kind, code, [0, 0, 5, 120], &sent.packet()).build(), out.replied());
     }
-}
-
-#[test]
-fn a_large_ipv4_packet_that_may_be_cut_up_is_dropped_without_a_word() {
-    // A departure from RFC 1812, 5.2.6, and RFC 4787 REQ-13: it is not cut up yet.
-    let mut world = narrow();
-    let sent = from(NODE_A).ip(V4.pod_a, V4.pod_b).udp(1, 2).payload([0; 1_400]).build();
-    world.send(NODES, sent).dropped(DropReason::MtuExceeded);
-    world.expect_counted(&[("received", 1), ("mtu-exceeded", 1)]);
 }
 
 #[test]

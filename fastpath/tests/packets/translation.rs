@@ -193,15 +193,14 @@ fn what_cannot_be_translated_does_not_leave() {
         let mut world = World::new();
         let inside = || from(NODE_A).ip(family.pod_a, family.outside);
         for (frame, reason) in [
-            (inside().sctp(1, 2, 3, b"").build(), DropReason::NatProtocol),
-            (inside().udp_lite(1, 2, 8, b"lite").build(), DropReason::NatProtocol),
-            (inside().gre(0x0800, b"").build(), DropReason::NatProtocol),
-            (inside().raw(50, [0; 40]).build(), DropReason::NatProtocol),
+            (inside().udp_lite(1, 2, 7, b"lite").build(), DropReason::L4HeaderBad),
+            (inside().udp_lite(1, 2, 13, b"lite").build(), DropReason::L4HeaderBad),
+            (inside().raw(132, [0; 11]).build(), DropReason::L4HeaderBad),
             (inside().udp(1, 2).length(7).build(), DropReason::L4HeaderBad),
             (inside().tcp(1, 2).data_offset(4).build(), DropReason::L4HeaderBad),
             (inside().raw(6, [0; 19]).build(), DropReason::L4HeaderBad),
             (inside().raw(17, [0; 7]).build(), DropReason::L4HeaderBad),
-            (inside().icmp(if family.v4 { 13 } else { 130 }, 0, [0; 4], [0; 12]).build(), DropReason::NatIcmpQuery),
+            (inside().icmp(if family.v4 { 15 } else { 130 }, 0, [0; 4], [0; 12]).build(), DropReason::NatIcmpQuery),
         ] {
             world.send(NODES, frame).dropped(reason);
         }
@@ -285,5 +284,22 @@ fn a_segment_in_the_same_burst_as_the_one_that_opens_follows_it() {
             sent.forwarded(UPLINK);
         }
         assert_eq!(world.sessions(8).len(), 1);
+    }
+}
+
+#[test]
+fn identifier_0_is_translated_in_replies_as_in_requests() {
+    for family in FAMILIES {
+        let mut world = World::new();
+        let inside = || from(NODE_A).ip(family.pod_a, family.outside);
+        let ask = inside().icmp_echo_request(0, 1).payload(b"ask").build();
+        let name = source(world.send(NODES, ask).forwarded(UPLINK));
+        // A reply looks like another packet of the flow: it leaves under the flow's name.
+        let reply = inside().icmp_echo_reply(0, 1).payload(b"reply").build();
+        let expected = to(ROUTER).ip(name.0, family.outside.to_ip()).ttl(63);
+        assert_frames_eq(
+            expected.icmp_echo_reply(name.1, 1).payload(b"reply").build(),
+            world.send(NODES, reply).forwarded(UPLINK),
+        );
     }
 }

@@ -9,12 +9,16 @@ mod world;
 /// Workers of the worlds.
 const WORKERS: u16 = 3;
 
+#[path = "../packets/cutting.rs"]
+mod cutting;
 #[path = "../packets/errors_from_inside.rs"]
 mod errors_from_inside;
 #[path = "../packets/errors_from_outside.rs"]
 mod errors_from_outside;
 #[path = "../packets/exhaustion.rs"]
 mod exhaustion;
+#[path = "../packets/filtering.rs"]
+mod filtering;
 #[path = "../packets/forwards.rs"]
 mod forwards;
 #[path = "../packets/fragments.rs"]
@@ -29,6 +33,8 @@ mod hairpin;
 mod hostile;
 #[path = "../packets/islands.rs"]
 mod islands;
+#[path = "../packets/mapping.rs"]
+mod mapping;
 #[path = "../packets/masquerade.rs"]
 mod masquerade;
 #[path = "../packets/offloads.rs"]
@@ -37,6 +43,8 @@ mod offloads;
 mod own_addresses;
 #[path = "../packets/pod_to_pod.rs"]
 mod pod_to_pod;
+#[path = "../packets/protocols.rs"]
+mod protocols;
 #[path = "../packets/random_frames.rs"]
 mod random_frames;
 #[path = "../packets/refusals.rs"]

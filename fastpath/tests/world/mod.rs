@@ -42,6 +42,8 @@ pub(crate) struct World {
     pub(crate) headroom: usize,
     /// Fragments that were released and walked on, since a test last took them.
     pub(crate) released: Vec<Sent>,
+    /// What was cut off packets, and where it went, since a test last took it.
+    pub(crate) cut_off: Vec<(PortId, Vec<u8>)>,
     epoch: u64,
     seen: Counters,
 }
@@ -73,7 +75,15 @@ impl World {
             [7; 32],
             now,
         );
-        World { forwarder, now, headroom: HEADROOM, released: Vec::new(), epoch: 0, seen: Counters::default() }
+        World {
+            forwarder,
+            now,
+            headroom: HEADROOM,
+            released: Vec::new(),
+            cut_off: Vec::new(),
+            epoch: 0,
+            seen: Counters::default(),
+        }
     }
 
     /// Forwards by this plan from now on; the tables it replaces come back.
@@ -189,10 +199,15 @@ impl World {
 
     /// What holds after every burst.
     #[track_caller]
-    fn check(&self, before: &Counters, sent: &[Sent], came_in: impl Fn(&mut Counters) -> &mut u64) {
+    fn check(&mut self, before: &Counters, sent: &[Sent], came_in: impl Fn(&mut Counters) -> &mut u64) {
+        let mut expected = before.clone();
+        for piece in self.forwarder.cut_off() {
+            self.cut_off.push(piece);
+            expected.cut += 1;
+            expected.forwarded += 1;
+        }
         let after = self.forwarder.counters();
         assert!(after.conserve(), "every packet meets one end: {after:?}");
-        let mut expected = before.clone();
         *came_in(&mut expected) += sent.len() as u64;
         for one in sent {
             assert_ne!(one.verdict, Verdict::UNDECIDED, "{}", one.story());

@@ -67,10 +67,10 @@ pub(crate) fn is_private(address: IpAddr) -> bool {
 /// Recomputes with pnet the checksums of a packet without options, extension
 /// headers and fragmentation; others pass.
 fn pnet(frame: &[u8]) -> Result<(), String> {
-    if let Some(v4) = ipv4(frame)
-        && v4.get_header_length() == 5
-    {
-        agree("IPv4", v4.get_checksum(), pnet_packet::ipv4::checksum(&v4))?;
+    if let Some(v4) = ipv4(frame) {
+        if v4.get_header_length() == 5 {
+            agree("IPv4", v4.get_checksum(), pnet_packet::ipv4::checksum(&v4))?;
+        }
         if v4.get_flags() & 1 != 0 || v4.get_fragment_offset() != 0 {
             return Ok(());
         }

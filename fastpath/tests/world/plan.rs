@@ -266,7 +266,14 @@ impl<A: Address> FamilyPlan<A> {
         }
         self.forwards.insert_address(address(own), Forward { address: address(owner), port: None, vrf: ISLAND });
         self.pools[0].addresses.pop();
-        self.pools.push(Pool { addresses: vec![address(own)], first_port: 1, keep_ports: true, ..Pool::default() });
+        let own = vec![address(own)];
+        self.pools.push(Pool {
+            addresses: own,
+            first_port: 1,
+            keep_ports: true,
+            other_protocols: true,
+            ..Pool::default()
+        });
         let rule = EgressRule {
             source: Prefix::host(address(owner)),
             destination: Prefix::containing(A::default(), 0),

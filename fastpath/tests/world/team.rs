@@ -9,7 +9,7 @@ use causeway_fastpath::counters::Counters;
 use causeway_fastpath::forwarder::{Capacity, Forwarder};
 use causeway_fastpath::frame::Frame;
 use causeway_fastpath::handoff::{Errand, Workers};
-use causeway_fastpath::ids::WorkerId;
+use causeway_fastpath::ids::{PortId, WorkerId};
 use causeway_fastpath::snapshot::Snapshot;
 use causeway_fastpath::time::Instant;
 use causeway_fastpath::verdict::Verdict;
@@ -91,6 +91,21 @@ impl Team {
             }
         }
         self.add_up(ended)
+    }
+
+    /// What was cut off packets that were too big, and the ports that it leaves by.
+    pub(crate) fn cut_off(&mut self) -> Vec<(PortId, Vec<u8>)> {
+        let (mut pieces, mut burst) = (Vec::new(), Burst::new());
+        for worker in &mut self.workers {
+            while worker.cut_off(&mut burst) > 0 {
+                for (frame, verdict) in burst.drain() {
+                    let Verdict::Forward(port) = verdict else { panic!("a piece is sent: {verdict:?}") };
+                    pieces.push((port, frame.bytes().to_vec()));
+                    worker.take_back(frame);
+                }
+            }
+        }
+        self.add_up(pieces)
     }
 
     /// Gives a held buffer back.

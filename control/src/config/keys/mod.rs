@@ -119,8 +119,15 @@ pub(in crate::config) const TIMERS: Section = Section {
     keys: &[
         timer("tcp-established-s", 7_440, 7_440, "RFC 5382 REQ-5", "7440", "An established TCP session."),
         timer("tcp-transitory-s", 240, 240, "RFC 5382 REQ-5", "240", "A TCP session being opened or closed."),
-        timer("udp-s", 120, 300, "RFC 4787 REQ-5", "300", "A UDP session."),
-        timer("icmp-s", 60, 60, "RFC 5508 REQ-2", "60", "An ICMP echo session."),
+        timer(
+            "udp-s",
+            120,
+            300,
+            "RFC 4787 REQ-5",
+            "300",
+            "A UDP session, and one of any protocol that is not named here.",
+        ),
+        timer("icmp-s", 60, 60, "RFC 5508 REQ-2", "60", "An ICMP query session."),
     ],
 };
 

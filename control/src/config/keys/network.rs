@@ -169,6 +169,16 @@ pub(in crate::config) const POOL: Section = Section {
                     outside can guess them (RFC 6056): set it only where a peer insists on the port.",
         },
         Key {
+            name: "other-protocols",
+            kind: Kind::Flag,
+            fallback: Fallback::Said("`false`"),
+            example: "true",
+            about: "Protocols without ports, such as GRE and ESP, leave under the addresses of the pool too. Their \
+                    answers are told by the address of the peer alone, so of all hosts inside as many talk to one \
+                    peer by such a protocol as the pool has addresses; who comes later is refused. TCP, UDP, ICMP, \
+                    UDP-Lite and SCTP need no leave.",
+        },
+        Key {
             name: "udp-mapping",
             kind: Kind::Choice(MAPPINGS),
             fallback: Fallback::Text("endpoint-independent"),

@@ -308,3 +308,10 @@ fn a_pool_keeps_ports_when_told() {
         ["21:14: pool[0].keep-ports = \"yes\": is a string, not true or false; write keep-ports = true"]
     );
 }
+
+#[test]
+fn a_pool_carries_other_protocols_when_told() {
+    let told = |value: &str| base_with("name = \"egress\"", &format!("name = \"egress\"\nother-protocols = {value}"));
+    assert!(accepted(&told("true")).pools[0].other_protocols);
+    assert!(!accepted(&told("false")).pools[0].other_protocols);
+}

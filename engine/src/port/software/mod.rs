@@ -10,7 +10,7 @@ mod segment;
 pub use segment::Segments;
 
 use causeway_fastpath::frame::Frame;
-use causeway_fastpath::offload::ChecksumState;
+use causeway_fastpath::offload;
 
 /// Why the offload state of a frame cannot be made good. The frame is an error
 /// to count, not to send.
@@ -33,31 +33,18 @@ pub enum Unfit {
     TooMany,
 }
 
-/// Turns a partial checksum into a complete one, in place.
-///
-/// Sums from `start` to the end of the frame, the pseudo header being in the
-/// field already. A sum of 0 is written as 0xffff, whatever the protocol: UDP
-/// wants it (RFC 768), and to all others both are the same (as Linux,
-/// `skb_checksum_help`). A frame whose checksum is complete stays as it is.
+/// As [`offload::complete_checksum`].
 ///
 /// # Errors
 /// [`Unfit::ChecksumOutside`]; the frame is unchanged.
 pub fn complete_checksum(frame: &mut Frame) -> Result<(), Unfit> {
-    let ChecksumState::Partial { start, offset } = frame.offload.checksum else { return Ok(()) };
-    let bytes = frame.bytes_mut();
-    let field = usize::from(start) + usize::from(offset);
-    if field + 2 > bytes.len() {
-        return Err(Unfit::ChecksumOutside);
-    }
-    let sum = checksum::finish(checksum::sum(&bytes[usize::from(start)..]));
-    bytes[field..field + 2].copy_from_slice(&sum);
-    frame.offload.checksum = ChecksumState::Complete;
-    Ok(())
+    offload::complete_checksum(frame).map_err(|_| Unfit::ChecksumOutside)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use causeway_fastpath::offload::ChecksumState;
 
     fn partial(bytes: &[u8], start: u16, offset: u16) -> Frame {
         let mut frame = Frame::boxed(bytes, 0, 0);

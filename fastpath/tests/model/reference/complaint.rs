@@ -30,7 +30,10 @@ impl RefNat {
 
     /// An error comes from outside.
     pub(crate) fn complain_inward(&mut self, complaint: &Complaint) -> Fate {
-        match self.about(complaint) {
+        // What went round the hairpin was never outside.
+        let peer = complaint.quote.flow.dst.0;
+        match self.about(complaint).filter(|_| !self.scene.is_public(peer)) {
+            _ if self.scene.is_public(complaint.src) => Fate::Drop(DropReason::MartianSource),
             Some(found) => self.bring_home(found, complaint),
             None if self.scene.is_gateways(complaint.dst) => Fate::Drop(DropReason::LocalUnwanted),
             None => Fate::Drop(DropReason::NatIcmpErrorUnmatched),

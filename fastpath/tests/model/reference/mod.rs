@@ -190,6 +190,10 @@ impl RefNat {
 
     /// A packet comes from outside, for an address that stands for islands.
     pub(crate) fn come_in(&mut self, packet: &Packet) -> Fate {
+        // Who has such an address is inside.
+        if self.scene.is_public(packet.flow.src.0) {
+            return Fate::Drop(DropReason::MartianSource);
+        }
         match self.enter(packet) {
             Ok(found) => self.go_home(*packet, &[found]),
             Err(_) if self.scene.is_gateways(packet.flow.dst.0) => local(packet, false),
