@@ -24,7 +24,8 @@ impl<A: Address> Nat<A> {
         chance: &mut Chance,
     ) -> Result<(u32, FlowKey<A>), DropReason> {
         self.forget_lost_name(key, translation.pool);
-        let (outside, binding) = self.name(key, translation, choice, chance)?;
+        let named = FlowKey { hairpin: translation.inward.into(), ..*key };
+        let (outside, binding) = self.name(&named, translation, choice, chance)?;
         let by_endpoint = self.maps_by_endpoint(translation.pool, key.protocol);
         let lent = if by_endpoint { endpoint_outside(&outside) } else { outside };
         if !self.lent.lend_again(&lent, to) {
