@@ -224,6 +224,13 @@ pub struct NodeMaskSize {
     pub ipv6: u8,
 }
 
+impl NodeMaskSize {
+    /// That of the family of a prefix.
+    pub(crate) fn of(self, net: IpNet) -> u8 {
+        if net.addr().is_ipv4() { self.ipv4 } else { self.ipv6 }
+    }
+}
+
 /// What the pods of an island look like from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Egress {
@@ -245,8 +252,18 @@ pub struct Node {
     /// no host bits. Only of families of which the node has an address to route
     /// through.
     pub pod_cidrs: Vec<IpNet>,
+    /// Were they allocated, because the file leaves them open?
+    pub allocated: bool,
     /// The port it is reached by.
     pub port: PortIdx,
+}
+
+impl Node {
+    /// Those of its CIDRs to which there is a way: of families of which it has an address.
+    pub(crate) fn routable(&self, cidrs: &[IpNet]) -> Vec<IpNet> {
+        let reached = |cidr: &&IpNet| self.addresses.iter().any(|own| own.is_ipv4() == cidr.addr().is_ipv4());
+        cidrs.iter().filter(reached).copied().collect()
+    }
 }
 
 /// A neighbour that need not be asked for: `[[neighbor]]`.
