@@ -43,6 +43,9 @@ pub enum Command {
     /// Do something to the sessions of a running gateway.
     #[command(subcommand)]
     Sessions(Sessions),
+    /// Work out which pod CIDRs kube-controller-manager gives to nodes.
+    #[command(subcommand)]
+    Ipam(Ipam),
     /// Print completions for a shell.
     Completions {
         /// Which shell.
@@ -180,6 +183,65 @@ Only sessions of which this is true. May stand several times, and then all must 
   state=established    a TCP state, as the listing names it
   domain=blue          the cluster of who is inside
   begun=outside        by whom it was begun: inside or outside";
+
+/// `causeway ipam`.
+#[derive(Debug, Subcommand)]
+pub enum Ipam {
+    /// Check the controller's flags, and say how many nodes they serve.
+    ///
+    /// Refuses what kube-controller-manager refuses, in its words.
+    Check(IpamCheck),
+    /// Print which pod CIDRs the next nodes get, a line a node.
+    Next(IpamNext),
+}
+
+/// `causeway ipam check`.
+#[derive(Debug, Args)]
+pub struct IpamCheck {
+    /// The controller's flags.
+    #[command(flatten)]
+    pub flags: ControllerFlags,
+    /// Print JSON, one document on one line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `causeway ipam next`.
+#[derive(Debug, Args)]
+pub struct IpamNext {
+    /// How many nodes are to come.
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub count: u32,
+    /// The controller's flags.
+    #[command(flatten)]
+    pub flags: ControllerFlags,
+    /// A pod CIDR that a node has already. May stand several times.
+    #[arg(long, value_name = "CIDR")]
+    pub taken: Vec<ipnet::IpNet>,
+    /// Print JSON, one document on one line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of kube-controller-manager, as it spells them.
+#[derive(Debug, Args)]
+pub struct ControllerFlags {
+    /// Where the pods live: a CIDR, or one of each family with a comma between.
+    #[arg(long, value_name = "CIDRS", default_value = "")]
+    pub cluster_cidr: String,
+    /// Where the services live; no node gets any of it.
+    #[arg(long, value_name = "CIDRS", default_value = "")]
+    pub service_cluster_ip_range: String,
+    /// Prefix length of a node's piece, where there is one family. 24, or 64 for IPv6.
+    #[arg(long, value_name = "BITS", default_value_t = 0, hide_default_value = true)]
+    pub node_cidr_mask_size: u8,
+    /// The same for IPv4, alone or of two. 24.
+    #[arg(long, value_name = "BITS", default_value_t = 0, hide_default_value = true)]
+    pub node_cidr_mask_size_ipv4: u8,
+    /// The same for IPv6, alone or of two. 64.
+    #[arg(long, value_name = "BITS", default_value_t = 0, hide_default_value = true)]
+    pub node_cidr_mask_size_ipv6: u8,
+}
 
 /// What `causeway show` shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -5,6 +5,7 @@ pub mod channel;
 pub mod cli;
 pub mod clock;
 pub mod gateway;
+pub mod ipam;
 pub mod port;
 pub mod replay;
 pub mod stats;
