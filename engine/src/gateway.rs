@@ -24,6 +24,7 @@ use tracing::{error, info, warn};
 use crate::api::{Asked, Server};
 use crate::channel::Channel;
 use crate::clock;
+use crate::state::{self, StateError};
 use crate::thread::{StartError, WorkerThread};
 use crate::wake::{Doorbell, readable, sleep};
 use crate::walks::{Purpose, Walks};
@@ -37,6 +38,9 @@ pub enum GatewayError {
     /// The worker could not be started.
     #[error("{0}")]
     Start(#[from] StartError),
+    /// What must survive a restart cannot be read or kept.
+    #[error("{0}")]
+    State(#[from] StateError),
     /// The API socket could not be made.
     #[error("the API socket {path}: {source}")]
     Api {
@@ -63,7 +67,8 @@ pub enum GatewayError {
 ///
 /// # Errors
 /// It could not start, or a worker failed. Nothing is left behind either way.
-pub fn run(config: Config, out: &mut dyn Write) -> Result<(), GatewayError> {
+pub fn run(mut config: Config, out: &mut dyn Write) -> Result<(), GatewayError> {
+    state::settle(&mut config)?;
     let system = |what| move |source| GatewayError::System { what, source };
     let bell = Arc::new(Doorbell::new().map_err(system("a doorbell"))?);
     let signals = Signals::new().map_err(system("signal handlers"))?;

@@ -8,6 +8,7 @@ pub mod gateway;
 pub mod ipam;
 pub mod port;
 pub mod replay;
+pub mod state;
 pub mod stats;
 pub mod thread;
 pub mod wake;

@@ -61,6 +61,12 @@ fn a_next_hop_that_dies_loses_its_flows_and_has_them_again_when_it_is_back() {
     play(name, Medium::AfPacket, &[], ecmp::a_next_hop_that_dies_loses_its_flows_and_has_them_again_when_it_is_back);
 }
 
+#[test]
+fn a_node_keeps_its_pod_cidr_over_restarts() {
+    let name = "a_node_keeps_its_pod_cidr_over_restarts";
+    play(name, Medium::AfPacket, &[], life::a_node_keeps_its_pod_cidr_over_restarts);
+}
+
 /// Plays a scene, which starts the gateway itself. Requires of every one that the
 /// kernel forwarded nothing and that each packet met exactly one end.
 fn play(test: &str, medium: Medium, programs: &[&str], scene: fn(&mut Stage)) {

@@ -63,6 +63,8 @@ pub struct Gateway {
     pub cores: Vec<usize>,
     /// Where the API listens: path of a unix socket.
     pub api: PathBuf,
+    /// Where allocated pod CIDRs are remembered: path of a folder.
+    pub state: Option<PathBuf>,
     /// What a worker does when there is nothing to do.
     pub idle: Idle,
     /// Most sessions of each family alive at once, over all workers; 1 024 to

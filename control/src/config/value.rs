@@ -197,3 +197,6 @@ pub(super) fn path(text: &str, most: usize) -> Result<&str, Complaint> {
         Ok(text)
     }
 }
+
+/// `PATH_MAX` without its closing zero.
+pub(super) const LONGEST_PATH: usize = 4_095;

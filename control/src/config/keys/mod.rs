@@ -75,6 +75,14 @@ pub(in crate::config) const GATEWAY: Section = Section {
             about: "Where `causeway show` finds the running process.",
         },
         Key {
+            name: "state",
+            kind: Kind::Text("path of a folder"),
+            fallback: Fallback::Said("nothing is remembered"),
+            example: "\"/var/lib/causeway\"",
+            about: "Where the pod CIDRs that nodes were given are remembered over restarts, so that a node keeps \
+                    its own when others are added or go.",
+        },
+        Key {
             name: "idle",
             kind: Kind::Choice(&[
                 ("spin-then-poll", "spin a while, then sleep until a frame arrives"),
