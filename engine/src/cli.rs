@@ -252,6 +252,8 @@ pub enum What {
     Routes,
     /// Neighbours and their MAC addresses.
     Neighbors,
+    /// Nodes, whether they are routed and answer, and why not.
+    Nodes,
     /// Port forwards and static NAT.
     Forwards,
     /// Live sessions with their inside and outside names.

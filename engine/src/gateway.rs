@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_control::api::{
-    Answer, Ask, CounterView, Deed, ForwardView, MOST_SESSIONS, NeighborView, PortView, RouteView, Show, TableView,
-    mac_text,
+    Answer, Ask, CounterView, Deed, ForwardView, MOST_SESSIONS, NeighborView, NodeView, PortView, RouteView, Show,
+    TableView, mac_text,
 };
 use causeway_control::compile::PortFacts;
 use causeway_control::config::{Config, PortIdx};
@@ -204,6 +204,7 @@ impl Gateway {
             Ask::Show(Show::Routes) => Ok(Answer::Routes(RouteView::all(&self.control))),
             Ask::Show(Show::RouteSummary) => Ok(Answer::RouteSummary(TableView::all(&self.control))),
             Ask::Show(Show::Neighbors) => Ok(Answer::Neighbors(NeighborView::all(&self.control, now))),
+            Ask::Show(Show::Nodes) => Ok(Answer::Nodes(NodeView::all(&self.control, now))),
             Ask::Show(Show::Forwards) => Ok(Answer::Forwards(ForwardView::all(self.control.config()))),
             Ask::Show(Show::Counters) => Ok(Answer::Counters(counters(&self.worker.stats.counters()))),
             Ask::Show(Show::Sessions { limit, filter }) => {

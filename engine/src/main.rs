@@ -166,6 +166,7 @@ fn show(options: Show) -> Result {
         What::Routes if options.summary => ToShow::RouteSummary,
         What::Routes => ToShow::Routes,
         What::Neighbors => ToShow::Neighbors,
+        What::Nodes => ToShow::Nodes,
         What::Forwards => ToShow::Forwards,
         What::Sessions => ToShow::Sessions { limit: options.limit, filter: options.filter },
         What::Counters => ToShow::Counters,

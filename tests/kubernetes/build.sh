@@ -15,8 +15,8 @@ cd "$work"
 
 # Package lists of our own, from the mirror that this machine uses: it may be another
 # release, and has no source packages configured.
-mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
-    grep -oE 'https?://[^ ]*/debian/?( |$)' | head -n 1 | tr -d ' ')
+mirror=$({ cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null || true; } |
+    sed -nE 's#^[^\#]*(https?://[^ ]*/debian)/?( .*)?$#\1#p' | sed -n 1p)
 [ -n "$mirror" ] || { echo "no Debian mirror among /etc/apt's sources"; exit 1; }
 for kind in deb deb-src; do
     echo "$kind [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror bookworm main"

@@ -6,7 +6,7 @@ use super::claims::Claims;
 use super::clusters::family;
 use super::model::NodeMaskSize;
 use super::nodes::NodeDraft;
-use super::report::{Report, Spanned};
+use super::report::{At, Report, Spanned};
 use super::schema::listed;
 use crate::ipam::{Allocator, AllocatorError, CidrSet, CidrSetError};
 
@@ -71,7 +71,7 @@ fn cut(
 }
 
 /// Takes what the file gives a node.
-fn take_given(report: &mut Report<'_>, draft: &mut NodeDraft, allocator: &mut Allocator, claims: &mut Claims) {
+fn take_given(report: &mut Report<'_>, draft: &mut NodeDraft, allocator: &mut Allocator, claims: &mut Claims<At>) {
     for given in &draft.given {
         let Spanned { at, value: net } = given;
         if !allocator.sets().any(|set| set.cluster().contains(net)) {

@@ -203,6 +203,24 @@ pub struct Cluster {
     pub ports: Vec<PortIdx>,
     /// Its nodes, in the order of the file.
     pub nodes: Vec<Node>,
+    /// Who knows its nodes, if not the file: then `nodes` is empty.
+    pub nodes_from: Option<NodesFrom>,
+}
+
+/// Who knows the nodes of a cluster: `nodes-from`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NodesFrom {
+    /// A file with the output of `kubectl get nodes -o json`.
+    File(PathBuf),
+    /// An API server, as a kubeconfig describes it.
+    Kubeconfig {
+        /// The kubeconfig.
+        path: PathBuf,
+        /// Which of its contexts; the current one if `None`.
+        context: Option<String>,
+    },
+    /// The API server of the cluster that the gateway runs in as a pod.
+    InCluster,
 }
 
 /// How the pods of a cluster meet the rest of the network.
