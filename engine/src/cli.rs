@@ -46,6 +46,9 @@ pub enum Command {
     /// Work out which pod CIDRs kube-controller-manager gives to nodes.
     #[command(subcommand)]
     Ipam(Ipam),
+    /// What a cluster must grant the gateway.
+    #[command(subcommand)]
+    Kubernetes(Kubernetes),
     /// Print completions for a shell.
     Completions {
         /// Which shell.
@@ -243,6 +246,19 @@ pub struct ControllerFlags {
     pub node_cidr_mask_size_ipv6: u8,
 }
 
+/// `causeway kubernetes`.
+#[derive(Debug, Subcommand)]
+pub enum Kubernetes {
+    /// Print the objects that let a service account watch nodes, and nothing else.
+    ///
+    /// For `kubectl apply -f -`.
+    Rbac {
+        /// The namespace of the service account.
+        #[arg(long, value_name = "NAME", default_value = "kube-system", value_parser = namespace)]
+        namespace: String,
+    },
+}
+
 /// What `causeway show` shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum What {
@@ -271,6 +287,20 @@ pub enum NicDriver {
     AfPacket,
     /// AF_XDP: fastest on NICs.
     AfXdp,
+}
+
+/// A name that Kubernetes would take (RFC 1123).
+fn namespace(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    match !text.is_empty()
+        && text.len() <= 63
+        && text.chars().all(fits)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+    {
+        true => Ok(text.to_owned()),
+        false => Err("write a-z, 0-9 and - between them, at most 63 characters".to_owned()),
+    }
 }
 
 fn named_file(text: &str) -> Result<(String, PathBuf), String> {

@@ -24,6 +24,7 @@ use tracing::{error, info, warn};
 use crate::api::{Asked, Server};
 use crate::channel::Channel;
 use crate::clock;
+use crate::nodes::NodeSources;
 use crate::state::{self, StateError};
 use crate::thread::{StartError, WorkerThread};
 use crate::wake::{Doorbell, readable, sleep};
@@ -91,9 +92,10 @@ pub fn run(mut config: Config, out: &mut dyn Write) -> Result<(), GatewayError> 
         );
     }
     let facts = worker.ports.iter().map(|port| PortFacts { mac: port.mac, mtu: port.mtu }).collect();
+    let nodes = NodeSources::start(&config, Arc::clone(&bell)).map_err(system("a thread for nodes"))?;
     let control = Control::new(config, facts, flow_seed(seed), clock::now());
     let up = vec![true; worker.ports.len()];
-    let mut gateway = Gateway { control, worker, backlog: VecDeque::new(), walks: Walks::default(), up };
+    let mut gateway = Gateway { control, nodes, worker, backlog: VecDeque::new(), walks: Walks::default(), up };
     let result = gateway.serve(&bell, &signals, &server, out);
     drop(server);
     let orderly = gateway.worker.stop();
@@ -103,6 +105,7 @@ pub fn run(mut config: Config, out: &mut dyn Write) -> Result<(), GatewayError> 
 
 struct Gateway {
     control: Control,
+    nodes: NodeSources,
     worker: WorkerThread,
     /// Commands that the ring had no room for, in order.
     backlog: VecDeque<Command>,
@@ -126,6 +129,10 @@ impl Gateway {
             let now = clock::now();
             while let Some(event) = self.worker.channel.next_event() {
                 self.control.handle_event(event, now);
+            }
+            let said = self.nodes.take(now);
+            if !said.is_empty() {
+                self.control.update_nodes(said, now);
             }
             if self.control.poll_timeout().is_some_and(|due| due <= now) {
                 self.control.handle_timeout(now);
@@ -153,7 +160,8 @@ impl Gateway {
                 info!("asked to stop");
                 return Ok(());
             }
-            let due = self.control.poll_timeout().map(|due| Duration::from_nanos(due.nanos_since(clock::now())));
+            let due = [self.control.poll_timeout(), self.nodes.due()].into_iter().flatten().min();
+            let due = due.map(|due| Duration::from_nanos(due.nanos_since(clock::now())));
             let patience =
                 if self.backlog.is_empty() { due.unwrap_or(SLEEP).min(SLEEP) } else { Duration::from_millis(1) };
             sleep(&mut fds, patience);

@@ -6,6 +6,7 @@ pub mod cli;
 pub mod clock;
 pub mod gateway;
 pub mod ipam;
+mod nodes;
 pub mod port;
 pub mod replay;
 pub mod state;

@@ -8,8 +8,8 @@ use causeway_control::api::{Answer, Ask, Deed, Show as ToShow, render};
 use causeway_control::config::{Config, Driver, Warning};
 use causeway_control::ipam::Flags;
 use causeway_engine::cli::{
-    Check, Cli, Command, ControllerFlags, Ipam, IpamCheck, IpamNext, Kill, Lab, NicDriver, Replay, Run, Sessions, Show,
-    What,
+    Check, Cli, Command, ControllerFlags, Ipam, IpamCheck, IpamNext, Kill, Kubernetes, Lab, NicDriver, Replay, Run,
+    Sessions, Show, What,
 };
 use causeway_engine::replay::{ReplayOptions, replay};
 use causeway_engine::{api, gateway, ipam};
@@ -25,6 +25,10 @@ fn main() -> ExitCode {
         Command::Sessions(Sessions::Kill(options)) => kill(options),
         Command::Ipam(Ipam::Check(options)) => check_flags(options),
         Command::Ipam(Ipam::Next(options)) => next_cidrs(options),
+        Command::Kubernetes(Kubernetes::Rbac { namespace }) => {
+            let objects = causeway_kubernetes::rbac(&namespace);
+            io::stdout().write_all(objects.as_bytes()).map(|()| ExitCode::SUCCESS).map_err(Into::into)
+        }
         Command::Completions { shell } => {
             // In memory first: clap_complete panics when nobody reads.
             let mut script = Vec::new();

@@ -5,4 +5,6 @@
 //! they cannot be built tests say SKIPPED, and fail where the environment has CI set.
 
 mod cidr_set;
+mod control_plane;
 mod programs;
+mod routes;
