@@ -13,9 +13,10 @@ use causeway_fastpath::verdict::PuntReason;
 
 use crate::api::read_filter;
 use crate::compile::{self, Build, Compiler, PortFacts};
-use crate::config::{Config, PortIdx};
+use crate::config::{ClusterIdx, Config, PortIdx};
 use crate::domains::Domains;
 use crate::neighbors::{Effect, Neighbors, Row, free};
+use crate::nodes::{NodeRow, Nodes, Update};
 use crate::rib::{Change, Route};
 use crate::sessions::Walks;
 
@@ -32,6 +33,7 @@ pub struct Control {
     domains: Domains,
     compiler: Compiler,
     neighbors: Neighbors,
+    nodes: Nodes,
     epoch: Epoch,
     installed: Epoch,
     commands: VecDeque<Command>,
@@ -57,11 +59,13 @@ impl Control {
     pub fn new(config: Config, facts: Vec<PortFacts>, flow_seed: u64, now: Instant) -> Control {
         let (domains, compiler) = compile::plan(&config, facts.clone(), flow_seed);
         let neighbors = Neighbors::new(&config, &facts, now);
+        let nodes = Nodes::new(&config, now);
         let mut control = Control {
             config,
             domains,
             compiler,
             neighbors,
+            nodes,
             epoch: Epoch(0),
             installed: Epoch(0),
             commands: VecDeque::new(),
@@ -82,6 +86,18 @@ impl Control {
             self.compiler.change(change);
         }
         self.meet_routers(now);
+    }
+
+    /// What sources say about the nodes of their clusters, in this order. The routes follow,
+    /// as in [`Control::change_routes`].
+    pub fn update_nodes(&mut self, updates: impl IntoIterator<Item = (ClusterIdx, Update)>, now: Instant) {
+        for (cluster, update) in updates {
+            self.nodes.update(cluster, update, now);
+        }
+        let changes = self.nodes.reconcile(&self.config, &self.domains);
+        if !changes.is_empty() {
+            self.change_routes(changes, now);
+        }
     }
 
     /// A worker reports.
@@ -155,6 +171,11 @@ impl Control {
             lengths: lengths.remove(&(domain, v6)).unwrap_or_default(),
             build: self.compiler.built(domain, v6),
         })
+    }
+
+    /// Every node that a source knows, by cluster and name.
+    pub fn nodes(&self) -> impl Iterator<Item = NodeRow<'_>> + '_ {
+        self.nodes.rows()
     }
 
     /// Every neighbour.

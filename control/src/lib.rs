@@ -12,5 +12,6 @@ pub mod counters;
 pub mod domains;
 pub mod ipam;
 pub mod neighbors;
+pub mod nodes;
 pub mod rib;
 mod sessions;

@@ -43,6 +43,12 @@ pub enum Command {
     /// Do something to the sessions of a running gateway.
     #[command(subcommand)]
     Sessions(Sessions),
+    /// Work out which pod CIDRs kube-controller-manager gives to nodes.
+    #[command(subcommand)]
+    Ipam(Ipam),
+    /// What a cluster must grant the gateway.
+    #[command(subcommand)]
+    Kubernetes(Kubernetes),
     /// Print completions for a shell.
     Completions {
         /// Which shell.
@@ -181,6 +187,78 @@ Only sessions of which this is true. May stand several times, and then all must 
   domain=blue          the cluster of who is inside
   begun=outside        by whom it was begun: inside or outside";
 
+/// `causeway ipam`.
+#[derive(Debug, Subcommand)]
+pub enum Ipam {
+    /// Check the controller's flags, and say how many nodes they serve.
+    ///
+    /// Refuses what kube-controller-manager refuses, in its words.
+    Check(IpamCheck),
+    /// Print which pod CIDRs the next nodes get, a line a node.
+    Next(IpamNext),
+}
+
+/// `causeway ipam check`.
+#[derive(Debug, Args)]
+pub struct IpamCheck {
+    /// The controller's flags.
+    #[command(flatten)]
+    pub flags: ControllerFlags,
+    /// Print JSON, one document on one line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `causeway ipam next`.
+#[derive(Debug, Args)]
+pub struct IpamNext {
+    /// How many nodes are to come.
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub count: u32,
+    /// The controller's flags.
+    #[command(flatten)]
+    pub flags: ControllerFlags,
+    /// A pod CIDR that a node has already. May stand several times.
+    #[arg(long, value_name = "CIDR")]
+    pub taken: Vec<ipnet::IpNet>,
+    /// Print JSON, one document on one line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of kube-controller-manager, as it spells them.
+#[derive(Debug, Args)]
+pub struct ControllerFlags {
+    /// Where the pods live: a CIDR, or one of each family with a comma between.
+    #[arg(long, value_name = "CIDRS", default_value = "")]
+    pub cluster_cidr: String,
+    /// Where the services live; no node gets any of it.
+    #[arg(long, value_name = "CIDRS", default_value = "")]
+    pub service_cluster_ip_range: String,
+    /// Prefix length of a node's piece, where there is one family. 24, or 64 for IPv6.
+    #[arg(long, value_name = "BITS", default_value_t = 0, hide_default_value = true)]
+    pub node_cidr_mask_size: u8,
+    /// The same for IPv4, alone or of two. 24.
+    #[arg(long, value_name = "BITS", default_value_t = 0, hide_default_value = true)]
+    pub node_cidr_mask_size_ipv4: u8,
+    /// The same for IPv6, alone or of two. 64.
+    #[arg(long, value_name = "BITS", default_value_t = 0, hide_default_value = true)]
+    pub node_cidr_mask_size_ipv6: u8,
+}
+
+/// `causeway kubernetes`.
+#[derive(Debug, Subcommand)]
+pub enum Kubernetes {
+    /// Print the objects that let a service account watch nodes, and nothing else.
+    ///
+    /// For `kubectl apply -f -`.
+    Rbac {
+        /// The namespace of the service account.
+        #[arg(long, value_name = "NAME", default_value = "kube-system", value_parser = namespace)]
+        namespace: String,
+    },
+}
+
 /// What `causeway show` shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum What {
@@ -190,6 +268,8 @@ pub enum What {
     Routes,
     /// Neighbours and their MAC addresses.
     Neighbors,
+    /// Nodes, whether they are routed and answer, and why not.
+    Nodes,
     /// Port forwards and static NAT.
     Forwards,
     /// Live sessions with their inside and outside names.
@@ -207,6 +287,20 @@ pub enum NicDriver {
     AfPacket,
     /// AF_XDP: fastest on NICs.
     AfXdp,
+}
+
+/// A name that Kubernetes would take (RFC 1123).
+fn namespace(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    match !text.is_empty()
+        && text.len() <= 63
+        && text.chars().all(fits)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+    {
+        true => Ok(text.to_owned()),
+        false => Err("write a-z, 0-9 and - between them, at most 63 characters".to_owned()),
+    }
 }
 
 fn named_file(text: &str) -> Result<(String, PathBuf), String> {

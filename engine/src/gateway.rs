@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_control::api::{
-    Answer, Ask, CounterView, Deed, ForwardView, MOST_SESSIONS, NeighborView, PortView, RouteView, Show, TableView,
-    mac_text,
+    Answer, Ask, CounterView, Deed, ForwardView, MOST_SESSIONS, NeighborView, NodeView, PortView, RouteView, Show,
+    TableView, mac_text,
 };
 use causeway_control::compile::PortFacts;
 use causeway_control::config::{Config, PortIdx};
@@ -24,6 +24,8 @@ use tracing::{error, info, warn};
 use crate::api::{Asked, Server};
 use crate::channel::Channel;
 use crate::clock;
+use crate::nodes::NodeSources;
+use crate::state::{self, StateError};
 use crate::thread::{StartError, WorkerThread};
 use crate::wake::{Doorbell, readable, sleep};
 use crate::walks::{Purpose, Walks};
@@ -37,6 +39,9 @@ pub enum GatewayError {
     /// The worker could not be started.
     #[error("{0}")]
     Start(#[from] StartError),
+    /// What must survive a restart cannot be read or kept.
+    #[error("{0}")]
+    State(#[from] StateError),
     /// The API socket could not be made.
     #[error("the API socket {path}: {source}")]
     Api {
@@ -63,7 +68,8 @@ pub enum GatewayError {
 ///
 /// # Errors
 /// It could not start, or a worker failed. Nothing is left behind either way.
-pub fn run(config: Config, out: &mut dyn Write) -> Result<(), GatewayError> {
+pub fn run(mut config: Config, out: &mut dyn Write) -> Result<(), GatewayError> {
+    state::settle(&mut config)?;
     let system = |what| move |source| GatewayError::System { what, source };
     let bell = Arc::new(Doorbell::new().map_err(system("a doorbell"))?);
     let signals = Signals::new().map_err(system("signal handlers"))?;
@@ -86,9 +92,10 @@ pub fn run(config: Config, out: &mut dyn Write) -> Result<(), GatewayError> {
         );
     }
     let facts = worker.ports.iter().map(|port| PortFacts { mac: port.mac, mtu: port.mtu }).collect();
+    let nodes = NodeSources::start(&config, Arc::clone(&bell)).map_err(system("a thread for nodes"))?;
     let control = Control::new(config, facts, flow_seed(seed), clock::now());
     let up = vec![true; worker.ports.len()];
-    let mut gateway = Gateway { control, worker, backlog: VecDeque::new(), walks: Walks::default(), up };
+    let mut gateway = Gateway { control, nodes, worker, backlog: VecDeque::new(), walks: Walks::default(), up };
     let result = gateway.serve(&bell, &signals, &server, out);
     drop(server);
     let orderly = gateway.worker.stop();
@@ -98,6 +105,7 @@ pub fn run(config: Config, out: &mut dyn Write) -> Result<(), GatewayError> {
 
 struct Gateway {
     control: Control,
+    nodes: NodeSources,
     worker: WorkerThread,
     /// Commands that the ring had no room for, in order.
     backlog: VecDeque<Command>,
@@ -121,6 +129,10 @@ impl Gateway {
             let now = clock::now();
             while let Some(event) = self.worker.channel.next_event() {
                 self.control.handle_event(event, now);
+            }
+            let said = self.nodes.take(now);
+            if !said.is_empty() {
+                self.control.update_nodes(said, now);
             }
             if self.control.poll_timeout().is_some_and(|due| due <= now) {
                 self.control.handle_timeout(now);
@@ -148,7 +160,8 @@ impl Gateway {
                 info!("asked to stop");
                 return Ok(());
             }
-            let due = self.control.poll_timeout().map(|due| Duration::from_nanos(due.nanos_since(clock::now())));
+            let due = [self.control.poll_timeout(), self.nodes.due()].into_iter().flatten().min();
+            let due = due.map(|due| Duration::from_nanos(due.nanos_since(clock::now())));
             let patience =
                 if self.backlog.is_empty() { due.unwrap_or(SLEEP).min(SLEEP) } else { Duration::from_millis(1) };
             sleep(&mut fds, patience);
@@ -199,6 +212,7 @@ impl Gateway {
             Ask::Show(Show::Routes) => Ok(Answer::Routes(RouteView::all(&self.control))),
             Ask::Show(Show::RouteSummary) => Ok(Answer::RouteSummary(TableView::all(&self.control))),
             Ask::Show(Show::Neighbors) => Ok(Answer::Neighbors(NeighborView::all(&self.control, now))),
+            Ask::Show(Show::Nodes) => Ok(Answer::Nodes(NodeView::all(&self.control, now))),
             Ask::Show(Show::Forwards) => Ok(Answer::Forwards(ForwardView::all(self.control.config()))),
             Ask::Show(Show::Counters) => Ok(Answer::Counters(counters(&self.worker.stats.counters()))),
             Ask::Show(Show::Sessions { limit, filter }) => {

@@ -6,9 +6,13 @@ use std::process::ExitCode;
 
 use causeway_control::api::{Answer, Ask, Deed, Show as ToShow, render};
 use causeway_control::config::{Config, Driver, Warning};
-use causeway_engine::cli::{Check, Cli, Command, Kill, Lab, NicDriver, Replay, Run, Sessions, Show, What};
+use causeway_control::ipam::Flags;
+use causeway_engine::cli::{
+    Check, Cli, Command, ControllerFlags, Ipam, IpamCheck, IpamNext, Kill, Kubernetes, Lab, NicDriver, Replay, Run,
+    Sessions, Show, What,
+};
 use causeway_engine::replay::{ReplayOptions, replay};
-use causeway_engine::{api, gateway};
+use causeway_engine::{api, gateway, ipam};
 use clap::{CommandFactory, Parser};
 
 fn main() -> ExitCode {
@@ -19,6 +23,12 @@ fn main() -> ExitCode {
         Command::Lab(options) => lab(&options),
         Command::Show(options) => show(options),
         Command::Sessions(Sessions::Kill(options)) => kill(options),
+        Command::Ipam(Ipam::Check(options)) => check_flags(options),
+        Command::Ipam(Ipam::Next(options)) => next_cidrs(options),
+        Command::Kubernetes(Kubernetes::Rbac { namespace }) => {
+            let objects = causeway_kubernetes::rbac(&namespace);
+            io::stdout().write_all(objects.as_bytes()).map(|()| ExitCode::SUCCESS).map_err(Into::into)
+        }
         Command::Completions { shell } => {
             // In memory first: clap_complete panics when nobody reads.
             let mut script = Vec::new();
@@ -160,6 +170,7 @@ fn show(options: Show) -> Result {
         What::Routes if options.summary => ToShow::RouteSummary,
         What::Routes => ToShow::Routes,
         What::Neighbors => ToShow::Neighbors,
+        What::Nodes => ToShow::Nodes,
         What::Forwards => ToShow::Forwards,
         What::Sessions => ToShow::Sessions { limit: options.limit, filter: options.filter },
         What::Counters => ToShow::Counters,
@@ -172,6 +183,43 @@ fn kill(options: Kill) -> Result {
     let deed = Deed::KillSessions { filter: options.filter, dry_run: options.dry_run };
     print(&ask(&options.api, Ask::Do(deed))?, options.json, false)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn check_flags(options: IpamCheck) -> Result {
+    let checked = ipam::check(&flags(options.flags))?;
+    print_found(&checked, options.json, &checked.warnings, &checked.text())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Fails if there are fewer than were asked for, once those are printed.
+fn next_cidrs(options: IpamNext) -> Result {
+    let found = ipam::next(&flags(options.flags), options.count as usize, &options.taken)?;
+    print_found(&found, options.json, &found.warnings, &found.text())?;
+    match found.ended_by {
+        Some(reason) => Err(reason.into()),
+        None => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn flags(flags: ControllerFlags) -> Flags {
+    Flags {
+        cluster_cidr: flags.cluster_cidr,
+        service_cluster_ip_range: flags.service_cluster_ip_range,
+        node_cidr_mask_size: flags.node_cidr_mask_size,
+        node_cidr_mask_size_ipv4: flags.node_cidr_mask_size_ipv4,
+        node_cidr_mask_size_ipv6: flags.node_cidr_mask_size_ipv6,
+    }
+}
+
+/// As JSON with everything in it, or as text with warnings beside it.
+fn print_found(found: &impl serde::Serialize, json: bool, warnings: &[String], text: &str) -> io::Result<()> {
+    if json {
+        return writeln!(io::stdout(), "{}", serde_json::to_string(found)?);
+    }
+    for warning in warnings {
+        writeln!(io::stderr(), "warning: {warning}")?;
+    }
+    io::stdout().write_all(text.as_bytes())
 }
 
 /// What a running gateway answers, unless it refuses.

@@ -1,6 +1,7 @@
 //! The command line, as its users meet it.
 
 mod check;
+mod ipam;
 mod lab;
 mod live;
 mod pages;

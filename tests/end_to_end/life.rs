@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use causeway_lab::Host;
-use causeway_lab::plan::Family;
+use causeway_lab::plan::{self, Family};
 use causeway_lab::traffic;
 use causeway_tests::program::{run, send_signal, wait_until};
 use causeway_tests::stage::{Medium, Stage};
@@ -40,6 +40,35 @@ pub(crate) fn the_socket_of_a_killed_gateway_is_taken_over(stage: &mut Stage) {
     stage.start();
     assert!(stage.show("ports").get("ports").is_some());
     talk(stage);
+}
+
+pub(crate) fn a_node_keeps_its_pod_cidr_over_restarts(stage: &mut Stage) {
+    let given =
+        |line: &&str| !line.starts_with("pod-cidrs = [\"10.1.1.") && !line.starts_with("pod-cidrs = [\"10.1.2.");
+    let open: String = plan::CONFIG.lines().filter(given).map(|line| format!("{line}\n")).collect();
+    let state = stage.folder().path().join("state");
+    let open = open.replacen("[gateway]", &format!("[gateway]\nstate = {state:?}"), 1);
+    let without_the_first = {
+        let (before, nodes) = open.split_once("[[cluster.node]]").expect("it has nodes");
+        let (_, others) = nodes.split_once("[[cluster.node]]").expect("it has two");
+        format!("{before}[[cluster.node]]{others}")
+    };
+    let mut of_node_b = |text: &str| {
+        stage.configure(text);
+        stage.start();
+        let routes = stage.show("routes");
+        let routes = routes["routes"].as_array().expect("a list");
+        let found = routes.iter().find(|route| route["owner"] == "blue/node-b" && route["to"] != "fd00:10::/64");
+        let to = found.expect("a route to node-b")["to"].as_str().expect("text").to_owned();
+        stage.stop();
+        to
+    };
+    let had = of_node_b(&open);
+    assert_eq!(had, "10.1.1.0/24", "the second gets the second");
+    assert_eq!(of_node_b(&without_the_first), had);
+    std::fs::remove_dir_all(&state).expect("it was made");
+    assert_eq!(of_node_b(&without_the_first), "10.1.0.0/24", "alone it would have been the first");
+    stage.start();
 }
 
 fn talk(stage: &Stage) {

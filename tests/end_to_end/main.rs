@@ -8,6 +8,7 @@ mod ecmp;
 mod forwards;
 mod kill;
 mod life;
+mod nodes;
 mod reach;
 mod shore;
 mod transfer;
@@ -60,6 +61,17 @@ over_each_driver! {
 fn a_next_hop_that_dies_loses_its_flows_and_has_them_again_when_it_is_back() {
     let name = "a_next_hop_that_dies_loses_its_flows_and_has_them_again_when_it_is_back";
     play(name, Medium::AfPacket, &[], ecmp::a_next_hop_that_dies_loses_its_flows_and_has_them_again_when_it_is_back);
+}
+
+#[test]
+fn a_node_keeps_its_pod_cidr_over_restarts() {
+    let name = "a_node_keeps_its_pod_cidr_over_restarts";
+    play(name, Medium::AfPacket, &[], life::a_node_keeps_its_pod_cidr_over_restarts);
+}
+
+#[test]
+fn nodes_come_and_go_by_a_file() {
+    play("nodes_come_and_go_by_a_file", Medium::AfPacket, &[], nodes::nodes_come_and_go_by_a_file);
 }
 
 /// Plays a scene, which starts the gateway itself. Requires of every one that the

@@ -28,16 +28,28 @@ pub fn met(test: &str, privilege: Privilege, programs: &[&str]) -> bool {
     if missing.is_empty() {
         return true;
     }
-    let missing = missing.join(", ");
-    assert!(!in_ci(), "{test}: missing here: {missing}");
-    skip(test, &format!("missing here: {missing}"));
+    absent(test, &missing.join(", "));
     false
+}
+
+/// Says loudly that a test did not run, because `what` is missing.
+///
+/// # Panics
+/// The environment has `CI` set: there everything runs.
+pub fn absent(test: &str, what: &str) {
+    assert!(!in_ci(), "{test}: missing here: {what}");
+    skip(test, &format!("missing here: {what}"));
 }
 
 /// Says loudly that a test did not run, and why.
 pub fn skip(test: &str, why: &str) {
+    say(&format!("SKIPPED: {test}: {why}"));
+}
+
+/// Says something to whoever runs the tests, now.
+pub fn say(what: &str) {
     // Straight to the descriptor: the test harness would swallow `eprintln!`.
-    let _ = std::io::stderr().lock().write_all(format!("\nSKIPPED: {test}: {why}\n").as_bytes());
+    let _ = std::io::stderr().lock().write_all(format!("\n{what}\n").as_bytes());
 }
 
 fn is_installed(program: &str) -> bool {

@@ -4,12 +4,14 @@
 //! other program. `VERSION` grows when an answer loses or changes a field.
 
 mod filter;
+mod nodes;
 mod table;
 mod view;
 
 use serde::{Deserialize, Serialize};
 
 pub(crate) use filter::read as read_filter;
+pub use nodes::{NodeNeighborView, NodeView};
 pub use table::render;
 pub use view::{
     CounterView, ForwardView, LengthView, NeighborView, NextHopView, PortView, RouteView, SessionView, TableView,
@@ -71,6 +73,8 @@ pub enum Show {
     RouteSummary,
     /// Every neighbour.
     Neighbors,
+    /// Every node.
+    Nodes,
     /// Every forward and static NAT.
     Forwards,
     /// Live sessions.
@@ -102,6 +106,8 @@ pub enum Answer {
     RouteSummary(Vec<TableView>),
     /// To [`Show::Neighbors`].
     Neighbors(Vec<NeighborView>),
+    /// To [`Show::Nodes`].
+    Nodes(Vec<NodeView>),
     /// To [`Show::Forwards`].
     Forwards(Vec<ForwardView>),
     /// To [`Show::Sessions`].
@@ -174,6 +180,7 @@ mod tests {
             Ask::Show(Show::Routes),
             Ask::Show(Show::RouteSummary),
             Ask::Show(Show::Neighbors),
+            Ask::Show(Show::Nodes),
             Ask::Show(Show::Forwards),
             Ask::Show(Show::Sessions { limit: 7, filter: Vec::new() }),
             Ask::Show(Show::Sessions { limit: 7, filter: filter.clone() }),

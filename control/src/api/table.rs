@@ -3,7 +3,9 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use super::{Answer, CounterView, ForwardView, NeighborView, NextHopView, PortView, RouteView, SessionView, TableView};
+use super::{
+    Answer, CounterView, ForwardView, NeighborView, NextHopView, NodeView, PortView, RouteView, SessionView, TableView,
+};
 
 /// An answer as text: aligned columns under a headline, ending in a newline.
 ///
@@ -14,6 +16,7 @@ pub fn render(answer: &Answer, all: bool) -> String {
         Answer::Routes(routes) => columns(ROUTES, routes.iter().flat_map(route)),
         Answer::RouteSummary(tables) => columns(TABLES, tables.iter().map(table)),
         Answer::Neighbors(neighbors) => columns(NEIGHBORS, neighbors.iter().map(neighbor)),
+        Answer::Nodes(nodes) => columns(NODES, nodes.iter().map(NodeView::line)),
         Answer::Forwards(forwards) => columns(FORWARDS, forwards.iter().map(forward)),
         Answer::Sessions { alive, sessions } => {
             let mut text = columns(SESSIONS, sessions.iter().map(session));
@@ -140,6 +143,18 @@ fn neighbor(neighbor: &NeighborView) -> Vec<String> {
         if neighbor.router { "yes" } else { "-" }.to_owned(),
     ]
 }
+
+const NODES: &[Column] = &[
+    ("CLUSTER", false),
+    ("NODE", false),
+    ("ADDRESSES", false),
+    ("POD-CIDRS", false),
+    ("STATE", false),
+    ("READY", false),
+    ("NEIGHBOR", false),
+    ("SOURCE", false),
+    ("WHY", false),
+];
 
 const FORWARDS: &[Column] = &[("KIND", false), ("DOMAIN", false), ("PROTO", false), ("PUBLIC", false), ("TO", false)];
 

@@ -272,14 +272,7 @@ impl NeighborView {
             port: control.config().ports[row.port.0].name.clone(),
             address: row.address,
             mac: row.mac.map(mac_text),
-            state: match row.state {
-                State::Static => "static",
-                State::Reachable => "reachable",
-                State::Probing => "probing",
-                State::Incomplete => "incomplete",
-                State::Dead => "dead",
-            }
-            .to_owned(),
+            state: neighbor_state(row.state).to_owned(),
             router: row.router,
             since_s: now.nanos_since(row.since) / 1_000_000_000,
         };
@@ -337,6 +330,16 @@ impl SessionView {
             idle_ms: row.idle_ms,
             expires_ms: row.expires_ms,
         }
+    }
+}
+
+pub(super) fn neighbor_state(state: State) -> &'static str {
+    match state {
+        State::Static => "static",
+        State::Reachable => "reachable",
+        State::Probing => "probing",
+        State::Incomplete => "incomplete",
+        State::Dead => "dead",
     }
 }
 

@@ -2,13 +2,13 @@
 
 use ipnet::IpNet;
 
-use super::claims::{Claims, overlap};
+use super::claims::Claims;
 use super::clusters::family;
 use super::model::NodeMaskSize;
 use super::nodes::NodeDraft;
-use super::report::{Report, Spanned};
+use super::report::{At, Report, Spanned};
 use super::schema::listed;
-use crate::ipam::{CidrSet, CidrSetError};
+use crate::ipam::{Allocator, AllocatorError, CidrSet, CidrSetError};
 
 /// Settles the pod CIDRs of every node, in the order of the file.
 ///
@@ -21,85 +21,71 @@ pub(super) fn allocate(
     service_cidrs: &[IpNet],
     nodes: &mut [NodeDraft],
 ) {
-    let mut sets = Vec::new();
-    for net in pod_cidrs {
-        sets.extend(cut(report, net, node_mask_size));
-    }
-    if sets.len() < pod_cidrs.len() || sets.is_empty() {
+    let Some(mut allocator) = cut(report, pod_cidrs, node_mask_size, service_cidrs) else {
         return;
-    }
-    for service in service_cidrs {
-        for (net, set) in &mut sets {
-            if overlap(*net, *service) {
-                set.occupy(*service).expect("a CIDR that overlaps can be occupied");
-            }
-        }
-    }
+    };
     let mut claims = Claims::default();
     for draft in nodes.iter_mut() {
-        take_given(report, draft, &mut sets, &mut claims);
+        take_given(report, draft, &mut allocator, &mut claims);
     }
-    let mut exhausted = vec![false; sets.len()];
     for draft in nodes.iter_mut().filter(|draft| draft.given.is_empty()) {
-        for ((net, set), exhausted) in sets.iter_mut().zip(&mut exhausted) {
-            match set.allocate_next() {
-                Ok(piece) => give(report, draft, piece),
-                Err(error) if !*exhausted => {
-                    // The nodes after it fare alike; once is enough to say it.
-                    *exhausted = true;
-                    let what = format!("gets no pod CIDR of {net}: {error}");
-                    let remedy = "give the cluster a larger range, or its nodes smaller pieces by node-mask-size";
-                    report.error(&draft.at, what, remedy);
-                }
-                Err(_) => {}
+        draft.node.allocated = true;
+        match allocator.allocate() {
+            Ok(pieces) => give(report, draft, &pieces),
+            Err(AllocatorError { cluster, error }) => {
+                let what = format!("gets no pod CIDR of {cluster}: {error}");
+                let remedy = "give the cluster a larger range, or its nodes smaller pieces by node-mask-size";
+                report.error(&draft.at, what, remedy);
+                // The nodes after it fare alike; once is enough to say it.
+                return;
             }
         }
     }
 }
 
-/// The pieces of one of the cluster's ranges.
-fn cut(report: &mut Report<'_>, net: &Spanned<IpNet>, size: NodeMaskSize) -> Option<(IpNet, CidrSet)> {
-    let (size, key) = match net.value {
-        IpNet::V4(_) => (size.ipv4, "ipv4"),
-        IpNet::V6(_) => (size.ipv6, "ipv6"),
-    };
-    // Not read, which was reported.
-    if size == 0 {
-        return None;
-    }
-    let length = net.value.prefix_len();
-    match CidrSet::new(net.value, size) {
-        Ok(set) => Some((net.value, set)),
-        Err(error) => {
+/// The pieces of the cluster's ranges. `None` if any cannot be cut, or there are none.
+fn cut(
+    report: &mut Report<'_>,
+    pod_cidrs: &[Spanned<IpNet>],
+    node_mask_size: NodeMaskSize,
+    service_cidrs: &[IpNet],
+) -> Option<Allocator> {
+    let cuts: Vec<_> = pod_cidrs.iter().map(|net| (net.value, node_mask_size.of(net.value))).collect();
+    let mut sound = !cuts.is_empty();
+    for (net, &(cidr, size)) in pod_cidrs.iter().zip(&cuts) {
+        // Not read, which was reported.
+        if size == 0 {
+            sound = false;
+        } else if let Err(error) = CidrSet::new(cidr, size) {
+            let (length, key) = (cidr.prefix_len(), if cidr.addr().is_ipv4() { "ipv4" } else { "ipv6" });
             let what = format!("cannot be cut into pieces of /{size}: {error}");
             let remedy = match error {
-                CidrSetError::NodeMaskTooShort => {
-                    format!("write node-mask-size.{key} = {length} or more")
-                }
+                CidrSetError::NodeMaskTooShort => format!("write node-mask-size.{key} = {length} or more"),
                 _ => format!("write node-mask-size.{key} = {} or less", length.saturating_add(16)),
             };
             report.error(&net.at, what, remedy);
-            None
+            sound = false;
         }
     }
+    sound.then(|| Allocator::new(&cuts, service_cidrs).expect("each can be cut"))
 }
 
 /// Takes what the file gives a node.
-fn take_given(report: &mut Report<'_>, draft: &mut NodeDraft, sets: &mut [(IpNet, CidrSet)], claims: &mut Claims) {
+fn take_given(report: &mut Report<'_>, draft: &mut NodeDraft, allocator: &mut Allocator, claims: &mut Claims<At>) {
     for given in &draft.given {
         let Spanned { at, value: net } = given;
-        let Some((_, set)) = sets.iter_mut().find(|(cluster, _)| cluster.contains(net)) else {
-            let known: Vec<String> = sets.iter().map(|(cluster, _)| cluster.to_string()).collect();
+        if !allocator.sets().any(|set| set.cluster().contains(net)) {
+            let known: Vec<String> = allocator.sets().map(|set| set.cluster().to_string()).collect();
             let known = listed(known.iter().map(String::as_str));
             report.error(at, "lies outside the cluster's pod CIDRs", format!("those are {known}"));
             continue;
-        };
+        }
         if let Err((other, place)) = claims.claim(*net, at) {
             let what = format!("overlaps {other} of {}", report.reference(place));
             report.error(at, what, "every node has its own range");
             continue;
         }
-        set.occupy(*net).expect("a CIDR within the cluster can be occupied");
+        allocator.hold(*net).expect("a CIDR within the cluster can be held");
         let ipv4 = net.addr().is_ipv4();
         if draft.reached_by.is_some() && !has_address(draft, ipv4) {
             let family = family(ipv4);
@@ -111,16 +97,16 @@ fn take_given(report: &mut Report<'_>, draft: &mut NodeDraft, sets: &mut [(IpNet
     }
 }
 
-/// Gives an allocated piece to a node, if it can be routed there.
-fn give(report: &mut Report<'_>, draft: &mut NodeDraft, piece: IpNet) {
-    let ipv4 = piece.addr().is_ipv4();
-    if has_address(draft, ipv4) {
-        draft.node.pod_cidrs.push(piece);
-    } else if draft.reached_by.is_some() {
-        let family = family(ipv4);
-        let what = format!("has no {family} address, and the cluster has {family} pods");
-        let done = format!("its {family} pods ({piece}) are not reached until it has one");
-        report.warn(&draft.at, what, done);
+/// Gives allocated pieces to a node, as far as they can be routed there.
+fn give(report: &mut Report<'_>, draft: &mut NodeDraft, pieces: &[IpNet]) {
+    draft.node.pod_cidrs = draft.node.routable(pieces);
+    for piece in pieces.iter().filter(|piece| !draft.node.pod_cidrs.contains(piece)) {
+        if draft.reached_by.is_some() {
+            let family = family(piece.addr().is_ipv4());
+            let what = format!("has no {family} address, and the cluster has {family} pods");
+            let done = format!("its {family} pods ({piece}) are not reached until it has one");
+            report.warn(&draft.at, what, done);
+        }
     }
 }
 

@@ -5,20 +5,23 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::report::At;
-
-/// Disjoint prefixes of both families, each with its place in the file.
+/// Disjoint prefixes of both families, each with who has it: a place in the file, or a name.
 ///
 /// A question costs one search, so that 65 536 nodes can be compared.
-#[derive(Default)]
-pub(super) struct Claims {
+pub(crate) struct Claims<W> {
     /// By first address.
-    claims: BTreeMap<IpAddr, (IpNet, At)>,
+    claims: BTreeMap<IpAddr, (IpNet, W)>,
 }
 
-impl Claims {
+impl<W> Default for Claims<W> {
+    fn default() -> Self {
+        Claims { claims: BTreeMap::new() }
+    }
+}
+
+impl<W: Clone> Claims<W> {
     /// Who has some of `net` already.
-    pub(super) fn overlap(&self, net: IpNet) -> Option<&(IpNet, At)> {
+    pub(crate) fn overlap(&self, net: IpNet) -> Option<&(IpNet, W)> {
         // Claims are disjoint, so if any reaches into `net`, the last to begin
         // before the end of `net` does.
         let (_, claim) = self.claims.range(..=net.broadcast()).next_back()?;
@@ -29,11 +32,11 @@ impl Claims {
     ///
     /// # Errors
     /// Who has it.
-    pub(super) fn claim(&mut self, net: IpNet, at: &At) -> Result<(), &(IpNet, At)> {
+    pub(crate) fn claim(&mut self, net: IpNet, who: &W) -> Result<(), &(IpNet, W)> {
         if self.overlap(net).is_some() {
             return Err(self.overlap(net).expect("it did a moment ago"));
         }
-        self.claims.insert(net.network(), (net, at.clone()));
+        self.claims.insert(net.network(), (net, who.clone()));
         Ok(())
     }
 }
@@ -58,7 +61,7 @@ mod tests {
             for (low, length) in nets {
                 let net = IpNet::new([10, 0, 0, low].into(), length).unwrap().trunc();
                 let free = slow.iter().all(|other| !other.contains(&net) && !net.contains(other));
-                prop_assert_eq!(fast.claim(net, &At::place(0, "")).is_ok(), free);
+                prop_assert_eq!(fast.claim(net, &()).is_ok(), free);
                 if free {
                     slow.push(net);
                 }
@@ -69,7 +72,7 @@ mod tests {
     #[test]
     fn the_families_are_kept_apart() {
         let mut claims = Claims::default();
-        let mut claim = |net: &str| claims.claim(net.parse().unwrap(), &At::place(0, "")).is_ok();
+        let mut claim = |net: &str| claims.claim(net.parse().unwrap(), &()).is_ok();
         assert!(claim("0.0.0.0/0"));
         assert!(claim("::/0"));
         assert!(!claim("255.255.255.255/32"));

@@ -10,6 +10,7 @@ use super::keys;
 use super::model::{Cluster, ClusterIdx, Egress, Model, NodeMaskSize, PortIdx};
 use super::names::Names;
 use super::nodes::{self, NodeDraft, Taken, one_a_family};
+use super::nodes_from;
 use super::pools::{MASQUERADE, Pools};
 use super::ports::{Ports, link_local};
 use super::report::{Report, Spanned};
@@ -75,6 +76,7 @@ fn cluster(
     let mut nodes = nodes::nodes(report, table, ports, pools, taken);
     let ports = node_ports(report, table, &nodes, ports);
     allocation::allocate(report, &pod_cidrs, node_mask_size, &service_cidrs, &mut nodes);
+    let nodes_from = nodes_from::nodes_from(report, table);
     let cluster = Cluster {
         name,
         model: model.unwrap_or(Model::Island),
@@ -85,6 +87,7 @@ fn cluster(
         sessions_per_pod: table.number(report, "sessions-per-pod").map(|most| most.value as u32),
         ports,
         nodes: nodes.into_iter().map(|draft| draft.node).collect(),
+        nodes_from,
     };
     (cluster, pod_cidrs)
 }

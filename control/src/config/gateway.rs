@@ -14,6 +14,7 @@ pub(super) fn gateway(report: &mut Report<'_>, file: &Table<'_>) -> Gateway {
     };
     let name = table.parsed(report, "name", value::name);
     let api = table.parsed(report, "api", |text| value::path(text, LONGEST_SOCKET_PATH));
+    let state = table.parsed(report, "state", |text| value::path(text, value::LONGEST_PATH));
     let idle = table.choice(report, "idle").map(|word| match word.value {
         "busy" => Idle::Busy,
         "poll" => Idle::Poll,
@@ -23,6 +24,7 @@ pub(super) fn gateway(report: &mut Report<'_>, file: &Table<'_>) -> Gateway {
         name: name.map(|name| name.value.to_owned()).unwrap_or_default(),
         cores: cores(report, &table),
         api: PathBuf::from(api.map_or("", |path| path.value)),
+        state: state.map(|path| PathBuf::from(path.value)),
         idle: idle.unwrap_or_default(),
         max_sessions: number(report, &table, "max-sessions"),
         icmp_errors_per_second: number(report, &table, "icmp-errors-per-second"),
@@ -85,6 +87,7 @@ fn nothing() -> Gateway {
         name: String::new(),
         cores: Vec::new(),
         api: PathBuf::new(),
+        state: None,
         idle: Idle::default(),
         max_sessions: 0,
         icmp_errors_per_second: 0,

@@ -14,6 +14,7 @@ mod model;
 mod names;
 mod neighbors;
 mod nodes;
+mod nodes_from;
 mod pools;
 mod ports;
 mod public;
@@ -31,16 +32,17 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+pub(crate) use claims::Claims;
 pub use model::{
-    Cluster, ClusterIdx, Config, Driver, Egress, Gateway, Idle, Model, Neighbor, NextHop, Node, NodeMaskSize, Pool,
-    PoolIdx, Port, PortIdx, Route, RouteKind, Timers,
+    Cluster, ClusterIdx, Config, Driver, Egress, Gateway, Idle, Model, Neighbor, NextHop, Node, NodeMaskSize,
+    NodesFrom, Pool, PoolIdx, Port, PortIdx, Route, RouteKind, Timers,
 };
 pub use public::{Forward, Protocol, StaticNat};
 pub use reference::reference;
 pub use report::{ConfigError, ConfigErrors, Warning};
 pub(crate) use schema::suggestion;
 pub use source::Position;
-pub(crate) use value::{Complaint, prefix_or_address};
+pub(crate) use value::{Complaint, node_name, prefix, prefix_or_address};
 
 use report::{At, Report};
 use table::Table;

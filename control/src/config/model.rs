@@ -64,6 +64,8 @@ pub struct Gateway {
     pub cores: Vec<usize>,
     /// Where the API listens: path of a unix socket.
     pub api: PathBuf,
+    /// Where allocated pod CIDRs are remembered: path of a folder.
+    pub state: Option<PathBuf>,
     /// What a worker does when there is nothing to do.
     pub idle: Idle,
     /// Most sessions of each family alive at once, over all workers; 1 024 to
@@ -208,6 +210,24 @@ pub struct Cluster {
     pub ports: Vec<PortIdx>,
     /// Its nodes, in the order of the file.
     pub nodes: Vec<Node>,
+    /// Who knows its nodes, if not the file: then `nodes` is empty.
+    pub nodes_from: Option<NodesFrom>,
+}
+
+/// Who knows the nodes of a cluster: `nodes-from`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NodesFrom {
+    /// A file with the output of `kubectl get nodes -o json`.
+    File(PathBuf),
+    /// An API server, as a kubeconfig describes it.
+    Kubeconfig {
+        /// The kubeconfig.
+        path: PathBuf,
+        /// Which of its contexts; the current one if `None`.
+        context: Option<String>,
+    },
+    /// The API server of the cluster that the gateway runs in as a pod.
+    InCluster,
 }
 
 /// How the pods of a cluster meet the rest of the network.
@@ -231,6 +251,13 @@ pub struct NodeMaskSize {
     pub ipv6: u8,
 }
 
+impl NodeMaskSize {
+    /// That of the family of a prefix.
+    pub(crate) fn of(self, net: IpNet) -> u8 {
+        if net.addr().is_ipv4() { self.ipv4 } else { self.ipv6 }
+    }
+}
+
 /// What the pods of an island look like from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Egress {
@@ -252,8 +279,18 @@ pub struct Node {
     /// no host bits. Only of families of which the node has an address to route
     /// through.
     pub pod_cidrs: Vec<IpNet>,
+    /// Were they allocated, because the file leaves them open?
+    pub allocated: bool,
     /// The port it is reached by.
     pub port: PortIdx,
+}
+
+impl Node {
+    /// Those of its CIDRs to which there is a way: of families of which it has an address.
+    pub(crate) fn routable(&self, cidrs: &[IpNet]) -> Vec<IpNet> {
+        let reached = |cidr: &&IpNet| self.addresses.iter().any(|own| own.is_ipv4() == cidr.addr().is_ipv4());
+        cidrs.iter().filter(reached).copied().collect()
+    }
 }
 
 /// A neighbour that need not be asked for: `[[neighbor]]`.

@@ -53,6 +53,7 @@ pub(super) fn nodes(
                 name,
                 addresses: addresses.into_iter().map(|address| address.value).collect(),
                 pod_cidrs: Vec::new(),
+                allocated: false,
                 port: reached_by.as_ref().map_or(PortIdx(0), |port| port.value),
             },
             at: table.at().clone(),

@@ -18,7 +18,7 @@ use super::value::{self, Complaint};
 pub(super) struct Pools {
     pub(super) list: Vec<Pool>,
     names: Names,
-    claims: Claims,
+    claims: Claims<At>,
 }
 
 pub(super) fn pools(report: &mut Report<'_>, file: &Table<'_>, ports: &Ports) -> Pools {
@@ -102,7 +102,7 @@ fn take(report: &mut Report<'_>, net: &Spanned<IpNet>, left: Option<u128>) -> Op
 }
 
 /// Whether a prefix can belong to a pool.
-fn check_addresses(report: &mut Report<'_>, net: &Spanned<IpNet>, ports: &Ports, claims: &mut Claims) -> bool {
+fn check_addresses(report: &mut Report<'_>, net: &Spanned<IpNet>, ports: &Ports, claims: &mut Claims<At>) -> bool {
     let Spanned { at, value: net } = net;
     if let Err(Complaint { what, .. }) = value::host(net.network()) {
         report.error(at, what, "write addresses that others can send to");

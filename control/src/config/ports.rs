@@ -85,7 +85,7 @@ fn device(
         return String::new();
     }
     let device = table.parsed(report, "device", |text| match driver {
-        Some(Driver::Pcap) => value::path(text, LONGEST_PATH),
+        Some(Driver::Pcap) => value::path(text, value::LONGEST_PATH),
         Some(Driver::Memory) | None => Ok(text),
         Some(_) => value::interface(text),
     });
@@ -267,6 +267,3 @@ pub(super) fn link_local(address: IpAddr) -> bool {
 
 /// RFC 8200, section 5.
 const LEAST_IPV6_MTU: u64 = 1_280;
-
-/// `PATH_MAX` without its closing zero.
-const LONGEST_PATH: usize = 4_095;

@@ -17,7 +17,7 @@ fn complain<T>(what: impl Into<String>, remedy: impl Into<String>) -> Result<T, 
 }
 
 /// `10.1.0.0/16`, host bits and all.
-pub(super) fn prefix(text: &str) -> Result<IpNet, Complaint> {
+pub(crate) fn prefix(text: &str) -> Result<IpNet, Complaint> {
     if text == "default" {
         return complain("is short for two prefixes", "write \"0.0.0.0/0\" for IPv4, \"::/0\" for IPv6");
     }
@@ -146,7 +146,7 @@ pub(super) fn name(text: &str) -> Result<&str, Complaint> {
 }
 
 /// A Node's name: a DNS subdomain, 1 to 253 characters.
-pub(super) fn node_name(text: &str) -> Result<&str, Complaint> {
+pub(crate) fn node_name(text: &str) -> Result<&str, Complaint> {
     checked_name(text, 253, ".", "a to z, 0 to 9, - and .")
 }
 
@@ -197,3 +197,6 @@ pub(super) fn path(text: &str, most: usize) -> Result<&str, Complaint> {
         Ok(text)
     }
 }
+
+/// `PATH_MAX` without its closing zero.
+pub(super) const LONGEST_PATH: usize = 4_095;

@@ -103,6 +103,39 @@ impl CidrSet {
         Ok(())
     }
 
+    /// The cluster CIDR, without host bits.
+    pub fn cluster(&self) -> IpNet {
+        self.cluster
+    }
+
+    /// Where the next search begins.
+    pub fn next(&self) -> IpNet {
+        self.block(self.next)
+    }
+
+    /// Lets the next search begin with the block that holds the first address of `cidr`.
+    ///
+    /// # Errors
+    /// [`CidrSetError::OutOfRange`].
+    pub fn seek(&mut self, cidr: IpNet) -> Result<(), CidrSetError> {
+        self.next = self.blocks_of(cidr)?.0;
+        Ok(())
+    }
+
+    /// Is it one block, no more and no less?
+    pub fn is_block(&self, cidr: IpNet) -> bool {
+        cidr.prefix_len() == self.node_mask_size && self.cluster.contains(&cidr) && cidr.trunc() == cidr
+    }
+
+    /// Is any of the blocks that `cidr` overlaps used?
+    ///
+    /// # Errors
+    /// [`CidrSetError::OutOfRange`].
+    pub fn is_used(&self, cidr: IpNet) -> Result<bool, CidrSetError> {
+        let (first, last) = self.blocks_of(cidr)?;
+        Ok(self.used.range(..=last).next_back().is_some_and(|(_, &end)| end >= first))
+    }
+
     /// How many blocks are used.
     pub fn used(&self) -> u64 {
         self.used_blocks
@@ -124,7 +157,7 @@ impl CidrSet {
     }
 
     /// Marks `first..=last` used, joining the ranges that it meets.
-    fn mark(&mut self, first: u64, last: u64) {
+    pub(super) fn mark(&mut self, first: u64, last: u64) {
         let (mut joined_first, mut joined_last) = (first, last);
         self.clear(first, last);
         if let Some((&start, &end)) = self.used.range(..first).next_back()
@@ -140,7 +173,7 @@ impl CidrSet {
     }
 
     /// Marks `first..=last` free, cutting the ranges that it meets.
-    fn clear(&mut self, first: u64, last: u64) {
+    pub(super) fn clear(&mut self, first: u64, last: u64) {
         while let Some((&start, &end)) = self.used.range(..=last).next_back() {
             if end < first {
                 break;

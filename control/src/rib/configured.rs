@@ -61,13 +61,18 @@ pub fn routes(config: &Config, domains: &Domains) -> Vec<Route> {
             for to in &node.pod_cidrs {
                 let address = node.addresses.iter().find(|address| address.is_ipv4() == to.addr().is_ipv4());
                 if let Some(address) = address {
-                    let via = Via::Neighbor(node.port, *address);
-                    routes.push(Route { domain, to: *to, via, origin: Origin::Node(at, node.name.clone()) });
+                    routes.push(node_route(domains, at, &node.name, *to, (node.port, *address)));
                 }
             }
         }
     }
     routes
+}
+
+/// The route to a pod CIDR of a node, which is reached by a port and an address.
+pub fn node_route(domains: &Domains, cluster: ClusterIdx, node: &str, to: IpNet, way: (PortIdx, IpAddr)) -> Route {
+    let (domain, via) = (domains.of_cluster(cluster), Via::Neighbor(way.0, way.1));
+    Route { domain, to, via, origin: Origin::Node(cluster, node.to_owned()) }
 }
 
 /// Addresses and subnets of ports: every domain knows the gateway's own addresses,

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use crate::config::{ClusterIdx, Config, PortIdx};
 
 pub(crate) use configured::is_primary;
-pub use configured::routes;
+pub use configured::{node_route, routes};
 pub use table::Rib;
 
 /// A route of one routing domain.

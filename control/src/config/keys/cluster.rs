@@ -83,6 +83,13 @@ pub(in crate::config) const CLUSTER: Section = Section {
             example: "[[cluster.node]]",
             about: "Its nodes.",
         },
+        Key {
+            name: "nodes-from",
+            kind: Kind::Section("a table"),
+            fallback: Fallback::Said("`[[cluster.node]]` says them"),
+            example: "{ kubeconfig = \"/etc/causeway/kubeconfig\" }",
+            about: "Who knows its nodes, if this file does not. `ports` must be named then.",
+        },
     ],
 };
 
@@ -142,6 +149,44 @@ pub(in crate::config) const NODE: Section = Section {
             example: "[\"10.1.3.0/24\"]",
             about: "Where its pods live (the Node's `podCIDRs`). Nodes without get the next free \
                     piece of each pod CIDR of the cluster, in the order of the file.",
+        },
+    ],
+};
+
+pub(in crate::config) const NODES_FROM: Section = Section {
+    path: "cluster.nodes-from",
+    shape: Shape::Table,
+    about: "Who knows the nodes of a cluster. Exactly one of `file`, `kubeconfig` and `in-cluster`.",
+    keys: &[
+        Key {
+            name: "file",
+            kind: Kind::Text("path of a file"),
+            fallback: Fallback::Said("none"),
+            example: "\"/var/lib/causeway/blue.json\"",
+            about: "The output of `kubectl get nodes -o json`. It is read again when it changes; replace it \
+                    with `mv`, so that nobody meets half of it.",
+        },
+        Key {
+            name: "kubeconfig",
+            kind: Kind::Text("path of a file"),
+            fallback: Fallback::Said("none"),
+            example: "\"/etc/causeway/kubeconfig\"",
+            about: "How to reach the API server. Nodes are listed and watched; `causeway kubernetes rbac` \
+                    prints the rights that this needs.",
+        },
+        Key {
+            name: "context",
+            kind: Kind::Text("name of a context"),
+            fallback: Fallback::Said("the kubeconfig's current one"),
+            example: "\"blue\"",
+            about: "Which context of the kubeconfig.",
+        },
+        Key {
+            name: "in-cluster",
+            kind: Kind::Flag,
+            fallback: Fallback::Text("false"),
+            example: "true",
+            about: "The API server of the cluster in which the gateway runs as a pod, by its service account.",
         },
     ],
 };

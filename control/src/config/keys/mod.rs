@@ -7,14 +7,14 @@ mod cluster;
 mod forward;
 mod network;
 
-pub(in crate::config) use cluster::{CLUSTER, NODE, NODE_MASK_SIZE};
+pub(in crate::config) use cluster::{CLUSTER, NODE, NODE_MASK_SIZE, NODES_FROM};
 pub(in crate::config) use forward::{FORWARD, MOST_FORWARDED_PORTS, STATIC_NAT};
 pub(in crate::config) use network::{MOST_POOL_ADDRESSES, NEIGHBOR, NEXT_HOP, POOL, PORT, ROUTE};
 
 use super::schema::{Fallback, Key, Kind, Section, Shape};
 
 /// Every section, in the order of the reference.
-pub(in crate::config) const SECTIONS: [&Section; 13] = [
+pub(in crate::config) const SECTIONS: [&Section; 14] = [
     &FILE,
     &GATEWAY,
     &PORT,
@@ -24,6 +24,7 @@ pub(in crate::config) const SECTIONS: [&Section; 13] = [
     &CLUSTER,
     &NODE_MASK_SIZE,
     &NODE,
+    &NODES_FROM,
     &FORWARD,
     &STATIC_NAT,
     &NEIGHBOR,
@@ -73,6 +74,14 @@ pub(in crate::config) const GATEWAY: Section = Section {
             fallback: Fallback::Text("/run/causeway/api.sock"),
             example: "\"/run/causeway/api.sock\"",
             about: "Where `causeway show` finds the running process.",
+        },
+        Key {
+            name: "state",
+            kind: Kind::Text("path of a folder"),
+            fallback: Fallback::Said("nothing is remembered"),
+            example: "\"/var/lib/causeway\"",
+            about: "Where the pod CIDRs that nodes were given are remembered over restarts, so that a node keeps \
+                    its own when others are added or go.",
         },
         Key {
             name: "idle",

@@ -64,6 +64,7 @@ fn what_is_left_out_has_its_default() {
         name: "g".to_owned(),
         cores: vec![0],
         api: "/run/causeway/api.sock".into(),
+        state: None,
         idle: Idle::SpinThenPoll,
         max_sessions: 1_048_576,
         icmp_errors_per_second: 1_000,

@@ -7,6 +7,7 @@ mod forwards;
 mod hostile;
 mod network_errors;
 mod next_hops;
+mod nodes_from;
 mod value_errors;
 
 use super::Config;

@@ -1,0 +1,208 @@
+//! What the API shows of nodes.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use causeway_fastpath::time::Instant;
+use serde::{Deserialize, Serialize};
+
+use super::view::neighbor_state;
+use crate::config::{Node, NodesFrom};
+use crate::control::Control;
+use crate::neighbors;
+use crate::nodes::{NodeRow, NodeState, Ready};
+
+/// A node of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct NodeView {
+    /// Name of its cluster.
+    pub cluster: String,
+    /// Its name.
+    pub name: String,
+    /// Its addresses, as its source has them.
+    pub addresses: Vec<String>,
+    /// Where its pods live, as its source has it.
+    pub pod_cidrs: Vec<String>,
+    /// Those of them that are routed.
+    pub routed: Vec<String>,
+    /// "routed", "partly-routed", "quarantined" or "without-pod-cidr".
+    pub state: String,
+    /// Why not all is routed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+    /// "ready", "not-ready", "unknown", or "" if its source does not say.
+    pub ready: String,
+    /// Seconds since it has been as ready as it is.
+    pub ready_since_s: u64,
+    /// What is known of the addresses through which it is routed.
+    pub neighbors: Vec<NodeNeighborView>,
+    /// Who says all this: "configuration", "file" or "kubernetes".
+    pub source: String,
+    /// Why the source is not up to date; what it said last holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_away: Option<String>,
+    /// Seconds since it is up to date, or not.
+    pub source_since_s: u64,
+}
+
+/// An address of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct NodeNeighborView {
+    /// The address.
+    pub address: IpAddr,
+    /// "static", "reachable", "probing", "incomplete" or "dead"; see `show neighbors`.
+    pub state: String,
+    /// Seconds since it has been in this state.
+    pub since_s: u64,
+}
+
+impl NodeView {
+    /// Every node of a gateway, by cluster and name; those of the configuration in its order.
+    pub fn all(control: &Control, now: Instant) -> Vec<NodeView> {
+        let known: HashMap<IpAddr, neighbors::Row> = control.neighbors().map(|row| (row.address, row)).collect();
+        let neighbors = |addresses: Vec<IpAddr>| {
+            let view = |address: IpAddr| {
+                let row = known.get(&address)?;
+                let (state, since_s) = (neighbor_state(row.state).to_owned(), seconds(now, row.since));
+                Some(NodeNeighborView { address, state, since_s })
+            };
+            addresses.into_iter().filter_map(view).collect()
+        };
+        let mut views = Vec::new();
+        for cluster in &control.config().clusters {
+            let view = |node: &Node| NodeView::configured(&cluster.name, node, neighbors(node.addresses.clone()));
+            views.extend(cluster.nodes.iter().map(view));
+        }
+        views.extend(control.nodes().map(|row| {
+            let mut through: Vec<_> = row.routed.iter().map(|(_, address)| *address).collect();
+            through.dedup();
+            NodeView::learned(control, &row, neighbors(through), now)
+        }));
+        // Stable.
+        views.sort_by(|one, other| one.cluster.cmp(&other.cluster));
+        views
+    }
+
+    fn configured(cluster: &str, node: &Node, neighbors: Vec<NodeNeighborView>) -> NodeView {
+        let pod_cidrs: Vec<_> = node.pod_cidrs.iter().map(ToString::to_string).collect();
+        NodeView {
+            cluster: cluster.to_owned(),
+            name: node.name.clone(),
+            addresses: node.addresses.iter().map(ToString::to_string).collect(),
+            state: if pod_cidrs.is_empty() { "without-pod-cidr" } else { "routed" }.to_owned(),
+            routed: pod_cidrs.clone(),
+            pod_cidrs,
+            reasons: Vec::new(),
+            ready: String::new(),
+            ready_since_s: 0,
+            neighbors,
+            source: "configuration".to_owned(),
+            source_away: None,
+            source_since_s: 0,
+        }
+    }
+
+    fn learned(control: &Control, row: &NodeRow<'_>, neighbors: Vec<NodeNeighborView>, now: Instant) -> NodeView {
+        let cluster = &control.config().clusters[row.cluster.0];
+        let (state, reasons) = match &row.state {
+            NodeState::Routed => ("routed", Vec::new()),
+            NodeState::WithoutCidr => ("without-pod-cidr", Vec::new()),
+            NodeState::Quarantined(faults) => {
+                let state = if row.routed.is_empty() { "quarantined" } else { "partly-routed" };
+                (state, faults.iter().map(ToString::to_string).collect())
+            }
+        };
+        let ready = match row.fact.ready {
+            Ready::Ready => "ready",
+            Ready::NotReady => "not-ready",
+            Ready::Unknown => "unknown",
+            Ready::Unsaid => "",
+        };
+        NodeView {
+            cluster: cluster.name.clone(),
+            name: row.fact.name.clone(),
+            addresses: row.fact.addresses.clone(),
+            pod_cidrs: row.fact.pod_cidrs.clone(),
+            routed: row.routed.iter().map(|(cidr, _)| cidr.to_string()).collect(),
+            state: state.to_owned(),
+            reasons,
+            ready: ready.to_owned(),
+            ready_since_s: seconds(now, row.since),
+            neighbors,
+            source: match &cluster.nodes_from {
+                Some(NodesFrom::File(_)) => "file",
+                _ => "kubernetes",
+            }
+            .to_owned(),
+            source_away: row.source.err().map(str::to_owned),
+            source_since_s: seconds(now, row.source_since),
+        }
+    }
+
+    /// Its line in the table.
+    pub(super) fn line(&self) -> Vec<String> {
+        let list = |words: &[String]| if words.is_empty() { "-".to_owned() } else { words.join(",") };
+        let mut alive: Vec<_> = self.neighbors.iter().map(|neighbor| neighbor.state.clone()).collect();
+        alive.dedup();
+        let source = match (&self.source_away, self.source.as_str()) {
+            (Some(_), source) => format!("{source} away {}s", self.source_since_s),
+            (None, "configuration") => "configuration".to_owned(),
+            (None, source) => format!("{source} {}s", self.source_since_s),
+        };
+        vec![
+            self.cluster.clone(),
+            self.name.clone(),
+            list(&self.addresses),
+            list(&self.pod_cidrs),
+            self.state.clone(),
+            match self.ready.as_str() {
+                "" => "-".to_owned(),
+                ready => format!("{ready} {}s", self.ready_since_s),
+            },
+            list(&alive),
+            source,
+            match self.reasons.as_slice() {
+                [] => "-".to_owned(),
+                reasons => reasons.join("; "),
+            },
+        ]
+    }
+}
+
+fn seconds(now: Instant, since: Instant) -> u64 {
+    now.nanos_since(since) / 1_000_000_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Answer, render};
+    use super::*;
+
+    #[test]
+    fn a_node_is_a_line_that_says_why_it_is_not_routed_and_how_old_that_is() {
+        let node = |name: &str, state: &str, reasons: &[&str]| NodeView {
+            cluster: "blue".into(),
+            name: name.into(),
+            addresses: vec!["192.168.0.11".into(), "fd00:a::11".into()],
+            pod_cidrs: vec!["10.1.0.0/24".into()],
+            routed: Vec::new(),
+            state: state.into(),
+            reasons: reasons.iter().map(|reason| (*reason).to_owned()).collect(),
+            ready: "unknown".into(),
+            ready_since_s: 40,
+            neighbors: vec![NodeNeighborView { address: [192, 168, 0, 11].into(), state: "dead".into(), since_s: 3 }],
+            source: "kubernetes".into(),
+            source_away: Some("connection refused".into()),
+            source_since_s: 7,
+        };
+        let expected = "\
+CLUSTER  NODE  ADDRESSES                POD-CIDRS    STATE        READY        NEIGHBOR  SOURCE              WHY
+blue     a     192.168.0.11,fd00:a::11  10.1.0.0/24  routed       unknown 40s  dead      kubernetes away 7s  -
+blue     b     192.168.0.11,fd00:a::11  10.1.0.0/24  quarantined  unknown 40s  dead      kubernetes away 7s  one; two
+";
+        let answer = Answer::Nodes(vec![node("a", "routed", &[]), node("b", "quarantined", &["one", "two"])]);
+        assert_eq!(render(&answer, false), expected);
+    }
+}

@@ -1,0 +1,42 @@
+//! `nodes-from`: who knows the nodes of a cluster, if the file does not.
+
+use std::path::PathBuf;
+
+use super::keys;
+use super::model::NodesFrom;
+use super::report::Report;
+use super::table::Table;
+use super::value;
+
+pub(super) fn nodes_from(report: &mut Report<'_>, cluster: &Table<'_>) -> Option<NodesFrom> {
+    if !cluster.has("nodes-from") {
+        return None;
+    }
+    let table = cluster.table(report, "nodes-from", &keys::NODES_FROM)?;
+    if cluster.has("node") {
+        report.error(table.at(), "stands beside [[cluster.node]]", "keep one of the two");
+    }
+    let mut path = |key| table.parsed(report, key, |text| value::path(text, value::LONGEST_PATH));
+    let (file, kubeconfig) = (path("file"), path("kubeconfig"));
+    let context = table.text(report, "context").map(|context| context.value.to_owned());
+    let in_cluster = table.flag(report, "in-cluster");
+    if context.is_some() && !table.has("kubeconfig") {
+        let at = table.place(report, "context");
+        report.error(&at, "stands without \"kubeconfig\"", "name the kubeconfig that has the context");
+    }
+    let named = [table.has("file"), table.has("kubeconfig"), in_cluster];
+    match named.iter().filter(|named| **named).count() {
+        0 => {
+            let remedy = "write file = \"nodes.json\", kubeconfig = \"/etc/causeway/kubeconfig\" or in-cluster = true";
+            report.error(table.at(), "names no source", remedy);
+        }
+        1 => {}
+        _ => report.error(table.at(), "names several sources", "keep one of file, kubeconfig and in-cluster"),
+    }
+    match (file, kubeconfig) {
+        (Some(file), _) => Some(NodesFrom::File(PathBuf::from(file.value))),
+        (_, Some(path)) => Some(NodesFrom::Kubeconfig { path: PathBuf::from(path.value), context }),
+        _ if in_cluster => Some(NodesFrom::InCluster),
+        _ => None,
+    }
+}

@@ -1,0 +1,196 @@
+//! The nodes of every cluster that has a source, and the routes that they have now.
+
+use std::collections::BTreeMap;
+
+use causeway_fastpath::time::Instant;
+use ipnet::IpNet;
+
+use super::judge::{Fault, Routed, judge};
+use super::{NodeFact, Ready, Update};
+use crate::config::{ClusterIdx, Config};
+use crate::domains::Domains;
+use crate::rib::{Change, Origin, node_route};
+
+/// Nodes as their sources last said, and what is routed of them.
+#[derive(Debug, Default)]
+pub struct Nodes {
+    clusters: BTreeMap<usize, ClusterNodes>,
+}
+
+#[derive(Debug)]
+struct ClusterNodes {
+    /// By name.
+    nodes: BTreeMap<String, Known>,
+    routed: Routed,
+    /// By name; of those of which not everything is routed.
+    faults: BTreeMap<String, Vec<Fault>>,
+    /// Has anything changed by which routes may?
+    stale: bool,
+    /// Since when the source is up to date, or away and why; the latter before it was
+    /// ever reached.
+    source: Result<(), String>,
+    source_since: Instant,
+}
+
+#[derive(Debug)]
+struct Known {
+    fact: NodeFact,
+    /// Since when it has been as ready as it is.
+    since: Instant,
+}
+
+/// What has become of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodeState {
+    /// All its pod CIDRs are routed.
+    Routed,
+    /// It has none yet.
+    WithoutCidr,
+    /// Some are, or none: why not the others.
+    Quarantined(Vec<Fault>),
+}
+
+/// A node, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeRow<'a> {
+    /// Its cluster.
+    pub cluster: ClusterIdx,
+    /// What its source says.
+    pub fact: &'a NodeFact,
+    /// Its pod CIDRs that are routed, and through which of its addresses.
+    pub routed: Vec<(IpNet, std::net::IpAddr)>,
+    /// What has become of it.
+    pub state: NodeState,
+    /// Since when it has been as ready as it is.
+    pub since: Instant,
+    /// Is the source up to date? Else why not.
+    pub source: Result<(), &'a str>,
+    /// Since when.
+    pub source_since: Instant,
+}
+
+impl Nodes {
+    /// Nothing is known of any cluster that has a source.
+    pub fn new(config: &Config, now: Instant) -> Nodes {
+        let new = || ClusterNodes {
+            nodes: BTreeMap::new(),
+            routed: Routed::new(),
+            faults: BTreeMap::new(),
+            stale: false,
+            source: Err("not reached yet".to_owned()),
+            source_since: now,
+        };
+        let clusters = config.clusters.iter().enumerate().filter(|(_, cluster)| cluster.nodes_from.is_some());
+        Nodes { clusters: clusters.map(|(at, _)| (at, new())).collect() }
+    }
+
+    /// The source of a cluster has something to say. Nothing, if the cluster has none.
+    pub fn update(&mut self, cluster: ClusterIdx, update: Update, now: Instant) {
+        let Some(cluster) = self.clusters.get_mut(&cluster.0) else {
+            return;
+        };
+        match update {
+            Update::All(nodes) => cluster.replace(nodes, now),
+            Update::One(node) => cluster.learn(node, now),
+            Update::Gone(name) => cluster.stale |= cluster.nodes.remove(&name).is_some(),
+            Update::InStep => cluster.turn(Ok(()), now),
+            Update::Away(why) => cluster.turn(Err(why), now),
+        }
+    }
+
+    /// What is to change so that exactly that is routed which should be.
+    pub fn reconcile(&mut self, config: &Config, domains: &Domains) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for (at, cluster) in self.clusters.iter_mut().filter(|(_, cluster)| cluster.stale) {
+            cluster.reconcile(config, domains, ClusterIdx(*at), &mut changes);
+        }
+        changes
+    }
+
+    /// Every node, by cluster and name.
+    pub fn rows(&self) -> impl Iterator<Item = NodeRow<'_>> + '_ {
+        self.clusters.iter().flat_map(|(at, cluster)| {
+            cluster.nodes.iter().map(|(name, known)| cluster.row(ClusterIdx(*at), name, known))
+        })
+    }
+}
+
+impl ClusterNodes {
+    fn replace(&mut self, nodes: Vec<NodeFact>, now: Instant) {
+        let mut before = std::mem::take(&mut self.nodes);
+        for node in nodes {
+            if let Some(known) = before.remove(&node.name) {
+                self.nodes.insert(node.name.clone(), known);
+            }
+            self.learn(node, now);
+        }
+        self.stale |= !before.is_empty();
+    }
+
+    fn learn(&mut self, fact: NodeFact, now: Instant) {
+        match self.nodes.get_mut(&fact.name) {
+            Some(known) => {
+                // A node that comes and goes stays where it is: nothing is judged anew.
+                self.stale |= !known.fact.routes_as(&fact);
+                if known.fact.ready != fact.ready {
+                    known.since = now;
+                }
+                known.fact = fact;
+            }
+            None => {
+                self.stale = true;
+                self.nodes.insert(fact.name.clone(), Known { fact, since: now });
+            }
+        }
+    }
+
+    fn turn(&mut self, source: Result<(), String>, now: Instant) {
+        if self.source.is_ok() != source.is_ok() {
+            self.source_since = now;
+        }
+        self.source = source;
+    }
+
+    fn reconcile(&mut self, config: &Config, domains: &Domains, at: ClusterIdx, changes: &mut Vec<Change>) {
+        self.stale = false;
+        let facts = self.nodes.values().map(|known| &known.fact);
+        let (routed, faults) = judge(config, at, facts, &self.routed);
+        let domain = domains.of_cluster(at);
+        for (node, to) in self.routed.keys().filter(|key| !routed.contains_key(key)) {
+            changes.push(Change::Withdraw { domain, to: *to, origin: Origin::Node(at, node.clone()) });
+        }
+        for (key @ (node, to), way) in &routed {
+            if self.routed.get(key) != Some(way) {
+                changes.push(Change::Add(node_route(domains, at, node, *to, (way.port, way.address))));
+            }
+        }
+        (self.routed, self.faults) = (routed, faults);
+    }
+
+    fn row<'a>(&'a self, cluster: ClusterIdx, name: &str, known: &'a Known) -> NodeRow<'a> {
+        let state = match self.faults.get(name) {
+            Some(faults) => NodeState::Quarantined(faults.clone()),
+            None if known.fact.pod_cidrs.is_empty() => NodeState::WithoutCidr,
+            None => NodeState::Routed,
+        };
+        let first = (name.to_owned(), IpNet::V4(ipnet::Ipv4Net::default()));
+        let own = self.routed.range(first..).take_while(|((of, _), _)| of == name);
+        NodeRow {
+            cluster,
+            fact: &known.fact,
+            routed: own.map(|((_, to), way)| (*to, way.address)).collect(),
+            state,
+            since: known.since,
+            source: self.source.as_ref().map(|()| ()).map_err(String::as_str),
+            source_since: self.source_since,
+        }
+    }
+}
+
+impl NodeRow<'_> {
+    /// Does the control plane say that it has lost the node? It stays routed: whether it
+    /// forwards is for its neighbours to find out.
+    pub fn is_lost(&self) -> bool {
+        self.fact.ready == Ready::Unknown
+    }
+}

@@ -1,0 +1,106 @@
+//! Where nodes of clusters come from while the gateway runs: files and API servers.
+//!
+//! Each kind has a thread of its own, off the packet cores. What they find out waits in a
+//! mailbox, folded together, until control takes it.
+
+mod aside;
+mod files;
+mod mailbox;
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use causeway_control::config::{ClusterIdx, Config, NodesFrom};
+use causeway_control::nodes::Update;
+use causeway_fastpath::time::Instant;
+use causeway_kubernetes::{Running, Server};
+
+use crate::wake::Doorbell;
+use aside::spawn_aside;
+use mailbox::Mailbox;
+
+/// Between two looks into the mailbox, at least: of a crowd of nodes that change, routes
+/// follow in one go.
+const REST: Duration = Duration::from_millis(50);
+
+/// The threads that know about nodes. They end when this is dropped.
+pub(crate) struct NodeSources {
+    mailbox: Arc<Mailbox>,
+    /// When the mailbox is looked into next, at the earliest.
+    next: Instant,
+    servers: Option<Running>,
+    stop_files: Arc<Doorbell>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl NodeSources {
+    /// Starts those that the configuration names; `bell` rings when there is something.
+    pub(crate) fn start(config: &Config, bell: Arc<Doorbell>) -> io::Result<NodeSources> {
+        let mut sources = NodeSources {
+            mailbox: Arc::new(Mailbox::new(bell)),
+            next: Instant::ZERO,
+            servers: None,
+            stop_files: Arc::new(Doorbell::new()?),
+            threads: Vec::new(),
+        };
+        let (mut files, mut servers) = (Vec::new(), Vec::new());
+        for (at, cluster) in config.clusters.iter().enumerate() {
+            let at = ClusterIdx(at);
+            match cluster.nodes_from.clone() {
+                Some(NodesFrom::File(path)) => files.push((at, path)),
+                Some(NodesFrom::Kubeconfig { path, context }) => {
+                    servers.push((at, Server::Kubeconfig { path, context }));
+                }
+                Some(NodesFrom::InCluster) => servers.push((at, Server::InCluster)),
+                None => {}
+            }
+        }
+        let cores = &config.gateway.cores;
+        if !files.is_empty() {
+            let (mailbox, stop) = (Arc::clone(&sources.mailbox), Arc::clone(&sources.stop_files));
+            let watch = move || files::watch(files, &mailbox, &stop);
+            sources.threads.push(spawn_aside("node-files", cores, watch)?);
+        }
+        if !servers.is_empty() {
+            let (running, ending) = causeway_kubernetes::running();
+            let (clusters, servers): (Vec<_>, Vec<_>) = servers.into_iter().unzip();
+            let mailbox = Arc::clone(&sources.mailbox);
+            let said = move |at: usize, update: Update| mailbox.put(clusters[at], update);
+            let run = move || {
+                if let Err(error) = causeway_kubernetes::run(servers, ending, said) {
+                    tracing::error!(%error, "nodes cannot be watched");
+                }
+            };
+            sources.threads.push(spawn_aside("kubernetes", cores, run)?);
+            sources.servers = Some(running);
+        }
+        Ok(sources)
+    }
+
+    /// What sources have said, once it is time to look; see [`NodeSources::due`].
+    pub(crate) fn take(&mut self, now: Instant) -> Vec<(ClusterIdx, Update)> {
+        if now < self.next || self.mailbox.is_empty() {
+            return Vec::new();
+        }
+        self.next = now + REST;
+        self.mailbox.take()
+    }
+
+    /// When [`NodeSources::take`] has something, if it does.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        (!self.mailbox.is_empty()).then_some(self.next)
+    }
+}
+
+impl Drop for NodeSources {
+    fn drop(&mut self) {
+        self.servers.take();
+        self.stop_files.ring();
+        for thread in self.threads.drain(..) {
+            // One that has panicked has said so.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! The folder that state lies in, step by step, so that a test can stop between any two.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// What is done to the files of one folder.
+pub(super) trait Disk {
+    /// The content of a file; `None` if there is none.
+    fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>>;
+    /// Makes or replaces a file. It may be lost, whole or in part, until it is synced.
+    fn write(&mut self, name: &str, content: &[u8]) -> io::Result<()>;
+    /// The file's content outlives the power.
+    fn sync(&mut self, name: &str) -> io::Result<()>;
+    /// Gives a file another name, which it takes from whoever has it.
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()>;
+    /// The names outlive the power.
+    fn sync_names(&mut self) -> io::Result<()>;
+}
+
+/// A folder of the file system.
+#[derive(Debug)]
+pub(super) struct Folder(PathBuf);
+
+impl Folder {
+    /// Opens it, and makes it if it is missing.
+    pub(super) fn open(path: &Path) -> io::Result<Folder> {
+        fs::create_dir_all(path)?;
+        Ok(Folder(path.to_owned()))
+    }
+}
+
+impl Disk for Folder {
+    fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        match fs::read(self.0.join(name)) {
+            Ok(content) => Ok(Some(content)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn write(&mut self, name: &str, content: &[u8]) -> io::Result<()> {
+        File::create(self.0.join(name))?.write_all(content)
+    }
+
+    fn sync(&mut self, name: &str) -> io::Result<()> {
+        File::open(self.0.join(name))?.sync_all()
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.0.join(from), self.0.join(to))
+    }
+
+    fn sync_names(&mut self) -> io::Result<()> {
+        File::open(&self.0)?.sync_all()
+    }
+}

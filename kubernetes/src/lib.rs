@@ -1,0 +1,191 @@
+//! The Kubernetes API server as a source of nodes.
+//!
+//! [`run`] lists and watches the Nodes of each server, and says what it hears as
+//! [`Update`]s. It never gives up: whatever goes wrong is said, and after a pause it begins
+//! anew with a list, so that nothing that was missed stays unknown. It only reads.
+
+mod follow;
+mod rbac;
+
+use std::io;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::time::Duration;
+
+use causeway_control::nodes::{NodeSpec, NodeStatus, Update};
+use futures::channel::oneshot;
+use futures::future::{join_all, select};
+use kube::api::{ApiResource, GroupVersionKind, Object};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::runtime::watcher::{self, watcher};
+use kube::{Api, Client, Config};
+use tracing::{debug, info, warn};
+
+pub use rbac::rbac;
+
+/// How to reach an API server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Server {
+    /// As a kubeconfig says.
+    Kubeconfig {
+        /// Where it is.
+        path: PathBuf,
+        /// Which of its contexts; `None` for the current one.
+        context: Option<String>,
+    },
+    /// That of the cluster in which this process runs as a pod.
+    InCluster,
+}
+
+/// Ends [`run`] when it is dropped.
+#[derive(Debug)]
+pub struct Running(#[expect(dead_code, reason = "what matters is that it goes")] oneshot::Sender<()>);
+
+/// What [`run`] ends by.
+#[derive(Debug)]
+pub struct Ending(oneshot::Receiver<()>);
+
+/// A pair: [`run`] takes the second, and ends when the first is dropped.
+pub fn running() -> (Running, Ending) {
+    let (running, ending) = oneshot::channel();
+    (Running(running), Ending(ending))
+}
+
+/// Watches the nodes of every server until `ending`; `said(at, update)` is called, on this
+/// thread, for what the `at`th of them says.
+///
+/// # Errors
+/// The process has no descriptors left.
+pub fn run(servers: Vec<Server>, ending: Ending, said: impl Fn(usize, Update)) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let said = &said;
+    let watch = |(at, server)| watch(server, move |update| said(at, update));
+    let watches = join_all(servers.into_iter().enumerate().map(watch));
+    // Watches do not end by themselves.
+    runtime.block_on(async { drop(select(ending.0, pin!(watches)).await) });
+    Ok(())
+}
+
+/// A Node, as far as it matters here: the rest is not even read.
+pub(crate) type Node = Object<NodeSpec, NodeStatus>;
+
+/// Watches the nodes of one server, for ever.
+async fn watch(server: Server, said: impl Fn(Update)) {
+    let mut pause = Pause::default();
+    let mut away = false;
+    loop {
+        let why = match connect(&server).await {
+            Ok(client) => {
+                let node = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Node"));
+                let config = watcher::Config::default().timeout(WATCH_S);
+                let events = watcher(Api::<Node>::all_with(client, &node), config);
+                let mut heard = |update: Update| {
+                    if update == Update::InStep {
+                        pause = Pause::default();
+                        away = false;
+                        info!(?server, "nodes are known, and watched");
+                    }
+                    said(update);
+                };
+                follow::follow(events, &mut heard).await
+            }
+            Err(why) => why,
+        };
+        if std::mem::replace(&mut away, true) {
+            debug!(?server, why, "the API server is still away");
+        } else {
+            warn!(?server, why, "the API server is away: nodes stay as they were");
+        }
+        said(Update::Away(why));
+        tokio::time::sleep(pause.next()).await;
+    }
+}
+
+/// Reads the credentials anew each time: they may have been mended or renewed.
+async fn connect(server: &Server) -> Result<Client, String> {
+    let mut config = match server {
+        Server::Kubeconfig { path, context } => {
+            let read = Kubeconfig::read_from(path).map_err(|error| said(&error))?;
+            let options = KubeConfigOptions { context: context.clone(), ..KubeConfigOptions::default() };
+            Config::from_custom_kubeconfig(read, &options).await.map_err(|error| said(&error))?
+        }
+        Server::InCluster => Config::incluster().map_err(|error| said(&error))?,
+    };
+    config.connect_timeout = Some(CONNECT);
+    Client::try_from(config).map_err(|error| said(&error))
+}
+
+/// An error with all its causes, on one line.
+pub(crate) fn said(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        // Some repeat their cause in their own words.
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.chars().take(LONGEST).collect()
+}
+
+/// How long to wait before the next try: twice as long each time.
+struct Pause(Duration);
+
+impl Default for Pause {
+    fn default() -> Pause {
+        Pause(SHORTEST_PAUSE)
+    }
+}
+
+impl Pause {
+    fn next(&mut self) -> Duration {
+        let pause = self.0;
+        self.0 = (2 * pause).min(LONGEST_PAUSE);
+        pause
+    }
+}
+
+/// A watch is begun anew after so long, in seconds: that shows a server that has gone
+/// without a word.
+const WATCH_S: u32 = 60;
+const CONNECT: Duration = Duration::from_secs(5);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+/// Characters of a message, which may hold what a server says.
+const LONGEST: usize = 300;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[test]
+    fn pauses_grow_to_a_bound() {
+        let mut pause = Pause::default();
+        let pauses: Vec<_> = (0..9).map(|_| pause.next().as_millis()).collect();
+        assert_eq!(pauses, [200, 400, 800, 1600, 3200, 6400, 12_800, 20_000, 20_000]);
+    }
+
+    #[test]
+    fn a_server_that_cannot_be_reached_is_said_to_be_away_and_why() {
+        let missing = std::env::temp_dir().join("causeway-no-such-kubeconfig");
+        let (heard, updates) = mpsc::channel();
+        let (running, ending) = running();
+        let servers = vec![Server::Kubeconfig { path: missing, context: None }, Server::InCluster];
+        let said = move |at, update| heard.send((at, update)).expect("the test listens");
+        let thread = std::thread::spawn(move || run(servers, ending, said));
+        let mut first: Vec<_> = updates.iter().take(2).collect();
+        first.sort_by_key(|(at, _)| *at);
+        let [(0, Update::Away(kubeconfig)), (1, Update::Away(pod))] = first.as_slice() else {
+            panic!("{first:?}");
+        };
+        assert!(kubeconfig.contains("causeway-no-such-kubeconfig"), "{kubeconfig}");
+        assert!(pod.contains("incluster"), "{pod}");
+        assert!(updates.iter().next().is_some(), "and it is tried again");
+        drop(running);
+        thread.join().expect("no panic").expect("a runtime");
+    }
+}

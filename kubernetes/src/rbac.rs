@@ -1,0 +1,37 @@
+//! The rights that watching nodes needs.
+
+/// Objects for `kubectl apply -f -`: a service account in `namespace`, and a role that lets
+/// it list and watch nodes, and do nothing else.
+pub fn rbac(namespace: &str) -> String {
+    format!(
+        "\
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: causeway
+  namespace: {namespace}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: causeway
+rules:
+  - apiGroups: [\"\"]
+    resources: [\"nodes\"]
+    verbs: [\"list\", \"watch\"]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata:
+  name: causeway
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: ClusterRole
+  name: causeway
+subjects:
+  - kind: ServiceAccount
+    name: causeway
+    namespace: {namespace}
+"
+    )
+}
