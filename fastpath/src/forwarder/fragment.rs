@@ -49,7 +49,7 @@ impl<A: Address> Walk<'_, A> {
     /// routes it anew. `false`: it has its verdict.
     pub(super) fn outbound_fragment(&mut self, i: usize) -> bool {
         let passes = match self.rule(i).map(|rule| rule.action) {
-            Ok(EgressAction::Translate(_) | EgressAction::Masquerade) => false,
+            Ok(EgressAction::Translate(_) | EgressAction::Masquerade | EgressAction::Track) => false,
             Ok(EgressAction::Forward) => true,
             Ok(EgressAction::Drop(reason)) | Err(reason) => {
                 self.drop(i, reason);

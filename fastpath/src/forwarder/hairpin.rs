@@ -11,11 +11,12 @@ use super::walk::{Plan, Walk};
 use crate::address::Address;
 use crate::fib::Hop;
 use crate::ids::{PortId, VrfId};
+use crate::nat::EgressRule;
 use crate::parse::L4Kind;
 use crate::session::{FlowKey, Found};
 use crate::verdict::DropReason;
 
-impl<A: Address> Walk<'_, A> {
+impl<'a, A: Address> Walk<'a, A> {
     /// Sends a packet that leaves its island for an address that stands for islands.
     /// What nobody inside waits for is, where the address is the gateway's own, for the
     /// gateway: it joins `local`.
@@ -37,7 +38,8 @@ impl<A: Address> Walk<'_, A> {
 
     /// The session under whose name the packet leaves, and the one it comes in by.
     fn hairpin_sessions(&mut self, i: usize) -> Result<(Found, Found), DropReason> {
-        let Plan::Translate(first) = self.name(i, Way::Inward(self.port_toward(self.scratch.targets[i])))? else {
+        let rule = self.admit(i)?.map(|rule| self.renaming(i, rule));
+        let Plan::Translate(first) = self.name(i, rule, Way::Inward(self.port_toward(self.scratch.targets[i])))? else {
             // Under its own name, a packet from inside does not come in again.
             return Err(DropReason::NatHairpin);
         };
@@ -49,6 +51,13 @@ impl<A: Address> Walk<'_, A> {
             None => self.begin_forwarded(i, &outside)?,
         };
         Ok((first, second))
+    }
+
+    /// The rule under which a packet comes in again: one that gives its sender a name, for
+    /// an answer to its own name would not come by here.
+    fn renaming(&self, i: usize, rule: &'a EgressRule<A>) -> &'a EgressRule<A> {
+        let key = &self.scratch.keys[i];
+        self.tables.renaming_rule(key.vrf, key.src, key.dst).unwrap_or(rule)
     }
 
     /// Routes a packet to whom the second session says.

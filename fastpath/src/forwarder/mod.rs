@@ -25,6 +25,7 @@ use crate::command::{Event, SessionCursor, SessionKill, SessionPage, SessionRow}
 use crate::counters::Counters;
 use crate::fragment::{self as fragments, Table};
 use crate::frame::Frame;
+use crate::ids::VrfId;
 use crate::limiter::TokenBucket;
 use crate::nat::{Nat, timeout_ms};
 use crate::session::Session;
@@ -354,8 +355,10 @@ fn row<A: Address>(session: &Session<A>, now: Instant, timeouts: &Timeouts) -> S
     let now_ms = now.as_millis() as u32;
     let idle_ms = now_ms.wrapping_sub(session.last_ms);
     let Session { forth, back, .. } = session;
-    // Whose name is another outside: the initiator, or to whom it was forwarded.
-    let forwarded = (forth.dst, forth.dst_port) != (back.src, back.src_port);
+    // Whose name is another outside: the initiator, or to whom it was forwarded. Where
+    // nobody's is, who is outside is in the main routing domain.
+    let forwarded = (forth.dst, forth.dst_port) != (back.src, back.src_port)
+        || (forth.vrf == VrfId::MAIN && back.vrf != VrfId::MAIN);
     let (vrf, inside, outside, peer) = if forwarded {
         (back.vrf, (back.src, back.src_port), (forth.dst, forth.dst_port), (forth.src, forth.src_port))
     } else {

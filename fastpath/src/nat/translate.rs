@@ -28,7 +28,7 @@ pub struct Nat<A> {
     pub(super) spaces: Vec<Space>,
     /// Sessions by who began them, once somebody must not have too many.
     hosts: Option<Hosts<A>>,
-    /// Sessions that were begun from outside.
+    /// Sessions that were begun from outside, in the main routing domain.
     forwarded: usize,
     pub(super) seed: Seed,
 }
@@ -148,11 +148,7 @@ impl<A: Address> Nat<A> {
         if self.sessions.len() == self.sessions.capacity() {
             return Err(DropReason::NatTableFull);
         }
-        if let (Some(hosts), Some(most)) = (&self.hosts, translation.most_sessions)
-            && hosts.sessions(key.src, key.vrf) >= most
-        {
-            return Err(DropReason::NatSourceLimit);
-        }
+        self.check_limit(key, translation.most_sessions)?;
         let (outside, binding) = self.name(key, translation, chance)?;
         let mut session = Session::new(*key, outside, now);
         session.binding = binding;
@@ -167,6 +163,40 @@ impl<A: Address> Nat<A> {
             self.let_go(binding, outside.dst_port);
             DropReason::NatTableFull
         })?;
+        if let Some(hosts) = &mut self.hosts {
+            hosts.add(key.src, key.vrf);
+        }
+        Ok(number)
+    }
+
+    /// May the sender of `key` have one more session?
+    fn check_limit(&self, key: &FlowKey<A>, most_sessions: Option<u32>) -> Result<(), DropReason> {
+        match (&self.hosts, most_sessions) {
+            (Some(hosts), Some(most)) if hosts.sessions(key.src, key.vrf) >= most => Err(DropReason::NatSourceLimit),
+            _ => Ok(()),
+        }
+    }
+
+    /// Begins the session of a flow that keeps its names on the way to the routing domain
+    /// `outer`.
+    ///
+    /// # Errors
+    /// There is no room, or the answers could not be told from another flow. Then
+    /// nothing was changed.
+    pub fn track(
+        &mut self,
+        key: &FlowKey<A>,
+        outer: VrfId,
+        most_sessions: Option<u32>,
+        timeouts: &Timeouts,
+        now: Instant,
+    ) -> Result<u32, DropReason> {
+        let back = FlowKey { vrf: outer, ..key.reversed() };
+        if is_from_outside(key) {
+            return Ok(self.begin_forwarded(key, &back, timeouts, now)?.session);
+        }
+        self.check_limit(key, most_sessions)?;
+        let number = self.begin_unbound(key, &back, timeouts, now)?;
         if let Some(hosts) = &mut self.hosts {
             hosts.add(key.src, key.vrf);
         }
@@ -189,17 +219,29 @@ impl<A: Address> Nat<A> {
         timeouts: &Timeouts,
         now: Instant,
     ) -> Result<Found, DropReason> {
+        debug_assert!(is_from_outside(forth), "what is forwarded comes from outside");
         if self.forwarded >= self.sessions.capacity().div_ceil(2) {
             return Err(DropReason::NatTableFull);
         }
+        let session = self.begin_unbound(forth, back, timeouts, now)?;
+        self.forwarded += 1;
+        Ok(Found { session, direction: Direction::Forth })
+    }
+
+    /// Begins a session that needs no name of a pool.
+    fn begin_unbound(
+        &mut self,
+        forth: &FlowKey<A>,
+        back: &FlowKey<A>,
+        timeouts: &Timeouts,
+        now: Instant,
+    ) -> Result<u32, DropReason> {
         if self.sessions.find(back).is_some() {
             return Err(DropReason::NatConflict);
         }
         let session = Session::new(*forth, *back, now);
         let timeout = timeout_ms(&session, timeouts);
-        let session = self.sessions.insert(session, timeout, now).map_err(|_| DropReason::NatTableFull)?;
-        self.forwarded += 1;
-        Ok(Found { session, direction: Direction::Forth })
+        self.sessions.insert(session, timeout, now).map_err(|_| DropReason::NatTableFull)
     }
 
     /// A TCP segment passes through its session.
@@ -231,11 +273,13 @@ impl<A: Address> Nat<A> {
 
     /// Gives back what a session had.
     fn ended(&mut self, session: &Session<A>) {
-        if session.binding == Session::<A>::UNBOUND {
+        if is_from_outside(&session.forth) {
             self.forwarded -= 1;
             return;
         }
-        self.let_go(session.binding, session.back.dst_port);
+        if session.binding != Session::<A>::UNBOUND {
+            self.let_go(session.binding, session.back.dst_port);
+        }
         if let Some(hosts) = &mut self.hosts {
             hosts.remove(session.forth.src, session.forth.vrf);
         }
@@ -256,6 +300,11 @@ impl<A: Address> Nat<A> {
             }
         }
     }
+}
+
+/// Was the flow begun from outside?
+fn is_from_outside<A>(forth: &FlowKey<A>) -> bool {
+    forth.vrf == VrfId::MAIN
 }
 
 /// How long this session may be silent, in milliseconds.
