@@ -14,3 +14,4 @@ pub mod ipam;
 pub mod neighbors;
 pub mod rib;
 mod sessions;
+mod shore;

@@ -97,12 +97,12 @@ fn model(report: &mut Report<'_>, table: &Table<'_>) -> Option<Model> {
     let word = table.choice(report, "model")?;
     let model = match word.value {
         "isolated" => Model::Isolated,
-        "flat" => Model::Flat,
+        "flat" => {
+            report.error(&word.at, "is not supported yet by this version", "use \"island\"");
+            return None;
+        }
         _ => Model::Island,
     };
-    if model != Model::Island {
-        report.error(&word.at, "is not supported yet by this version", "use \"island\"");
-    }
     Some(model)
 }
 
@@ -154,7 +154,12 @@ fn egress(
             let at = table.place(report, "egress");
             report.error(&at, "is missing", remedy);
         }
-        return Egress::Masquerade;
+        return Egress::None;
+    }
+    if model == Some(Model::Isolated) {
+        let at = table.place(report, "egress");
+        report.error(&at, "is of a cluster whose pods do not leave", "leave it out, or write model = \"island\"");
+        return Egress::None;
     }
     let name = table.text(report, "egress").filter(|name| name.value != MASQUERADE);
     let Some(name) = name else {

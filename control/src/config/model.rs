@@ -206,10 +206,8 @@ pub struct Cluster {
 /// How the pods of a cluster meet the rest of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Model {
-    /// Pods meet nothing outside. Not accepted by this version.
+    /// Pods meet nothing outside, but by forwards and static NAT.
     Isolated,
-    /// Pods are routable from everywhere. Not accepted by this version.
-    Flat,
     /// Pods reach out under another address, and are reached from outside by forwards
     /// and static NAT alone.
     Island,
@@ -224,9 +222,11 @@ pub struct NodeMaskSize {
     pub ipv6: u8,
 }
 
-/// What the pods of an island look like from outside.
+/// What the pods of a cluster look like from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Egress {
+    /// Nothing: they are isolated.
+    None,
     /// An address of a pool.
     Pool(PoolIdx),
     /// The gateway's own address on the port that the packet leaves by.

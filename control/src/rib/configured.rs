@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use super::{Member, Origin, Route, Via};
 use crate::config::{ClusterIdx, Config, Egress, NextHop, PortIdx, RouteKind};
 use crate::domains::Domains;
+use crate::shore::{Entry, Shore, shores};
 
 /// Every route that a configuration asks for. Of several of one origin to one
 /// destination the last one counts.
@@ -45,17 +46,20 @@ pub fn routes(config: &Config, domains: &Domains) -> Vec<Route> {
         };
         routes.push(Route { domain, to: route.to, via, origin: Origin::Static });
     }
+    for Shore { pods, cluster, entry } in shores(config) {
+        let via = match entry {
+            // Without this they would be wherever the default route leads, and a packet
+            // for them would go there in circles.
+            Entry::Unknown => Via::Unreachable,
+            Entry::Kept => Via::Egress(domains.of_cluster(cluster)),
+        };
+        routes.push(Route { domain: VrfId::MAIN, to: pods, via, origin: Origin::Island });
+    }
     for (at, cluster) in config.clusters.iter().enumerate() {
         let at = ClusterIdx(at);
         let domain = domains.of_cluster(at);
         for to in cluster.pod_cidrs.iter().chain(&cluster.service_cidrs) {
             routes.push(Route { domain, to: *to, via: Via::Unreachable, origin: Origin::Cluster(at) });
-        }
-        // Outside, an island's pods are nowhere: without this they would be wherever
-        // the default route leads, and a packet for them would go there in circles.
-        for to in &cluster.pod_cidrs {
-            let origin = Origin::Island;
-            routes.push(Route { domain: VrfId::MAIN, to: *to, via: Via::Unreachable, origin });
         }
         for node in &cluster.nodes {
             for to in &node.pod_cidrs {

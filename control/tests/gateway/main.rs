@@ -14,6 +14,7 @@ mod ecmp;
 mod egress;
 mod forwards;
 mod hostile;
+mod isolated;
 mod lab;
 mod resolve;
 mod routes;

@@ -125,12 +125,7 @@ impl<'a, A: Address> Walk<'a, A> {
     }
 
     /// Under which name a packet leaves that was admitted by this rule.
-    pub(super) fn name(
-        &mut self,
-        i: usize,
-        rule: Option<&'a EgressRule<A>>,
-        way: Way,
-    ) -> Result<Plan, DropReason> {
+    pub(super) fn name(&mut self, i: usize, rule: Option<&'a EgressRule<A>>, way: Way) -> Result<Plan, DropReason> {
         match (self.scratch.kinds[i], rule, self.scratch.found[i]) {
             (L4Kind::IcmpError, ..) => self.error_from_inside(i),
             (_, Some(rule), _) if rule.action == EgressAction::Forward => Ok(Plan::AsIs),

@@ -22,7 +22,10 @@ pub(in crate::config) const CLUSTER: Section = Section {
                     "island",
                     "pods reach out under another address, and are reached from outside only where a `[[forward]]` or `[[static-nat]]` says so",
                 ),
-                ("isolated", "pods meet nothing outside; not supported yet by this version"),
+                (
+                    "isolated",
+                    "pods meet nothing outside, and are reached only where a `[[forward]]` or `[[static-nat]]` says so; nodes are routable",
+                ),
                 ("flat", "pods are routable from everywhere; not supported yet by this version"),
             ]),
             fallback: Fallback::Required,
@@ -55,7 +58,7 @@ pub(in crate::config) const CLUSTER: Section = Section {
         Key {
             name: "egress",
             kind: Kind::Text("name of a pool, or `masquerade`"),
-            fallback: Fallback::Said("required"),
+            fallback: Fallback::Said("required for an island; none for an isolated cluster"),
             example: "\"egress\"",
             about: "What its pods look like from outside: an address of the pool, or the gateway's \
                     own address on the port that a packet leaves by.",

@@ -8,7 +8,7 @@ fn a_cluster_is_checked() {
         (
             "model = \"island\"",
             "model = \"isolated\"",
-            "25:9: cluster[0].model = \"isolated\": is not supported yet by this version; use \"island\"",
+            "28:10: cluster[0].egress = \"egress\": is of a cluster whose pods do not leave; leave it out, or write model = \"island\"",
         ),
         (
             "model = \"island\"",
