@@ -12,6 +12,10 @@ pub(crate) enum Entry {
     Unknown,
     /// It is kept out, and that is counted.
     Kept,
+    /// It may answer, under its own address.
+    Expected,
+    /// It is reached, under its own address.
+    Open,
 }
 
 /// Pods of a cluster, and how they are met from outside.
@@ -28,8 +32,10 @@ pub(crate) fn shores(config: &Config) -> Vec<Shore> {
     let mut all = Vec::new();
     for (at, cluster) in config.clusters.iter().enumerate() {
         let entry = match cluster.model {
-            Model::Island => Entry::Unknown,
+            Model::Island if cluster.non_masquerade_cidrs.is_empty() => Entry::Unknown,
+            Model::Island => Entry::Expected,
             Model::Isolated => Entry::Kept,
+            Model::Flat => Entry::Open,
         };
         all.extend(cluster.pod_cidrs.iter().map(|pods| Shore { pods: *pods, cluster: ClusterIdx(at), entry }));
     }
@@ -50,14 +56,14 @@ mod tests {
 
     #[test]
     fn outside_an_address_belongs_to_the_cluster_that_is_met_most() {
-        let ports: String = (1..=3)
+        let ports: String = (1..=4)
             .map(|n| format!("[[port]]\nname = \"p{n}\"\ndriver = \"memory\"\naddresses = [\"192.168.{n}.1/24\"]\n"))
             .collect();
-        let clusters: String = [("island", "10.0.0.0/8"), ("isolated", "10.1.0.0/16"), ("island", "10.1.1.0/24")]
+        let clusters: String = [("island", "10.0.0.0/8"), ("isolated", "10.1.0.0/16"), ("flat", "10.1.1.0/24"), ("island", "10.1.1.0/24")]
             .iter()
             .zip(1..)
             .map(|((model, pods), n)| {
-                let egress = if *model == "island" { "egress = \"masquerade\"\n" } else { "" };
+                let egress = if *model == "isolated" { "" } else { "egress = \"masquerade\"\n" };
                 format!("[[cluster]]\nname = \"c{n}\"\nmodel = \"{model}\"\npod-cidrs = [\"{pods}\"]\nports = [\"p{n}\"]\n{egress}")
             })
             .collect();
@@ -65,6 +71,8 @@ mod tests {
         let (config, _) = Config::parse("t.toml", &text).unwrap_or_else(|errors| panic!("{errors}"));
         let found: Vec<_> =
             shores(&config).iter().map(|shore| (shore.pods.to_string(), shore.cluster.0, shore.entry)).collect();
-        assert_eq!(found, [("10.1.0.0/16".to_owned(), 1, Entry::Kept), ("10.0.0.0/8".to_owned(), 0, Entry::Unknown)]);
+        let expected =
+            [("10.1.1.0/24", 2, Entry::Open), ("10.1.0.0/16", 1, Entry::Kept), ("10.0.0.0/8", 0, Entry::Unknown)];
+        assert_eq!(found, expected.map(|(pods, cluster, entry)| (pods.to_owned(), cluster, entry)));
     }
 }

@@ -1,4 +1,7 @@
 //! What may leave a routing domain, and under which name.
+//!
+//! Rules are looked at when a flow begins, and for each packet that leaves untracked:
+//! from the first on, so that those for such packets come early.
 
 use causeway_fastpath::address::Address;
 use causeway_fastpath::fib::Prefix;
@@ -7,36 +10,62 @@ use causeway_fastpath::nat::{EgressAction, EgressRule};
 use causeway_fastpath::verdict::DropReason;
 
 use super::{forwards, policy, prefix};
-use crate::config::{Cluster, ClusterIdx, Config, Egress, PortIdx};
+use crate::config::{Cluster, ClusterIdx, Config, Egress, Model, PortIdx};
 use crate::domains::Domains;
 use crate::shore::{Entry, Shore, shores};
 
 /// The rules of a routing domain.
 pub(super) fn rules<A: Address>(config: &Config, domains: &Domains, domain: VrfId) -> Vec<EgressRule<A>> {
-    if domain == VrfId::MAIN { entries(config) } else { exits(config, domains, domain) }
+    let mut rules = Vec::new();
+    if domains.is_shared(domain) {
+        for shore in shores(config).iter().filter(|shore| domains.of_cluster(shore.cluster) != domain) {
+            enter(config, shore, &mut rules);
+        }
+    }
+    if domain != VrfId::MAIN {
+        leave(config, domains, domain, &mut rules);
+    }
+    rules
 }
 
 /// What may go from outside to pods that are met there.
-fn entries<A: Address>(config: &Config) -> Vec<EgressRule<A>> {
-    let rule = |Shore { pods, entry, .. }: Shore| {
-        let action = match entry {
-            Entry::Unknown => return None,
-            Entry::Kept => EgressAction::Drop(DropReason::ModelIsolated),
-        };
-        Some(EgressRule { source: everywhere(), destination: prefix(pods)?, action, most_sessions: None })
+fn enter<A: Address>(config: &Config, shore: &Shore, rules: &mut Vec<EgressRule<A>>) {
+    let Some(pods) = prefix(shore.pods) else {
+        return;
     };
-    shores(config).into_iter().filter_map(rule).collect()
+    let mut rule = |source, action| rules.push(EgressRule { source, destination: pods, action, most_sessions: None });
+    let cluster = &config.clusters[shore.cluster.0];
+    match shore.entry {
+        Entry::Unknown => {}
+        Entry::Kept => rule(everywhere(), EgressAction::Drop(DropReason::ModelIsolated)),
+        Entry::Expected => rule(everywhere(), EgressAction::Drop(DropReason::NatUnsolicited)),
+        Entry::Open if cluster.egress == Egress::None => rule(everywhere(), EgressAction::Forward),
+        Entry::Open => {
+            // To these, answers go untracked too.
+            let subnets = config.ports.iter().flat_map(|port| &port.addresses);
+            for source in cluster.non_masquerade_cidrs.iter().chain(subnets).filter_map(|net| prefix(*net)) {
+                rule(source, EgressAction::Forward);
+            }
+            rule(everywhere(), EgressAction::Track);
+        }
+    }
 }
 
-/// What may leave a domain: nodes under their own names, who has an address of its own
-/// under that, pods as their cluster wants it. Nothing else: a sender that is neither is
-/// not believed (BCP 38).
-fn exits<A: Address>(config: &Config, domains: &Domains, domain: VrfId) -> Vec<EgressRule<A>> {
-    let mut rules = forwards::egress_rules(config, domains, domain, policy::first_static_pool(config));
+/// What may leave a domain: who has an address of its own under that, nodes under theirs,
+/// pods as their cluster wants it. Nothing else: a sender that is neither is not believed
+/// (BCP 38).
+fn leave<A: Address>(config: &Config, domains: &Domains, domain: VrfId, rules: &mut Vec<EgressRule<A>>) {
     let clusters = || {
         let clusters = config.clusters.iter().enumerate();
         clusters.filter(|(at, _)| domains.of_cluster(ClusterIdx(*at)) == domain).map(|(_, cluster)| cluster)
     };
+    let pods = |cluster: &Cluster| cluster.pod_cidrs.iter().filter_map(|cidr| prefix(*cidr)).collect::<Vec<_>>();
+    let all_pods: Vec<Prefix<A>> = clusters().flat_map(pods).collect();
+    let is_pod = |rule: &EgressRule<A>| all_pods.iter().any(|pods| pods.contains(rule.source.address()));
+    let own = forwards::egress_rules(config, domains, domain, policy::first_static_pool(config));
+    let (own_of_pods, own_of_hosts): (Vec<_>, Vec<_>) = own.into_iter().partition(is_pod);
+
+    rules.extend(own_of_hosts);
     for (at, port) in config.ports.iter().enumerate() {
         if domains.of_port(PortIdx(at)) == domain {
             let subnets = port.addresses.iter().filter_map(|subnet| prefix(subnet.trunc()));
@@ -44,11 +73,19 @@ fn exits<A: Address>(config: &Config, domains: &Domains, domain: VrfId) -> Vec<E
         }
     }
     for cluster in clusters() {
-        let sources = cluster.pod_cidrs.iter().filter_map(|cidr| prefix(*cidr));
-        rules.extend(sources.map(|source| to_everywhere(source, leaves(cluster), cluster.sessions_per_pod)));
+        for source in pods(cluster) {
+            for destination in cluster.non_masquerade_cidrs.iter().filter_map(|net| prefix(*net)) {
+                let action = if cluster.model == Model::Flat { EgressAction::Forward } else { EgressAction::Track };
+                rules.push(EgressRule { source, destination, action, most_sessions: cluster.sessions_per_pod });
+            }
+        }
+    }
+    rules.extend(own_of_pods);
+    for cluster in clusters() {
+        let rule = |source| to_everywhere(source, leaves(cluster), cluster.sessions_per_pod);
+        rules.extend(pods(cluster).into_iter().map(rule));
     }
     rules.push(to_everywhere(everywhere(), EgressAction::Drop(DropReason::NotInIsland), None));
-    rules
 }
 
 /// How pods of a cluster leave.
@@ -56,6 +93,7 @@ fn leaves(cluster: &Cluster) -> EgressAction {
     match cluster.egress {
         Egress::Pool(pool) => EgressAction::Translate(PoolId(pool.0 as u16)),
         Egress::Masquerade => EgressAction::Masquerade,
+        Egress::None if cluster.model == Model::Flat => EgressAction::Forward,
         Egress::None => EgressAction::Drop(DropReason::ModelIsolated),
     }
 }

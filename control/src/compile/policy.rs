@@ -1,7 +1,7 @@
 //! Under which addresses clusters leave.
 
 use causeway_fastpath::address::Address;
-use causeway_fastpath::ids::{PoolId, VrfId};
+use causeway_fastpath::ids::PoolId;
 use causeway_fastpath::snapshot::Pool;
 
 use super::{forwards, prefix};
@@ -17,10 +17,10 @@ fn masquerades(config: &Config) -> bool {
     config.clusters.iter().any(|cluster| cluster.egress == Egress::Masquerade)
 }
 
-/// The pool of a port. A port of an island has none: answers to its address would
-/// arrive in the island's domain.
+/// The pool of a port. A port of an island has none: what is for its address stays in
+/// the island.
 pub(super) fn port_pool(config: &Config, domains: &Domains, port: PortIdx) -> Option<PoolId> {
-    let stands_for_clusters = masquerades(config) && domains.of_port(port) == VrfId::MAIN;
+    let stands_for_clusters = masquerades(config) && domains.is_shared(domains.of_port(port));
     stands_for_clusters.then(|| PoolId((config.pools.len() + port.0) as u16))
 }
 

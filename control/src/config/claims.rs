@@ -39,7 +39,7 @@ impl Claims {
 }
 
 /// Whether two prefixes have an address in common. Host bits do not matter.
-pub(super) fn overlap(one: IpNet, other: IpNet) -> bool {
+pub(crate) fn overlap(one: IpNet, other: IpNet) -> bool {
     one.contains(&other.network()) || other.contains(&one.network())
 }
 

@@ -195,6 +195,8 @@ pub struct Cluster {
     pub service_cidrs: Vec<IpNet>,
     /// What its pods look like from outside.
     pub egress: Egress,
+    /// Toward whom its pods keep their own addresses; no host bits, each once.
+    pub non_masquerade_cidrs: Vec<IpNet>,
     /// Translated sessions that one pod may have at once, of each family.
     pub sessions_per_pod: Option<u32>,
     /// Ports on which its nodes live, ascending, at least one.
@@ -208,6 +210,8 @@ pub struct Cluster {
 pub enum Model {
     /// Pods meet nothing outside, but by forwards and static NAT.
     Isolated,
+    /// Pods are routable from everywhere.
+    Flat,
     /// Pods reach out under another address, and are reached from outside by forwards
     /// and static NAT alone.
     Island,
@@ -225,7 +229,8 @@ pub struct NodeMaskSize {
 /// What the pods of a cluster look like from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Egress {
-    /// Nothing: they are isolated.
+    /// They have no other name: their own is known everywhere (flat), or nowhere
+    /// (isolated).
     None,
     /// An address of a pool.
     Pool(PoolIdx),

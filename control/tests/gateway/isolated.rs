@@ -1,46 +1,15 @@
 //! Clusters whose pods meet nothing outside: `configs/isolated.toml`.
 
-use causeway_fastpath::ids::PortId;
 use causeway_fastpath::verdict::{DropReason, Verdict};
 use causeway_testkit::packet::*;
 
-use crate::world::{World, own_mac};
+use crate::sites::{
+    ONE as RED, OTHER as BLUE, OUTSIDE, UPLINK, acquainted, from_node, from_router, to_node, to_router,
+};
+use crate::world::World;
 
-const RED: PortId = PortId(0);
-const BLUE: PortId = PortId(1);
-const UPLINK: PortId = PortId(2);
-const ROUTER: Mac = [2, 0, 0, 0, 1, 0xfe];
-const OUTSIDE: &str = "198.51.100.9";
-
-fn node(port: PortId, last: u8) -> Mac {
-    [2, 0, 0, 0, 4 + port.0 as u8, last]
-}
-
-fn from_node(port: PortId, last: u8) -> Eth {
-    eth().src(node(port, last)).dst(own_mac(port))
-}
-
-fn to_node(port: PortId, last: u8) -> Eth {
-    eth().src(own_mac(port)).dst(node(port, last))
-}
-
-fn from_router() -> Eth {
-    eth().src(ROUTER).dst(own_mac(UPLINK))
-}
-
-fn to_router() -> Eth {
-    eth().src(own_mac(UPLINK)).dst(ROUTER)
-}
-
-/// The gateway, with every neighbour known.
 fn isolated() -> World {
-    let mut world = World::load("isolated.toml");
-    for (port, last) in [(RED, 11), (RED, 12), (BLUE, 11)] {
-        let (address, own) = (format!("192.168.{}.{last}", port.0 + 1), format!("192.168.{}.1", port.0 + 1));
-        world.send(port, from_node(port, last).arp_request(address.as_str(), own.as_str()).build());
-    }
-    world.send(UPLINK, from_router().arp_request("203.0.113.1", "203.0.113.2").build());
-    world.started()
+    acquainted(World::load("isolated.toml"))
 }
 
 #[test]

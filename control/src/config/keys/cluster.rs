@@ -26,7 +26,10 @@ pub(in crate::config) const CLUSTER: Section = Section {
                     "isolated",
                     "pods meet nothing outside, and are reached only where a `[[forward]]` or `[[static-nat]]` says so; nodes are routable",
                 ),
-                ("flat", "pods are routable from everywhere; not supported yet by this version"),
+                (
+                    "flat",
+                    "pods are routable from everywhere, so no two flat clusters have the same addresses; translated toward the internet alone, by `egress`",
+                ),
             ]),
             fallback: Fallback::Required,
             example: "\"island\"",
@@ -57,11 +60,27 @@ pub(in crate::config) const CLUSTER: Section = Section {
         },
         Key {
             name: "egress",
-            kind: Kind::Text("name of a pool, or `masquerade`"),
-            fallback: Fallback::Said("required for an island; none for an isolated cluster"),
+            kind: Kind::Text("name of a pool, `masquerade`, or, for a flat cluster, `none`"),
+            fallback: Fallback::Said("required, but for an isolated cluster, which has none"),
             example: "\"egress\"",
             about: "What its pods look like from outside: an address of the pool, or the gateway's \
-                    own address on the port that a packet leaves by.",
+                    own address on the port that a packet leaves by. Pods of a flat cluster have it toward the \
+                    internet alone: not toward pods and nodes, the subnets of ports and `non-masquerade-cidrs`. \
+                    With `none` they never have another address than their own.",
+        },
+        Key {
+            name: "non-masquerade-cidrs",
+            kind: Kind::List {
+                of: "prefixes, or `ip-masq-agent`, or `ip-masq-agent-all-reserved`",
+                most: MOST_EXEMPTIONS,
+            },
+            fallback: Fallback::Text("[]"),
+            example: "[\"10.0.0.0/8\"]",
+            about: "Destinations toward which pods keep their own addresses (ip-masq-agent's `nonMasqueradeCIDRs`; \
+                    RFC 6888 REQ-6). What a pod of an island begins there is tracked, so that it is answered; \
+                    nobody there begins anything. `ip-masq-agent` stands for that program's defaults: private and \
+                    link-local addresses; `ip-masq-agent-all-reserved` for what it has with \
+                    `--nomasq-all-reserved-ranges`.",
         },
         Key {
             name: "sessions-per-pod",
@@ -148,6 +167,10 @@ pub(in crate::config) const NODE: Section = Section {
         },
     ],
 };
+
+/// Prefixes of `non-masquerade-cidrs`, as in ip-masq-agent: a flow that begins is held
+/// against each.
+pub(in crate::config) const MOST_EXEMPTIONS: usize = 64;
 
 /// In one cluster.
 pub(in crate::config) const MOST_NODES: usize = 65_536;
