@@ -6,7 +6,7 @@ use causeway_testkit::packet::*;
 use crate::sites::{
     ONE as RED, OTHER as BLUE, OUTSIDE, UPLINK, acquainted, from_node, from_router, to_node, to_router,
 };
-use crate::world::World;
+use crate::world::{World, configs};
 
 fn isolated() -> World {
     acquainted(World::load("isolated.toml"))
@@ -39,8 +39,25 @@ fn what_a_pod_sends_outside_is_prohibited_and_asks_for_no_neighbour() {
     let verdict = world.send(RED, error.icmp_error(3, 3, [0; 4], &about).build());
     assert_eq!(verdict, Verdict::Drop(DropReason::NatIcmpErrorUnmatched));
     let fragment = from_node(RED, 11).ipv4("10.1.0.5", OUTSIDE).udp(1, 2).payload([0; 3000]).fragments(7, 1400);
-    assert_eq!(world.send(RED, &fragment[1]), Verdict::Drop(DropReason::ModelIsolated));
+    assert_eq!(world.send(RED, &fragment[0]), Verdict::Reply(RED));
+    assert_eq!(world.send(RED, &fragment[1]), Verdict::Hold, "it might be of an answer");
     assert_eq!(world.forwarder.sessions(), (0, 0));
+}
+
+#[test]
+fn a_service_that_is_forwarded_answers_in_fragments_too() {
+    let text = std::fs::read_to_string(configs().join("isolated.toml")).expect("the file is there");
+    let mut world = acquainted(World::start(&text.replace("protocol = \"tcp\"", "protocol = \"udp\"")));
+    world.send(UPLINK, from_router().ipv4(OUTSIDE, "203.0.113.40").udp(40_000, 443).build());
+    world.sent();
+    let answer = |link: Eth, from: &str, port, ttl| {
+        link.ipv4(from, OUTSIDE).ttl(ttl).udp(port, 40_000).payload([6; 3_000]).fragments(8, 1_400)
+    };
+    let came = answer(from_node(RED, 11), "10.1.0.20", 8443, 64);
+    for (came, expected) in came.iter().zip(answer(to_router(), "203.0.113.40", 443, 63)) {
+        world.send(RED, came);
+        world.expect(UPLINK, &[expected]);
+    }
 }
 
 #[test]
