@@ -12,6 +12,7 @@ mod discovery;
 mod domains;
 mod ecmp;
 mod egress;
+mod exempted;
 mod flat;
 mod forwards;
 mod hostile;

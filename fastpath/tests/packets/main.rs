@@ -27,4 +27,5 @@ mod session_ends;
 mod session_kill;
 mod session_list;
 mod too_big;
+mod tracked;
 mod translation;
