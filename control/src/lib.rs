@@ -10,6 +10,7 @@ pub mod config;
 pub mod control;
 pub mod counters;
 pub mod domains;
+pub mod flannel;
 pub mod ipam;
 pub mod neighbors;
 pub mod rib;

@@ -32,6 +32,7 @@ pub(crate) fn shores(config: &Config) -> Vec<Shore> {
     let mut all = Vec::new();
     for (at, cluster) in config.clusters.iter().enumerate() {
         let entry = match cluster.model {
+            Model::Island if cluster.flannel_ip_masq.is_some() => Entry::Open,
             Model::Island if cluster.non_masquerade_cidrs.is_empty() => Entry::Unknown,
             Model::Island => Entry::Expected,
             Model::Isolated => Entry::Kept,

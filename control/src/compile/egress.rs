@@ -12,6 +12,7 @@ use causeway_fastpath::verdict::DropReason;
 use super::{forwards, policy, prefix};
 use crate::config::{Cluster, ClusterIdx, Config, Egress, Model, PortIdx};
 use crate::domains::Domains;
+use crate::flannel::IpMasq;
 use crate::shore::{Entry, Shore, shores};
 
 /// The rules of a routing domain.
@@ -39,6 +40,11 @@ fn enter<A: Address>(config: &Config, shore: &Shore, rules: &mut Vec<EgressRule<
         Entry::Unknown => {}
         Entry::Kept => rule(everywhere(), EgressAction::Drop(DropReason::ModelIsolated)),
         Entry::Expected => rule(everywhere(), EgressAction::Drop(DropReason::NatUnsolicited)),
+        Entry::Open if let Some(variant) = cluster.flannel_ip_masq => {
+            let masq = IpMasq { variant, network: pods, pods: None };
+            let hidden = masq.hides_strangers();
+            rule(everywhere(), if hidden { EgressAction::Masquerade } else { EgressAction::Track });
+        }
         Entry::Open if cluster.egress == Egress::None => rule(everywhere(), EgressAction::Forward),
         Entry::Open => {
             // To these, answers go untracked too.
@@ -104,4 +110,46 @@ fn to_everywhere<A: Address>(source: Prefix<A>, action: EgressAction, most_sessi
 
 fn everywhere<A: Address>() -> Prefix<A> {
     Prefix::containing(A::default(), 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flannel::Variant;
+
+    const NETWORK: u32 = 0x0af4_0000;
+
+    fn island(variant: &str) -> (Config, Domains) {
+        let text = format!(
+            "gateway.name = \"g\"\n[[port]]\nname = \"nodes\"\ndriver = \"memory\"\naddresses = [\"192.168.0.1/24\"]\n\
+             [[port]]\nname = \"out\"\ndriver = \"memory\"\naddresses = [\"203.0.113.2/24\"]\n\
+             [[cluster]]\nname = \"c\"\nmodel = \"island\"\npod-cidrs = [\"10.244.0.0/16\"]\nports = [\"nodes\"]\n\
+             egress = \"masquerade\"\nflannel-ip-masq = \"{variant}\"\n"
+        );
+        let (config, _) = Config::parse("t.toml", &text).unwrap_or_else(|errors| panic!("{errors}"));
+        let domains = Domains::of(&config);
+        (config, domains)
+    }
+
+    /// From pods of any node to what is not multicast, and from outside to pods.
+    #[test]
+    fn the_rules_of_a_flannel_island_decide_as_flannel_does() {
+        let (pod, host, outside) = (NETWORK | 0x105, 0xc0a8_000b, 0xc633_6409);
+        for (word, variant) in [("iptables", Variant::Iptables), ("nft", Variant::Nft)] {
+            let (config, domains) = island(word);
+            let network = Prefix::containing(NETWORK, 16);
+            for (domain, src, dst, pods) in [
+                // On the node of the pod, and on a gateway, which has no pods.
+                (VrfId(1), pod, outside, Some(Prefix::containing(NETWORK | 0x100, 24))),
+                (VrfId(1), host, outside, None),
+                (VrfId::MAIN, outside, pod, None),
+            ] {
+                let rules = rules::<u32>(&config, &domains, domain);
+                let rule = rules.iter().find(|rule| rule.matches(src, dst)).expect("there is one");
+                let expected = IpMasq { variant, network, pods }.masquerades(0, src, dst);
+                assert_eq!(rule.renames(), expected, "{variant:?} {src:#x} > {dst:#x}: {:?}", rule.action);
+                assert!(!matches!(rule.action, EgressAction::Drop(_)));
+            }
+        }
+    }
 }

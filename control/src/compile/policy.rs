@@ -7,20 +7,19 @@ use causeway_fastpath::snapshot::Pool;
 use super::{forwards, prefix};
 use crate::config::{Config, Egress, PortIdx};
 use crate::domains::Domains;
-use crate::rib::is_primary;
+use crate::rib::{self, is_primary};
 
 /// Ports that masquerading takes on a port's own address: all but the well-known ones.
 const MASQUERADE_PORTS: (u16, u16) = (1024, 65535);
 
-/// Whether a cluster goes by the addresses of ports.
+/// Whether anybody goes by the addresses of ports.
 fn masquerades(config: &Config) -> bool {
-    config.clusters.iter().any(|cluster| cluster.egress == Egress::Masquerade)
+    config.clusters.iter().any(|cluster| cluster.egress == Egress::Masquerade) || config.hides_strangers(None)
 }
 
-/// The pool of a port. A port of an island has none: what is for its address stays in
-/// the island.
+/// The pool of a port, if somebody leaves by it under its address.
 pub(super) fn port_pool(config: &Config, domains: &Domains, port: PortIdx) -> Option<PoolId> {
-    let stands_for_clusters = masquerades(config) && domains.is_shared(domains.of_port(port));
+    let stands_for_clusters = rib::stands_for_others(config, domains, port);
     stands_for_clusters.then(|| PoolId((config.pools.len() + port.0) as u16))
 }
 

@@ -65,7 +65,7 @@ fn check_ranges(report: &mut Report<'_>, cluster: &Cluster, net: &Spanned<IpNet>
         let remedy = match (cluster.model, other.model) {
             (Model::Flat, Model::Flat) => "flat clusters share one table: give each pods of its own",
             _ => {
-                "both are known by these addresses outside: give each pods of its own, or take non-masquerade-cidrs away"
+                "both are known by these addresses outside: give each pods of its own, or take non-masquerade-cidrs and flannel-ip-masq away"
             }
         };
         report.error(&net.at, what, remedy);
@@ -91,7 +91,7 @@ fn check_ranges(report: &mut Report<'_>, cluster: &Cluster, net: &Spanned<IpNet>
 fn is_known_outside(cluster: &Cluster) -> bool {
     match cluster.model {
         Model::Flat => true,
-        Model::Island => !cluster.non_masquerade_cidrs.is_empty(),
+        Model::Island => !cluster.non_masquerade_cidrs.is_empty() || cluster.flannel_ip_masq.is_some(),
         Model::Isolated => false,
     }
 }

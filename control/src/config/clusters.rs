@@ -18,6 +18,7 @@ use super::report::{Report, Spanned};
 use super::table::Table;
 use super::value::{self, Complaint};
 use crate::domains::Domains;
+use crate::flannel::Variant;
 
 /// The clusters, and what the sections after them ask.
 pub(super) struct Clusters {
@@ -87,6 +88,7 @@ fn cluster(
     let service_cidrs = values(table.prefixes(report, "service-cidrs"));
     let egress = egress(report, table, model, &pod_cidrs, pools);
     let non_masquerade_cidrs = exemptions::exemptions(report, table, model);
+    let flannel_ip_masq = flannel_ip_masq(report, table, model);
     let mut nodes = nodes::nodes(report, table, ports, pools, taken);
     let ports = node_ports(report, table, &nodes, ports);
     allocation::allocate(report, &pod_cidrs, node_mask_size, &service_cidrs, &mut nodes);
@@ -98,6 +100,7 @@ fn cluster(
         service_cidrs,
         egress,
         non_masquerade_cidrs,
+        flannel_ip_masq,
         sessions_per_pod: table.number(report, "sessions-per-pod").map(|most| most.value as u32),
         ports,
         nodes: nodes.into_iter().map(|draft| draft.node).collect(),
@@ -199,6 +202,17 @@ fn egress(
         }
     }
     Egress::Pool(pool)
+}
+
+fn flannel_ip_masq(report: &mut Report<'_>, table: &Table<'_>, model: Option<Model>) -> Option<Variant> {
+    if !table.has("flannel-ip-masq") {
+        return None;
+    }
+    let word = table.choice(report, "flannel-ip-masq")?;
+    if model.is_some_and(|model| model != Model::Island) {
+        report.error(&word.at, "is of a cluster that is no island", "leave it out, or write model = \"island\"");
+    }
+    Some(if word.value == "nft" { Variant::Nft } else { Variant::Iptables })
 }
 
 /// The ports on which the nodes live: named, or those of the nodes.

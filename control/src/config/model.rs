@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 
 use super::public::{Forward, StaticNat};
+use crate::flannel::Variant;
 
 /// A whole, checked configuration.
 ///
@@ -197,6 +198,8 @@ pub struct Cluster {
     pub egress: Egress,
     /// Toward whom its pods keep their own addresses; no host bits, each once.
     pub non_masquerade_cidrs: Vec<IpNet>,
+    /// Are flows masqueraded as flannel does it, and written with what? Islands only.
+    pub flannel_ip_masq: Option<Variant>,
     /// Translated sessions that one pod may have at once, of each family.
     pub sessions_per_pod: Option<u32>,
     /// Ports on which its nodes live, ascending, at least one.

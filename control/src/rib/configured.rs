@@ -14,9 +14,8 @@ use crate::shore::{Entry, Shore, shores};
 /// destination the last one counts.
 pub fn routes(config: &Config, domains: &Domains) -> Vec<Route> {
     let mut routes = Vec::new();
-    let masqueraded = config.clusters.iter().any(|cluster| cluster.egress == Egress::Masquerade);
     for domain in domains.all() {
-        own(config, domains, domain, masqueraded, &mut routes);
+        own(config, domains, domain, &mut routes);
         if domains.is_shared(domain) {
             // Where subnets are known they must not hide what stands for islands.
             let via = if domain == VrfId::MAIN { Via::Pool } else { Via::Egress(VrfId::MAIN) };
@@ -96,7 +95,7 @@ fn pods_of_others(config: &Config, domains: &Domains, routes: &mut Vec<Route>) {
 
 /// Addresses and subnets of ports: every domain knows the gateway's own addresses,
 /// main knows every subnet (nodes are routable), an island those of its own ports.
-fn own(config: &Config, domains: &Domains, domain: VrfId, masqueraded: bool, routes: &mut Vec<Route>) {
+fn own(config: &Config, domains: &Domains, domain: VrfId, routes: &mut Vec<Route>) {
     let ports = || config.ports.iter().enumerate().map(|(at, port)| (PortIdx(at), port));
     for (at, port) in ports().filter(|(at, _)| domains.is_shared(domain) || domains.of_port(*at) == domain) {
         for subnet in port.addresses.iter().map(IpNet::trunc) {
@@ -115,8 +114,8 @@ fn own(config: &Config, domains: &Domains, domain: VrfId, masqueraded: bool, rou
     // Behind the ends of all subnets: an own address is stronger.
     for (at, port) in ports() {
         for address in &port.addresses {
-            let stands_for_islands = masqueraded && domains.is_shared(domains.of_port(at)) && is_primary(port, address);
-            let via = match stands_for_islands || config.is_forwarded(address.addr()) {
+            let stands_for_others = stands_for_others(config, domains, at) && is_primary(port, address);
+            let via = match stands_for_others || config.is_forwarded(address.addr()) {
                 true if domain == VrfId::MAIN => Via::LocalTranslated,
                 // What is translated is so in main: who sends to it from an island leaves
                 // that first, and gets a name by which the answer comes back. What means
@@ -127,6 +126,13 @@ fn own(config: &Config, domains: &Domains, domain: VrfId, masqueraded: bool, rou
             routes.push(Route { domain, to: IpNet::from(address.addr()), via, origin: Origin::Own });
         }
     }
+}
+
+/// Does anybody leave by the port under its address? Pods of islands by those that no
+/// island has; who comes to a flannel network by those of its nodes.
+pub(crate) fn stands_for_others(config: &Config, domains: &Domains, port: PortIdx) -> bool {
+    let masqueraded = config.clusters.iter().any(|cluster| cluster.egress == Egress::Masquerade);
+    (masqueraded && domains.is_shared(domains.of_port(port))) || config.hides_strangers(Some(port))
 }
 
 /// Network and broadcast address of a subnet. A /31 has none (RFC 3021).

@@ -11,8 +11,8 @@ use ipnet::IpNet;
 
 use crate::config::{ClusterIdx, Config, PortIdx};
 
-pub(crate) use configured::is_primary;
 pub use configured::routes;
+pub(crate) use configured::{is_primary, stands_for_others};
 pub use table::Rib;
 
 /// A route of one routing domain.

@@ -13,6 +13,7 @@ mod domains;
 mod ecmp;
 mod egress;
 mod exempted;
+mod flannel;
 mod flat;
 mod forwards;
 mod hostile;

@@ -163,17 +163,27 @@ impl<A: Address> Nat<A> {
             self.let_go(binding, outside.dst_port);
             DropReason::NatTableFull
         })?;
-        if let Some(hosts) = &mut self.hosts {
-            hosts.add(key.src, key.vrf);
-        }
+        self.count_beginning(key);
         Ok(number)
     }
 
-    /// May the sender of `key` have one more session?
+    /// May the sender of `key` have one more session? Half of the table is for those who
+    /// are inside: a flood from outside does not get it.
     fn check_limit(&self, key: &FlowKey<A>, most_sessions: Option<u32>) -> Result<(), DropReason> {
+        if is_from_outside(key) && self.forwarded >= self.sessions.capacity().div_ceil(2) {
+            return Err(DropReason::NatTableFull);
+        }
         match (&self.hosts, most_sessions) {
             (Some(hosts), Some(most)) if hosts.sessions(key.src, key.vrf) >= most => Err(DropReason::NatSourceLimit),
             _ => Ok(()),
+        }
+    }
+
+    fn count_beginning(&mut self, forth: &FlowKey<A>) {
+        if is_from_outside(forth) {
+            self.forwarded += 1;
+        } else if let Some(hosts) = &mut self.hosts {
+            hosts.add(forth.src, forth.vrf);
         }
     }
 
@@ -192,22 +202,11 @@ impl<A: Address> Nat<A> {
         now: Instant,
     ) -> Result<u32, DropReason> {
         let back = FlowKey { vrf: outer, ..key.reversed() };
-        if is_from_outside(key) {
-            return Ok(self.begin_forwarded(key, &back, timeouts, now)?.session);
-        }
-        self.check_limit(key, most_sessions)?;
-        let number = self.begin_unbound(key, &back, timeouts, now)?;
-        if let Some(hosts) = &mut self.hosts {
-            hosts.add(key.src, key.vrf);
-        }
-        Ok(number)
+        self.begin_unbound(key, &back, most_sessions, timeouts, now)
     }
 
     /// Begins the session of a flow that is forwarded: its packets arrive as `forth`,
     /// the answers as `back`.
-    ///
-    /// Half of the table is for those who are inside: a flood from outside does not
-    /// get it.
     ///
     /// # Errors
     /// There is no room, or the answers could not be told from another flow. Then
@@ -220,11 +219,7 @@ impl<A: Address> Nat<A> {
         now: Instant,
     ) -> Result<Found, DropReason> {
         debug_assert!(is_from_outside(forth), "what is forwarded comes from outside");
-        if self.forwarded >= self.sessions.capacity().div_ceil(2) {
-            return Err(DropReason::NatTableFull);
-        }
-        let session = self.begin_unbound(forth, back, timeouts, now)?;
-        self.forwarded += 1;
+        let session = self.begin_unbound(forth, back, None, timeouts, now)?;
         Ok(Found { session, direction: Direction::Forth })
     }
 
@@ -233,15 +228,19 @@ impl<A: Address> Nat<A> {
         &mut self,
         forth: &FlowKey<A>,
         back: &FlowKey<A>,
+        most_sessions: Option<u32>,
         timeouts: &Timeouts,
         now: Instant,
     ) -> Result<u32, DropReason> {
+        self.check_limit(forth, most_sessions)?;
         if self.sessions.find(back).is_some() {
             return Err(DropReason::NatConflict);
         }
         let session = Session::new(*forth, *back, now);
         let timeout = timeout_ms(&session, timeouts);
-        self.sessions.insert(session, timeout, now).map_err(|_| DropReason::NatTableFull)
+        let number = self.sessions.insert(session, timeout, now).map_err(|_| DropReason::NatTableFull)?;
+        self.count_beginning(forth);
+        Ok(number)
     }
 
     /// A TCP segment passes through its session.
@@ -273,14 +272,12 @@ impl<A: Address> Nat<A> {
 
     /// Gives back what a session had.
     fn ended(&mut self, session: &Session<A>) {
-        if is_from_outside(&session.forth) {
-            self.forwarded -= 1;
-            return;
-        }
         if session.binding != Session::<A>::UNBOUND {
             self.let_go(session.binding, session.back.dst_port);
         }
-        if let Some(hosts) = &mut self.hosts {
+        if is_from_outside(&session.forth) {
+            self.forwarded -= 1;
+        } else if let Some(hosts) = &mut self.hosts {
             hosts.remove(session.forth.src, session.forth.vrf);
         }
     }

@@ -83,6 +83,18 @@ pub(in crate::config) const CLUSTER: Section = Section {
                     `--nomasq-all-reserved-ranges`.",
         },
         Key {
+            name: "flannel-ip-masq",
+            kind: Kind::Choice(&[
+                ("iptables", "as with iptables: who comes from outside is masqueraded toward pods"),
+                ("nft", "as with nft (`EnableNFTables`): who comes from outside keeps its address"),
+            ]),
+            fallback: Fallback::Said("the outside does not reach pods of an island"),
+            example: "\"nft\"",
+            about: "The island behaves as its nodes would with `flanneld --ip-masq`: pods leave by `egress`, and the \
+                    outside reaches them by their own addresses. Flannel's two sets of rules differ in how it is \
+                    seen there.",
+        },
+        Key {
             name: "sessions-per-pod",
             kind: number(1, 16_777_216, "sessions"),
             fallback: Fallback::Said("no limit but the gateway's `max-sessions`"),

@@ -28,6 +28,11 @@ fn each_model_has_its_own_keys() {
             "27:24: cluster[0].non-masquerade-cidrs = [\"10.0.0.0/8\"]: is of a cluster whose pods do not leave; leave it out, or write model = \"island\"",
         ),
         (
+            "model = \"island\"\npod-cidrs = [\"10.1.0.0/16\", \"fd00:10::/56\"]\nservice-cidrs = [\"10.96.0.0/12\"]\negress = \"egress\"\n",
+            "model = \"flat\"\npod-cidrs = [\"10.1.0.0/16\", \"fd00:10::/56\"]\negress = \"none\"\nflannel-ip-masq = \"nft\"\n",
+            "28:19: cluster[0].flannel-ip-masq = \"nft\": is of a cluster that is no island; leave it out, or write model = \"island\"",
+        ),
+        (
             "name = \"blue\"",
             "name = \"flat\"",
             "24:8: cluster[0].name = \"flat\": is what a routing domain is called that clusters share; take another name",
@@ -131,8 +136,7 @@ fn flat_clusters_have_addresses_of_their_own_and_the_message_names_both_owners()
 #[test]
 fn who_is_known_outside_by_its_own_addresses_has_them_alone() {
     let exempt = "pod-cidrs = [\"10.1.0.0/16\"]\nnon-masquerade-cidrs = [\"172.16.0.0/12\"]";
-    let remedy =
-        "both are known by these addresses outside: give each pods of its own, or take non-masquerade-cidrs away";
+    let remedy = "both are known by these addresses outside: give each pods of its own, or take non-masquerade-cidrs and flannel-ip-masq away";
     let found = errors(&two(["flat", "island"], exempt));
     assert!(found.len() == 1 && found[0].ends_with(remedy), "{found:?}");
     let both = two(["island", "island"], exempt).replacen(
