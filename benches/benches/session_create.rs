@@ -6,8 +6,9 @@ use std::sync::Arc;
 use causeway_benches::flows::{Flow, flows, session};
 use causeway_benches::scale::Scale;
 use causeway_fastpath::chance::Chance;
-use causeway_fastpath::ids::{PoolId, VrfId};
-use causeway_fastpath::nat::{Forwards, Nat, Translation};
+use causeway_fastpath::handoff::Workers;
+use causeway_fastpath::ids::{Epoch, PoolId, VrfId};
+use causeway_fastpath::nat::{Choice, Forwards, Nat, Translation};
 use causeway_fastpath::session::{Seed, SessionTable};
 use causeway_fastpath::snapshot::{Pool, Timeouts};
 use causeway_fastpath::time::Instant;
@@ -74,11 +75,12 @@ fn create(criterion: &mut Criterion) {
         let (standing, passing) = flows.split_at(live);
         let pool = Pool { addresses: (0xcb00_7100..0xcb00_7108).collect(), ..Pool::default() };
         let translation = Translation { pool: PoolId(0), outer: VrfId::MAIN, inward: false, most_sessions: None };
-        let mut nat = Nat::<u32>::new(flows.len(), Seed([1, 2]), Instant::ZERO);
-        nat.set_names(&Arc::from([pool]), &Arc::new(Forwards::new()));
+        let mut nat = Nat::<u32>::new(flows.len(), Seed([1, 2]), Workers::ALONE, Instant::ZERO);
+        nat.set_names(&Arc::from([pool]), &Arc::new(Forwards::new()), Epoch(1));
         let (timeouts, mut chance) = (Timeouts::default(), Chance::new([7; 32]));
         let mut begin = |nat: &mut Nat<u32>, flow: &Flow| {
-            nat.begin(&flow.key(), translation, &timeouts, Instant::ZERO, &mut chance).expect("NAT has room")
+            nat.begin(&flow.key(), translation, Choice::Any, &timeouts, Instant::ZERO, &mut chance)
+                .expect("NAT has room")
         };
         for flow in standing {
             begin(&mut nat, flow);
@@ -87,7 +89,7 @@ fn create(criterion: &mut Criterion) {
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 for number in each(turns.next(), |_, flow| begin(&mut nat, flow)) {
-                    nat.end(number);
+                    nat.end(number, Instant::ZERO);
                 }
             });
         });

@@ -54,7 +54,7 @@ const TAIL: &str = "
 
 | counter | what |
 | --- | --- |
-| `translated-out` | Packets forwarded under an outside name. |
+| `translated-out` | Packets forwarded out of a routing domain through a session: under an outside name, or tracked under their own. |
 | `translated-in` | Packets forwarded to the host behind an outside name. |
 | `translated-errors` | ICMP errors forwarded with their quote translated. |
 | `sessions-created` | Sessions that began. |

@@ -1,32 +1,53 @@
 //! Routing domains: which port's packets are looked up in which table.
 //!
 //! An island is a routing domain of its own, so that its pods are no route for
-//! anybody outside and several islands may use the same addresses. A port belongs
-//! to the island whose nodes live on it; the configuration gives it to one at most.
+//! anybody outside and several islands may use the same addresses; so is an isolated
+//! cluster. A port belongs to the island whose nodes live on it; the configuration gives
+//! it to one at most.
+//!
+//! Flat clusters share one domain. It is main, where nothing is translated. Otherwise it
+//! is the domain "flat", which has every route to what is inside, and leads to main for
+//! everything else: there is the shore at which names are given.
 
 use causeway_fastpath::ids::VrfId;
 
-use crate::config::{ClusterIdx, Config, PortIdx};
+use crate::config::{ClusterIdx, Config, Egress, Model, PortIdx};
 
 /// The routing domains of a configuration. Main is always number 0.
 #[derive(Clone, Debug)]
 pub struct Domains {
     ports: Vec<VrfId>,
+    clusters: Vec<VrfId>,
     names: Vec<String>,
+    flat: Option<VrfId>,
 }
 
 impl Domains {
+    /// What domains are called that are not one cluster's: main, and that of flat
+    /// clusters.
+    pub(crate) const SHARED: [&str; 2] = ["main", "flat"];
+
     /// Gives every port and cluster its domain, in the order of the file.
     pub fn of(config: &Config) -> Domains {
+        let mut names = vec![Domains::SHARED[0].to_owned()];
+        let mut add = |name: &str| {
+            names.push(name.to_owned());
+            VrfId(names.len() as u16 - 1)
+        };
+        let flat = has_flat_shore(config).then(|| add(Domains::SHARED[1]));
         let mut ports = vec![VrfId::MAIN; config.ports.len()];
-        let mut names = vec!["main".to_owned()];
+        let mut clusters = Vec::new();
         for cluster in &config.clusters {
+            let domain = match cluster.model {
+                Model::Flat => flat.unwrap_or(VrfId::MAIN),
+                Model::Island | Model::Isolated => add(&cluster.name),
+            };
             for port in &cluster.ports {
-                ports[port.0] = VrfId(names.len() as u16);
+                ports[port.0] = domain;
             }
-            names.push(cluster.name.clone());
+            clusters.push(domain);
         }
-        Domains { ports, names }
+        Domains { ports, clusters, names, flat }
     }
 
     /// The domain of what arrives on a port.
@@ -36,7 +57,12 @@ impl Domains {
 
     /// The domain a cluster's pods live in.
     pub fn of_cluster(&self, cluster: ClusterIdx) -> VrfId {
-        VrfId(cluster.0 as u16 + 1)
+        self.clusters[cluster.0]
+    }
+
+    /// Is it main or that of flat clusters, in which every subnet is known?
+    pub(crate) fn is_shared(&self, domain: VrfId) -> bool {
+        domain == VrfId::MAIN || Some(domain) == self.flat
     }
 
     /// All domains, main first.
@@ -44,8 +70,16 @@ impl Domains {
         (0..self.names.len() as u16).map(VrfId)
     }
 
-    /// What people call it: "main", or its cluster.
+    /// What people call it: "main", "flat", or its cluster.
     pub fn name(&self, domain: VrfId) -> &str {
         &self.names[domain.index()]
     }
+}
+
+/// Is anything translated that goes to or comes from a flat cluster?
+fn has_flat_shore(config: &Config) -> bool {
+    let is_flat = |cluster: ClusterIdx| config.clusters[cluster.0].model == Model::Flat;
+    config.clusters.iter().any(|cluster| cluster.model == Model::Flat && cluster.egress != Egress::None)
+        || config.forwards.iter().any(|forward| is_flat(forward.cluster))
+        || config.static_nat.iter().any(|nat| is_flat(nat.cluster))
 }

@@ -185,6 +185,11 @@ impl<A: Address> Tables<A> {
     pub fn egress_rule(&self, vrf: VrfId, src: A, dst: A) -> Option<&EgressRule<A>> {
         self.egress[vrf.index()].iter().find(|rule| rule.matches(src, dst))
     }
+
+    /// The first rule that matches and gives the sender another name.
+    pub fn renaming_rule(&self, vrf: VrfId, src: A, dst: A) -> Option<&EgressRule<A>> {
+        self.egress[vrf.index()].iter().find(|rule| rule.renames() && rule.matches(src, dst))
+    }
 }
 
 impl Snapshot {

@@ -10,16 +10,24 @@ use crate::world::{Host, World};
 #[derive(Clone, Copy, Debug)]
 pub struct IslandBuilder {
     pods_per_node: u8,
+    twin: bool,
 }
 
 impl IslandBuilder {
     pub(crate) fn new() -> Self {
-        Self { pods_per_node: 2 }
+        Self { pods_per_node: 2, twin: false }
     }
 
     /// Pods on each node; 2 unless told. At most [`plan::MOST_PODS_PER_NODE`].
     pub fn pods_per_node(mut self, pods: u8) -> Self {
         self.pods_per_node = pods;
+        self
+    }
+
+    /// With a second cluster on a wire of its own, `eth2` of the gateway: `node-x` and its
+    /// pods `pod-x1` ..., which have the addresses of those of `node-a`.
+    pub fn with_twin(mut self) -> Self {
+        self.twin = true;
         self
     }
 
@@ -32,39 +40,61 @@ impl IslandBuilder {
     /// More pods than the plan has addresses for.
     pub fn build(self) -> Result<World, SetupError> {
         let mut world = World { hosts: Vec::new() };
-        let fabric = Fabric::build()?;
+        let fabric = Fabric::build(self.twin)?;
 
-        world.hosts.push(gateway(&fabric)?);
+        world.hosts.push(gateway(&fabric, self.twin)?);
         for (name, address) in [("server", plan::SERVER), ("client", plan::CLIENT)] {
             world.hosts.push(outside(&fabric, name, address)?);
         }
         for (nth, letter) in (0u8..).zip(plan::NODES) {
-            let node = node(&fabric, nth, letter)?;
-            for index in 0..self.pods_per_node {
-                world.hosts.push(pod(&node, letter, nth, index)?);
-            }
-            world.hosts.push(node);
+            let place = Place { bridge: NODES, gateway: plan::GATEWAY_NODES, address: plan::node(nth), letter, nth };
+            self.node(&fabric, &place, &mut world)?;
+        }
+        if self.twin {
+            let (gateway, address) = (plan::GATEWAY_TWIN, plan::TWIN_NODE);
+            self.node(&fabric, &Place { bridge: TWIN, gateway, address, letter: 'x', nth: 0 }, &mut world)?;
         }
         world.hosts.push(fabric.host);
         Ok(world)
     }
+
+    /// A node with its pods.
+    fn node(&self, fabric: &Fabric, place: &Place, world: &mut World) -> Result<(), SetupError> {
+        let node = node(fabric, place)?;
+        for index in 0..self.pods_per_node {
+            world.hosts.push(pod(&node, place.letter, place.nth, index)?);
+        }
+        world.hosts.push(node);
+        Ok(())
+    }
 }
 
-/// The two switches between everybody.
+/// Where a node is.
+struct Place {
+    bridge: &'static str,
+    gateway: Dual,
+    address: Dual,
+    letter: char,
+    /// It has the pod network of the `nth` node.
+    nth: u8,
+}
+
+/// The switches between everybody.
 struct Fabric {
     host: Host,
 }
 
 const NODES: &str = "br-nodes";
+const TWIN: &str = "br-twin";
 const UPLINK: &str = "br-uplink";
 
 impl Fabric {
-    fn build() -> Result<Self, SetupError> {
+    fn build(twin: bool) -> Result<Self, SetupError> {
         let host = empty_host("fabric", None)?;
         // A switch has no IPv6 address, not even a link-local one.
         host.namespace().set_sysctl("net.ipv6.conf.default.disable_ipv6", "1")?;
         let mut netlink = host.netlink()?;
-        for bridge in [NODES, UPLINK] {
+        for bridge in [NODES, UPLINK].into_iter().chain(twin.then_some(TWIN)) {
             netlink.create_bridge(bridge)?;
             netlink.set_up(bridge)?;
         }
@@ -79,12 +109,15 @@ impl Fabric {
     }
 }
 
-fn gateway(fabric: &Fabric) -> Result<Host, SetupError> {
+fn gateway(fabric: &Fabric, twin: bool) -> Result<Host, SetupError> {
     let gateway = empty_host("gateway", None)?;
     // The kernel would answer neighbour discovery beside the gateway program.
     gateway.namespace().set_sysctl("net.ipv6.conf.default.disable_ipv6", "1")?;
+    let second = twin.then_some((TWIN, "gw-twin", "eth2", plan::GATEWAY_TWIN));
     for (bridge, port, interface, address) in
         [(NODES, "gw-nodes", "eth1", plan::GATEWAY_NODES), (UPLINK, "gw-uplink", "eth0", plan::GATEWAY_UPLINK)]
+            .into_iter()
+            .chain(second)
     {
         fabric.plug(bridge, port, &gateway, interface, Mac::spelling(address.v4.addr()))?;
     }
@@ -103,10 +136,11 @@ fn outside(fabric: &Fabric, name: &str, address: Dual) -> Result<Host, SetupErro
     Ok(host)
 }
 
-fn node(fabric: &Fabric, nth: u8, letter: char) -> Result<Host, SetupError> {
-    let (address, towards_pods) = (plan::node(nth), plan::node_towards_pods(nth));
-    let node = empty_host(format!("node-{letter}"), Some(address))?;
-    fabric.plug(NODES, node.name(), &node, "eth0", Mac::spelling(address.v4.addr()))?;
+fn node(fabric: &Fabric, place: &Place) -> Result<Host, SetupError> {
+    let Place { bridge, gateway, address, letter, nth } = place;
+    let towards_pods = plan::node_towards_pods(*nth);
+    let node = empty_host(format!("node-{letter}"), Some(*address))?;
+    fabric.plug(bridge, node.name(), &node, "eth0", Mac::spelling(address.v4.addr()))?;
 
     let mut netlink = node.netlink()?;
     // Pods hang on a bridge, as the most common CNI plugin does it.
@@ -116,7 +150,7 @@ fn node(fabric: &Fabric, nth: u8, letter: char) -> Result<Host, SetupError> {
     for family in Family::BOTH {
         netlink.add_address("eth0", address.interface(family))?;
         netlink.add_address(PODS, towards_pods.interface(family))?;
-        add_default_route(&mut netlink, family, &plan::GATEWAY_NODES)?;
+        add_default_route(&mut netlink, family, gateway)?;
     }
     node.namespace().set_sysctls(&[("net.ipv4.ip_forward", "1"), ("net.ipv6.conf.all.forwarding", "1")])?;
     Ok(node)

@@ -87,6 +87,10 @@ impl Dual {
 
 /// The gateway on the side of the nodes (`eth1`).
 pub const GATEWAY_NODES: Dual = Dual::new([192, 168, 0, 1], 24, [0xfd00, 0xa, 0, 0, 0, 0, 0, 1], 64);
+/// The gateway on the side of the nodes of the second cluster (`eth2`), where there is one.
+pub const GATEWAY_TWIN: Dual = Dual::new([192, 168, 1, 1], 24, [0xfd00, 0xb, 0, 0, 0, 0, 0, 1], 64);
+/// The only node of the second cluster. Its pods have the addresses of those of `node-a`.
+pub const TWIN_NODE: Dual = Dual::new([192, 168, 1, 11], 24, [0xfd00, 0xb, 0, 0, 0, 0, 0, 0x11], 64);
 /// The gateway on the side of the outside (`eth0`).
 pub const GATEWAY_UPLINK: Dual = outside(2, 2);
 /// What pods look like from outside.

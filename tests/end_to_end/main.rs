@@ -8,11 +8,13 @@ mod ecmp;
 mod forwards;
 mod kill;
 mod life;
+mod models;
 mod nodes;
 mod reach;
 mod shore;
 mod transfer;
 
+use causeway_lab::{IslandBuilder, World};
 use causeway_tests::needs;
 use causeway_tests::stage::{Medium, Stage};
 
@@ -74,13 +76,39 @@ fn nodes_come_and_go_by_a_file() {
     play("nodes_come_and_go_by_a_file", Medium::AfPacket, &[], nodes::nodes_come_and_go_by_a_file);
 }
 
+/// Who meets whom is decided before a driver sees it: over one driver is enough.
+macro_rules! of_each_model {
+    ($($test:ident in $world:expr;)+) => {
+        mod models_of_clusters {
+            $(
+                #[test]
+                fn $test() {
+                    crate::play_in($world, stringify!($test), crate::Medium::AfPacket, &[], crate::models::$test);
+                }
+            )+
+        }
+    };
+}
+
+of_each_model! {
+    two_islands_with_the_same_addresses_talk_at_once_and_are_kept_apart in causeway_lab::World::island().with_twin();
+    isolated_pods_meet_each_other_and_what_is_forwarded in causeway_lab::World::island();
+    flat_pods_are_met_under_their_own_addresses_and_hide_from_the_internet in causeway_lab::World::island();
+    exempted_destinations_see_pods_under_their_own_addresses in causeway_lab::World::island();
+}
+
+/// Plays a scene in the standard world; see [`play_in`].
+fn play(test: &str, medium: Medium, programs: &[&str], scene: fn(&mut Stage)) {
+    play_in(World::island(), test, medium, programs, scene);
+}
+
 /// Plays a scene, which starts the gateway itself. Requires of every one that the
 /// kernel forwarded nothing and that each packet met exactly one end.
-fn play(test: &str, medium: Medium, programs: &[&str], scene: fn(&mut Stage)) {
+fn play_in(world: IslandBuilder, test: &str, medium: Medium, programs: &[&str], scene: fn(&mut Stage)) {
     if !needs::met(test, medium.privilege(), programs) {
         return;
     }
-    let mut stage = Stage::new(medium);
+    let mut stage = Stage::of(medium, world);
     scene(&mut stage);
     stage.settled_counters();
     stage.assert_kernel_does_not_forward();

@@ -10,6 +10,7 @@ mod causeway;
 mod differences;
 mod errors;
 mod event;
+mod flannel;
 mod flow;
 mod generate;
 mod judge;

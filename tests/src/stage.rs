@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use causeway_lab::gateway::{Ended, Gateway, GatewayError, GatewayStart};
 use causeway_lab::privilege::Privilege;
-use causeway_lab::{Driver, World, plan};
+use causeway_lab::{Driver, IslandBuilder, World, plan};
 use serde_json::Value;
 
 use crate::counters::Counters;
@@ -75,8 +75,16 @@ impl Stage {
     /// # Panics
     /// It cannot be built, or the kernel forwards packets in the gateway's place.
     pub fn new(medium: Medium) -> Stage {
+        Stage::of(medium, World::island())
+    }
+
+    /// Builds this world, as [`Stage::new`] builds the standard one.
+    ///
+    /// # Panics
+    /// As [`Stage::new`].
+    pub fn of(medium: Medium, world: IslandBuilder) -> Stage {
         let alone = alone();
-        let world = World::island().build().expect("a world");
+        let world = world.build().expect("a world");
         if medium == Medium::AfXdp {
             world.set_wire_offloads(false).expect("wires without offloads");
         }

@@ -4,6 +4,7 @@
 //! while the gateway runs: each change is noted, and the next snapshot makes anew
 //! what it concerns and shares the rest with the one before.
 
+mod egress;
 mod forwards;
 mod groups;
 mod numbers;

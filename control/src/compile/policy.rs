@@ -1,75 +1,30 @@
-//! What may leave an island, and under which addresses.
+//! Under which addresses clusters leave.
 
 use causeway_fastpath::address::Address;
-use causeway_fastpath::fib::Prefix;
-use causeway_fastpath::ids::{PoolId, VrfId};
-use causeway_fastpath::nat::{EgressAction, EgressRule};
+use causeway_fastpath::ids::PoolId;
 use causeway_fastpath::snapshot::Pool;
-use causeway_fastpath::verdict::DropReason;
 
 use super::{forwards, prefix};
 use crate::config::{Config, Egress, PortIdx};
 use crate::domains::Domains;
-use crate::rib::is_primary;
+use crate::rib::{self, is_primary};
 
 /// Ports that masquerading takes on a port's own address: all but the well-known ones.
 const MASQUERADE_PORTS: (u16, u16) = (1024, 65535);
 
-/// What may leave an island: who has an address of its own under that, pods under
-/// another name, nodes under their own. Nothing else: a sender that is neither is not
-/// believed (BCP 38).
-pub(super) fn egress_rules<A: Address>(config: &Config, domains: &Domains, domain: VrfId) -> Vec<EgressRule<A>> {
-    if domain == VrfId::MAIN {
-        return Vec::new();
-    }
-    let mut rules = forwards::egress_rules(config, domains, domain, first_static_pool(config));
-    let everywhere = Prefix::containing(A::default(), 0);
-    for (at, cluster) in config.clusters.iter().enumerate() {
-        if domains.of_cluster(crate::config::ClusterIdx(at)) != domain {
-            continue;
-        }
-        let action = match cluster.egress {
-            Egress::Pool(pool) => EgressAction::Translate(PoolId(pool.0 as u16)),
-            Egress::Masquerade => EgressAction::Masquerade,
-        };
-        for source in cluster.pod_cidrs.iter().filter_map(|cidr| prefix(*cidr)) {
-            rules.push(EgressRule { source, destination: everywhere, action, most_sessions: cluster.sessions_per_pod });
-        }
-    }
-    for (at, port) in config.ports.iter().enumerate() {
-        if domains.of_port(PortIdx(at)) == domain {
-            for source in port.addresses.iter().filter_map(|subnet| prefix(subnet.trunc())) {
-                rules.push(EgressRule {
-                    source,
-                    destination: everywhere,
-                    action: EgressAction::Forward,
-                    most_sessions: None,
-                });
-            }
-        }
-    }
-    rules.push(EgressRule {
-        source: everywhere,
-        destination: everywhere,
-        action: EgressAction::Drop(DropReason::NotInIsland),
-        most_sessions: None,
-    });
-    rules
-}
-
-/// Whether a cluster goes by the addresses of ports.
+/// Whether anybody goes by the addresses of ports.
 fn masquerades(config: &Config) -> bool {
-    config.clusters.iter().any(|cluster| cluster.egress == Egress::Masquerade)
+    config.clusters.iter().any(|cluster| cluster.egress == Egress::Masquerade) || config.hides_strangers(None)
 }
 
-/// The pool of a port. A port of an island has none: answers to its address would
-/// arrive in the island's domain.
+/// The pool of a port, if somebody leaves by it under its address.
 pub(super) fn port_pool(config: &Config, domains: &Domains, port: PortIdx) -> Option<PoolId> {
-    let stands_for_clusters = masquerades(config) && domains.of_port(port) == VrfId::MAIN;
+    let stands_for_clusters = rib::stands_for_others(config, domains, port);
     stands_for_clusters.then(|| PoolId((config.pools.len() + port.0) as u16))
 }
 
-fn first_static_pool(config: &Config) -> PoolId {
+/// The number of the first pool that static NAT has.
+pub(super) fn first_static_pool(config: &Config) -> PoolId {
     let ports = if masquerades(config) { config.ports.len() } else { 0 };
     PoolId((config.pools.len() + ports) as u16)
 }

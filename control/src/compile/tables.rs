@@ -10,7 +10,7 @@ use causeway_fastpath::nat::{EgressRule, Forwards};
 use causeway_fastpath::snapshot::{Pool, Tables};
 use hashbrown::HashMap;
 
-use super::{forwards, policy};
+use super::{egress, forwards, policy};
 use crate::config::Config;
 use crate::domains::Domains;
 
@@ -50,7 +50,7 @@ impl<A: Address> Family<A> {
         let domain = |_| Domain { routes: FibBuilder::new(), fib: Arc::clone(&nowhere), changes: 0, built: None };
         Family {
             domains: domains.all().map(domain).collect(),
-            egress: domains.all().map(|domain| policy::egress_rules(config, domains, domain)).collect(),
+            egress: domains.all().map(|domain| egress::rules(config, domains, domain)).collect(),
             pools: policy::pools(config).into(),
             neighbors: Arc::default(),
             forwards: Arc::new(forwards::forwards(config, domains)),

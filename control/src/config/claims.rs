@@ -42,7 +42,7 @@ impl<W: Clone> Claims<W> {
 }
 
 /// Whether two prefixes have an address in common. Host bits do not matter.
-pub(super) fn overlap(one: IpNet, other: IpNet) -> bool {
+pub(crate) fn overlap(one: IpNet, other: IpNet) -> bool {
     one.contains(&other.network()) || other.contains(&one.network())
 }
 

@@ -5,17 +5,21 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::allocation;
+use super::apart;
 use super::claims::overlap;
+use super::exemptions;
 use super::keys;
 use super::model::{Cluster, ClusterIdx, Egress, Model, NodeMaskSize, PortIdx};
 use super::names::Names;
 use super::nodes::{self, NodeDraft, Taken, one_a_family};
 use super::nodes_from;
-use super::pools::{MASQUERADE, Pools};
+use super::pools::{MASQUERADE, NONE, Pools};
 use super::ports::{Ports, link_local};
 use super::report::{Report, Spanned};
 use super::table::Table;
-use super::value;
+use super::value::{self, Complaint};
+use crate::domains::Domains;
+use crate::flannel::Variant;
 
 /// The clusters, and what the sections after them ask.
 pub(super) struct Clusters {
@@ -49,14 +53,25 @@ pub(super) fn clusters(report: &mut Report<'_>, file: &Table<'_>, ports: &Ports,
     let mut taken = Taken::default();
     let mut ranges = Vec::new();
     for table in file.tables(report, "cluster", &keys::CLUSTER) {
-        let name = table.parsed(report, "name", value::name);
+        let name = table.parsed(report, "name", cluster_name);
         let name = clusters.names.add(report, name, table.at());
         let (cluster, pod_cidrs) = cluster(report, &table, name, ports, pools, &mut taken);
         clusters.list.push(cluster);
         ranges.push(pod_cidrs);
     }
-    check_apart(report, &clusters.list, &ranges, ports);
+    apart::check(report, &clusters.list, &ranges, ports);
     clusters
+}
+
+/// As any name, but not that of a routing domain which is no cluster's.
+fn cluster_name(text: &str) -> Result<&str, Complaint> {
+    if Domains::SHARED.contains(&text) {
+        return Err(Complaint {
+            what: "is what a routing domain is called that clusters share".to_owned(),
+            remedy: "take another name".to_owned(),
+        });
+    }
+    value::name(text)
 }
 
 /// A cluster, and the places of its pod CIDRs.
@@ -73,6 +88,8 @@ fn cluster(
     let node_mask_size = node_mask_size(report, table);
     let service_cidrs = values(table.prefixes(report, "service-cidrs"));
     let egress = egress(report, table, model, &pod_cidrs, pools);
+    let non_masquerade_cidrs = exemptions::exemptions(report, table, model);
+    let flannel_ip_masq = flannel_ip_masq(report, table, model);
     let mut nodes = nodes::nodes(report, table, ports, pools, taken);
     let ports = node_ports(report, table, &nodes, ports);
     allocation::allocate(report, &pod_cidrs, node_mask_size, &service_cidrs, &mut nodes);
@@ -84,6 +101,8 @@ fn cluster(
         node_mask_size,
         service_cidrs,
         egress,
+        non_masquerade_cidrs,
+        flannel_ip_masq,
         sessions_per_pod: table.number(report, "sessions-per-pod").map(|most| most.value as u32),
         ports,
         nodes: nodes.into_iter().map(|draft| draft.node).collect(),
@@ -103,9 +122,6 @@ fn model(report: &mut Report<'_>, table: &Table<'_>) -> Option<Model> {
         "flat" => Model::Flat,
         _ => Model::Island,
     };
-    if model != Model::Island {
-        report.error(&word.at, "is not supported yet by this version", "use \"island\"");
-    }
     Some(model)
 }
 
@@ -152,17 +168,31 @@ fn egress(
     pools: &Pools,
 ) -> Egress {
     if !table.has("egress") {
-        if model == Some(Model::Island) {
-            let remedy = "name a pool, or write egress = \"masquerade\"";
+        if let Some(Model::Island | Model::Flat) = model {
+            let remedy = match model {
+                Some(Model::Flat) => "name a pool, or write egress = \"masquerade\" or \"none\"",
+                _ => "name a pool, or write egress = \"masquerade\"",
+            };
             let at = table.place(report, "egress");
             report.error(&at, "is missing", remedy);
         }
-        return Egress::Masquerade;
+        return Egress::None;
     }
-    let name = table.text(report, "egress").filter(|name| name.value != MASQUERADE);
-    let Some(name) = name else {
+    if model == Some(Model::Isolated) {
+        let at = table.place(report, "egress");
+        report.error(&at, "is of a cluster whose pods do not leave", "leave it out, or write model = \"island\"");
+        return Egress::None;
+    }
+    let Some(name) = table.text(report, "egress").filter(|name| name.value != MASQUERADE) else {
         return Egress::Masquerade;
     };
+    if name.value == NONE {
+        if model == Some(Model::Island) {
+            let remedy = "name a pool or \"masquerade\", or write model = \"flat\" or \"isolated\"";
+            report.error(&name.at, "leaves the pods of an island without a name outside", remedy);
+        }
+        return Egress::None;
+    }
     let Some(pool) = pools.find(report, &name) else {
         return Egress::Masquerade;
     };
@@ -175,6 +205,17 @@ fn egress(
         }
     }
     Egress::Pool(pool)
+}
+
+fn flannel_ip_masq(report: &mut Report<'_>, table: &Table<'_>, model: Option<Model>) -> Option<Variant> {
+    if !table.has("flannel-ip-masq") {
+        return None;
+    }
+    let word = table.choice(report, "flannel-ip-masq")?;
+    if model.is_some_and(|model| model != Model::Island) {
+        report.error(&word.at, "is of a cluster that is no island", "leave it out, or write model = \"island\"");
+    }
+    Some(if word.value == "nft" { Variant::Nft } else { Variant::Iptables })
 }
 
 /// The ports on which the nodes live: named, or those of the nodes.
@@ -211,31 +252,6 @@ fn node_ports(report: &mut Report<'_>, table: &Table<'_>, nodes: &[NodeDraft], p
     found.sort_unstable();
     found.dedup();
     found
-}
-
-/// An island is told apart by the ports on which its nodes live, and leaves by
-/// one that is not among them.
-fn check_apart(report: &mut Report<'_>, clusters: &[Cluster], ranges: &[Vec<Spanned<IpNet>>], ports: &Ports) {
-    for (index, (cluster, own)) in clusters.iter().zip(ranges).enumerate() {
-        let Some(net) = own.first() else {
-            continue;
-        };
-        for other in &clusters[..index] {
-            if let Some(shared) = cluster.ports.iter().find(|port| other.ports.contains(port)) {
-                let what = format!(
-                    "is of a cluster on port \"{}\", on which cluster \"{}\" lives too",
-                    ports.get(*shared).name,
-                    other.name
-                );
-                report.error(&net.at, what, "give each island a port (a NIC or a VLAN) of its own");
-            }
-        }
-        let taken = |port: usize| clusters.iter().any(|cluster| cluster.ports.contains(&PortIdx(port)));
-        if index == 0 && !ports.list.is_empty() && (0..ports.list.len()).all(taken) {
-            let what = "is of an island that no port leads out of: clusters live on all of them";
-            report.error(&net.at, what, "add a [[port]] toward the outside, without nodes on it");
-        }
-    }
 }
 
 pub(super) fn family(ipv4: bool) -> &'static str {

@@ -5,8 +5,10 @@
 //! error: a file is reported whole, each finding with its line and column.
 
 mod allocation;
+mod apart;
 mod claims;
 mod clusters;
+mod exemptions;
 mod forwards;
 mod gateway;
 mod keys;
@@ -32,7 +34,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-pub(crate) use claims::Claims;
+pub(crate) use claims::{Claims, overlap};
 pub use model::{
     Cluster, ClusterIdx, Config, Driver, Egress, Gateway, Idle, Model, Neighbor, NextHop, Node, NodeMaskSize,
     NodesFrom, Pool, PoolIdx, Port, PortIdx, Route, RouteKind, Timers,

@@ -12,6 +12,7 @@ use causeway_fastpath::nat::Behavior;
 use ipnet::IpNet;
 
 use super::public::{Forward, StaticNat};
+use crate::flannel::Variant;
 
 /// A whole, checked configuration.
 ///
@@ -204,6 +205,10 @@ pub struct Cluster {
     pub service_cidrs: Vec<IpNet>,
     /// What its pods look like from outside.
     pub egress: Egress,
+    /// Toward whom its pods keep their own addresses; no host bits, each once.
+    pub non_masquerade_cidrs: Vec<IpNet>,
+    /// Are flows masqueraded as flannel does it, and written with what? Islands only.
+    pub flannel_ip_masq: Option<Variant>,
     /// Translated sessions that one pod may have at once, of each family.
     pub sessions_per_pod: Option<u32>,
     /// Ports on which its nodes live, ascending, at least one.
@@ -233,9 +238,9 @@ pub enum NodesFrom {
 /// How the pods of a cluster meet the rest of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Model {
-    /// Pods meet nothing outside. Not accepted by this version.
+    /// Pods meet nothing outside, but by forwards and static NAT.
     Isolated,
-    /// Pods are routable from everywhere. Not accepted by this version.
+    /// Pods are routable from everywhere.
     Flat,
     /// Pods reach out under another address, and are reached from outside by forwards
     /// and static NAT alone.
@@ -258,9 +263,12 @@ impl NodeMaskSize {
     }
 }
 
-/// What the pods of an island look like from outside.
+/// What the pods of a cluster look like from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Egress {
+    /// They have no other name: their own is known everywhere (flat), or nowhere
+    /// (isolated).
+    None,
     /// An address of a pool.
     Pool(PoolIdx),
     /// The gateway's own address on the port that the packet leaves by.

@@ -72,7 +72,7 @@ fn behavior(report: &mut Report<'_>, table: &Table<'_>, mapping_key: &str, filte
 }
 
 fn pool_name(text: &str) -> Result<&str, Complaint> {
-    if text == MASQUERADE {
+    if [MASQUERADE, NONE].contains(&text) {
         return Err(Complaint {
             what: "has a meaning of its own where clusters name a pool".to_owned(),
             remedy: "take another name".to_owned(),
@@ -181,3 +181,5 @@ impl Pools {
 
 /// What a cluster writes for the gateway's own address.
 pub(super) const MASQUERADE: &str = "masquerade";
+/// What a flat cluster writes whose pods are under their own addresses everywhere.
+pub(super) const NONE: &str = "none";

@@ -7,7 +7,8 @@ use std::ops::RangeInclusive;
 
 use causeway_fastpath::wire::protocol;
 
-use super::model::{ClusterIdx, Config};
+use super::model::{Cluster, ClusterIdx, Config, PortIdx};
+use crate::flannel::Variant;
 
 /// A port, or a range of them, by which the inside is reached: `[[forward]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +71,14 @@ impl Config {
     pub fn is_forwarded(&self, address: IpAddr) -> bool {
         self.forwards.iter().any(|forward| forward.address == address)
             || self.static_nat.iter().any(|nat| nat.address == address)
+    }
+
+    /// Does a flannel network with nodes on this port, or on any, have who comes from
+    /// outside masqueraded?
+    pub(crate) fn hides_strangers(&self, port: Option<PortIdx>) -> bool {
+        let hides = |cluster: &Cluster| cluster.flannel_ip_masq == Some(Variant::Iptables);
+        let is_there = |cluster: &Cluster| port.is_none_or(|port| cluster.ports.contains(&port));
+        self.clusters.iter().any(|cluster| hides(cluster) && is_there(cluster))
     }
 
     /// Addresses that the gateway takes over for forwards and static NAT alone: neither

@@ -6,27 +6,30 @@ use causeway_fastpath::ids::VrfId;
 use ipnet::IpNet;
 
 use super::{Member, Origin, Route, Via};
-use crate::config::{ClusterIdx, Config, Egress, NextHop, PortIdx, RouteKind};
+use crate::config::{ClusterIdx, Config, Egress, NextHop, PortIdx, RouteKind, overlap};
 use crate::domains::Domains;
+use crate::shore::{Entry, Shore, shores};
 
 /// Every route that a configuration asks for. Of several of one origin to one
 /// destination the last one counts.
 pub fn routes(config: &Config, domains: &Domains) -> Vec<Route> {
     let mut routes = Vec::new();
-    let masqueraded = config.clusters.iter().any(|cluster| cluster.egress == Egress::Masquerade);
     for domain in domains.all() {
-        own(config, domains, domain, masqueraded, &mut routes);
-        if domain == VrfId::MAIN {
+        own(config, domains, domain, &mut routes);
+        if domains.is_shared(domain) {
+            // Where subnets are known they must not hide what stands for islands.
+            let via = if domain == VrfId::MAIN { Via::Pool } else { Via::Egress(VrfId::MAIN) };
             for pool in &config.pools {
                 for to in &pool.addresses {
                     let origin = Origin::Pool(pool.name.clone());
-                    routes.push(Route { domain, to: *to, via: Via::Pool, origin });
+                    routes.push(Route { domain, to: *to, via: via.clone(), origin });
                 }
             }
             for address in config.taken_over() {
-                routes.push(Route { domain, to: address.into(), via: Via::Pool, origin: Origin::Forward });
+                routes.push(Route { domain, to: address.into(), via: via.clone(), origin: Origin::Forward });
             }
-        } else {
+        }
+        if domain != VrfId::MAIN {
             for to in [everything(false), everything(true)] {
                 routes.push(Route { domain, to, via: Via::Egress(VrfId::MAIN), origin: Origin::Island });
             }
@@ -45,17 +48,12 @@ pub fn routes(config: &Config, domains: &Domains) -> Vec<Route> {
         };
         routes.push(Route { domain, to: route.to, via, origin: Origin::Static });
     }
+    pods_of_others(config, domains, &mut routes);
     for (at, cluster) in config.clusters.iter().enumerate() {
         let at = ClusterIdx(at);
         let domain = domains.of_cluster(at);
         for to in cluster.pod_cidrs.iter().chain(&cluster.service_cidrs) {
             routes.push(Route { domain, to: *to, via: Via::Unreachable, origin: Origin::Cluster(at) });
-        }
-        // Outside, an island's pods are nowhere: without this they would be wherever
-        // the default route leads, and a packet for them would go there in circles.
-        for to in &cluster.pod_cidrs {
-            let origin = Origin::Island;
-            routes.push(Route { domain: VrfId::MAIN, to: *to, via: Via::Unreachable, origin });
         }
         for node in &cluster.nodes {
             for to in &node.pod_cidrs {
@@ -75,11 +73,36 @@ pub fn node_route(domains: &Domains, cluster: ClusterIdx, node: &str, to: IpNet,
     Route { domain, to, via, origin: Origin::Node(cluster, node.to_owned()) }
 }
 
+/// Pods as they are known in other domains than their own.
+fn pods_of_others(config: &Config, domains: &Domains, routes: &mut Vec<Route>) {
+    for Shore { pods, cluster, entry } in shores(config) {
+        let own = domains.of_cluster(cluster);
+        let via = match entry {
+            // Without this they would be wherever the default route leads, and a packet
+            // for them would go there in circles.
+            Entry::Unknown => Via::Unreachable,
+            Entry::Kept | Entry::Expected | Entry::Open => Via::Egress(own),
+        };
+        // From an island that has such addresses itself nobody is led to those of others.
+        let is_foreign = |domain: VrfId| {
+            let clusters = config.clusters.iter().enumerate();
+            let mut there = clusters.filter(|(at, _)| domains.of_cluster(ClusterIdx(*at)) == domain);
+            !there.any(|(_, other)| other.pod_cidrs.iter().chain(&other.service_cidrs).any(|net| overlap(*net, pods)))
+        };
+        for domain in domains.all().filter(|domain| *domain != own) {
+            let known = domains.is_shared(domain) || (entry == Entry::Open && own != VrfId::MAIN && is_foreign(domain));
+            if known {
+                routes.push(Route { domain, to: pods, via: via.clone(), origin: Origin::Island });
+            }
+        }
+    }
+}
+
 /// Addresses and subnets of ports: every domain knows the gateway's own addresses,
 /// main knows every subnet (nodes are routable), an island those of its own ports.
-fn own(config: &Config, domains: &Domains, domain: VrfId, masqueraded: bool, routes: &mut Vec<Route>) {
+fn own(config: &Config, domains: &Domains, domain: VrfId, routes: &mut Vec<Route>) {
     let ports = || config.ports.iter().enumerate().map(|(at, port)| (PortIdx(at), port));
-    for (at, port) in ports().filter(|(at, _)| domain == VrfId::MAIN || domains.of_port(*at) == domain) {
+    for (at, port) in ports().filter(|(at, _)| domains.is_shared(domain) || domains.of_port(*at) == domain) {
         for subnet in port.addresses.iter().map(IpNet::trunc) {
             routes.push(Route { domain, to: subnet, via: Via::Connected(at), origin: Origin::Connected });
             // RFC 2644: nothing is forwarded to a directed broadcast. But who puts the
@@ -87,7 +110,7 @@ fn own(config: &Config, domains: &Domains, domain: VrfId, masqueraded: bool, rou
             let pools = || config.pools.iter().flat_map(|pool| &pool.addresses);
             for end in ends(subnet).into_iter().flatten() {
                 let translated = pools().any(|pool| pool.contains(&end)) || config.is_forwarded(end.addr());
-                if domain != VrfId::MAIN || !translated {
+                if !domains.is_shared(domain) || !translated {
                     routes.push(Route { domain, to: end, via: Via::Blackhole, origin: Origin::Own });
                 }
             }
@@ -96,8 +119,8 @@ fn own(config: &Config, domains: &Domains, domain: VrfId, masqueraded: bool, rou
     // Behind the ends of all subnets: an own address is stronger.
     for (at, port) in ports() {
         for address in &port.addresses {
-            let stands_for_islands = masqueraded && domains.of_port(at) == VrfId::MAIN && is_primary(port, address);
-            let via = match stands_for_islands || config.is_forwarded(address.addr()) {
+            let stands_for_others = stands_for_others(config, domains, at) && is_primary(port, address);
+            let via = match stands_for_others || config.is_forwarded(address.addr()) {
                 true if domain == VrfId::MAIN => Via::LocalTranslated,
                 // What is translated is so in main: who sends to it from an island leaves
                 // that first, and gets a name by which the answer comes back. What means
@@ -108,6 +131,13 @@ fn own(config: &Config, domains: &Domains, domain: VrfId, masqueraded: bool, rou
             routes.push(Route { domain, to: IpNet::from(address.addr()), via, origin: Origin::Own });
         }
     }
+}
+
+/// Does anybody leave by the port under its address? Pods of islands by those that no
+/// island has; who comes to a flannel network by those of its nodes.
+pub(crate) fn stands_for_others(config: &Config, domains: &Domains, port: PortIdx) -> bool {
+    let masqueraded = config.clusters.iter().any(|cluster| cluster.egress == Egress::Masquerade);
+    (masqueraded && domains.is_shared(domains.of_port(port))) || config.hides_strangers(Some(port))
 }
 
 /// Network and broadcast address of a subnet. A /31 has none (RFC 3021).

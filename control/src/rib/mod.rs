@@ -11,7 +11,7 @@ use ipnet::IpNet;
 
 use crate::config::{ClusterIdx, Config, PortIdx};
 
-pub(crate) use configured::is_primary;
+pub(crate) use configured::{is_primary, stands_for_others};
 pub use configured::{node_route, routes};
 pub use table::Rib;
 

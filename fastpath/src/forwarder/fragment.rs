@@ -49,12 +49,14 @@ impl<A: Address> Walk<'_, A> {
     /// routes it anew. `false`: it has its verdict.
     pub(super) fn outbound_fragment(&mut self, i: usize) -> bool {
         let passes = match self.rule(i).map(|rule| rule.action) {
-            Ok(EgressAction::Translate(_) | EgressAction::Masquerade) => false,
             Ok(EgressAction::Forward) => true,
-            Ok(EgressAction::Drop(reason)) | Err(reason) => {
+            // Nobody has this address who could have a session.
+            Ok(EgressAction::Drop(reason @ DropReason::NotInIsland)) | Err(reason) => {
                 self.drop(i, reason);
                 return false;
             }
+            // Who may begin nothing may answer.
+            Ok(_) => false,
         };
         if !self.fragment(i, passes) {
             return false;

@@ -12,7 +12,7 @@ use crate::address::Address;
 use crate::fib::Hop;
 use crate::handoff::Errand;
 use crate::ids::{PortId, VrfId, WorkerId};
-use crate::nat::{Admission, EgressAction};
+use crate::nat::{Admission, EgressRule};
 use crate::parse::L4Kind;
 use crate::session::{FlowKey, Found};
 use crate::verdict::DropReason;
@@ -27,7 +27,7 @@ enum Turn {
     Sought,
 }
 
-impl<A: Address> Walk<'_, A> {
+impl<'a, A: Address> Walk<'a, A> {
     /// Sends a packet that leaves its island for an address that stands for islands.
     /// What nobody inside waits for is, where the address is the gateway's own, for the
     /// gateway: it joins `local`.
@@ -60,7 +60,8 @@ impl<A: Address> Walk<'_, A> {
 
     /// The session under whose name the packet leaves, and the one it comes in by.
     fn hairpin_sessions(&mut self, i: usize) -> Result<Turn, DropReason> {
-        let first = match self.name(i, Way::Inward(self.port_toward(self.scratch.targets[i])))? {
+        let rule = self.admit(i)?.map(|rule| self.renaming(i, rule));
+        let first = match self.name(i, rule, Way::Inward(self.port_toward(self.scratch.targets[i])))? {
             Plan::Translate(first) => first,
             Plan::HandedOff => return Ok(Turn::Sought),
             // Under its own name, a packet from inside does not come in again.
@@ -77,6 +78,13 @@ impl<A: Address> Walk<'_, A> {
             None => self.begin_inbound(i, &outside)?,
         };
         Ok(Turn::Here(first, second))
+    }
+
+    /// The rule under which a packet comes in again: one that gives its sender a name, for
+    /// an answer to its own name would not come by here.
+    fn renaming(&self, i: usize, rule: &'a EgressRule<A>) -> &'a EgressRule<A> {
+        let key = &self.scratch.keys[i];
+        self.tables.renaming_rule(key.vrf, key.src, key.dst).unwrap_or(rule)
     }
 
     /// Routes a packet to whom the second session says.
@@ -146,7 +154,6 @@ impl<A: Address> Walk<'_, A> {
         let admission = self.nat.admits(key)?;
         let FlowKey { vrf, src, dst, .. } = admission.answer;
         let rule = self.tables.egress_rule(vrf, src, dst)?;
-        let is_translated = matches!(rule.action, EgressAction::Translate(_) | EgressAction::Masquerade);
-        is_translated.then(|| admission.under(rule))
+        rule.renames().then(|| admission.under(rule))
     }
 }

@@ -471,7 +471,6 @@ fn row<A: Address>(session: &Session<A>, now: Instant, timeouts: &Timeouts) -> S
     let now_ms = now.as_millis() as u32;
     let idle_ms = now_ms.wrapping_sub(session.last_ms);
     let Session { forth, back, .. } = session;
-    // Whose name is another outside: the initiator, or whom he reached.
     let forwarded = session.is_inbound();
     let (vrf, inside, outside, peer) = if forwarded {
         (back.vrf, (back.src, back.src_port), (forth.dst, forth.dst_port), (forth.src, forth.src_port))

@@ -7,7 +7,7 @@ use super::set::Set;
 use super::walk::{Plan, Scratch, Walk};
 use crate::address::Address;
 use crate::fib::Hop;
-use crate::ids::{AdjacencyId, PortId};
+use crate::ids::{AdjacencyId, PortId, VrfId};
 use crate::nat::{Choice, EgressAction, EgressRule, Translation, icmp_error};
 use crate::parse::{self, L4Kind};
 use crate::session::{Direction, FlowKey, Found};
@@ -68,10 +68,15 @@ impl<'a, A: Address> Walk<'a, A> {
 
     /// Settles under which name a packet leaves, and sends it.
     fn leave(&mut self, i: usize) {
+        // Whom policy keeps inside makes nobody be asked for.
+        let rule = match self.admit(i) {
+            Ok(rule) => rule,
+            Err(reason) => return self.refuse_name(i, reason),
+        };
         let Some(id) = self.reach(i, self.scratch.onward[i]) else {
             return;
         };
-        match self.name(i, Way::Neighbor(id)) {
+        match self.name(i, rule, Way::Neighbor(id)) {
             Ok(Plan::HandedOff) => {}
             Ok(plan) => {
                 if self.forward(i, id, plan) && !matches!(plan, Plan::AsIs) {
@@ -94,37 +99,56 @@ impl<'a, A: Address> Walk<'a, A> {
             | DropReason::NatSourceLimit => {
                 self.refuse(i, Refusal::NatResources(reason));
             }
+            // Outside, nobody learns who is there.
+            DropReason::ModelIsolated if self.scratch.domains[i] != VrfId::MAIN => {
+                self.refuse(i, Refusal::Policy(reason));
+            }
             reason => self.drop(i, reason),
         }
     }
 
-    /// Under which name a packet leaves.
-    pub(super) fn name(&mut self, i: usize, way: Way) -> Result<Plan, DropReason> {
-        match self.scratch.kinds[i] {
-            kind if kind.tells_flow() => match self.scratch.found[i] {
-                Some(found) => Ok(Plan::Translate(found)),
-                None => self.begin(i, way),
-            },
-            L4Kind::IcmpError => self.error_from_inside(i),
-            L4Kind::Fragment if let Some(found) = self.scratch.found[i] => Ok(Plan::Translate(found)),
-            kind => self.untranslated(i).ok_or(untranslatable(kind)),
+    /// The rule by which a packet may leave. What has a session needs none, and an error
+    /// goes by what it quotes.
+    pub(super) fn admit(&self, i: usize) -> Result<Option<&'a EgressRule<A>>, DropReason> {
+        let known = match self.scratch.kinds[i] {
+            L4Kind::IcmpError => true,
+            kind => (kind.tells_flow() || kind == L4Kind::Fragment) && self.scratch.found[i].is_some(),
+        };
+        if known {
+            return Ok(None);
+        }
+        let rule = self.rule(i)?;
+        match rule.action {
+            EgressAction::Drop(reason) => Err(reason),
+            _ => Ok(Some(rule)),
         }
     }
 
-    /// Begins a session, where policy wants one.
-    fn begin(&mut self, i: usize, way: Way) -> Result<Plan, DropReason> {
+    /// Under which name a packet leaves that was admitted by this rule.
+    pub(super) fn name(&mut self, i: usize, rule: Option<&'a EgressRule<A>>, way: Way) -> Result<Plan, DropReason> {
+        match (self.scratch.kinds[i], rule, self.scratch.found[i]) {
+            (L4Kind::IcmpError, ..) => self.error_from_inside(i),
+            (_, Some(rule), _) if rule.action == EgressAction::Forward => Ok(Plan::AsIs),
+            (kind, Some(rule), _) if kind.tells_flow() => self.begin(i, rule, way),
+            (_, None, Some(found)) => Ok(Plan::Translate(found)),
+            (kind, ..) => Err(untranslatable(kind)),
+        }
+    }
+
+    /// Begins a session, as the rule wants it.
+    fn begin(&mut self, i: usize, rule: &EgressRule<A>, way: Way) -> Result<Plan, DropReason> {
         let key = self.scratch.keys[i];
-        let rule = self.rule(i)?;
         let pool = match rule.action {
             EgressAction::Forward => return Ok(Plan::AsIs),
             EgressAction::Drop(reason) => return Err(reason),
-            EgressAction::Translate(pool) => pool,
+            EgressAction::Track => None,
+            EgressAction::Translate(pool) => Some(pool),
             EgressAction::Masquerade => {
                 let port = match way {
                     Way::Neighbor(to) => self.snapshot.adjacencies[to.index()].port,
                     Way::Inward(port) => port,
                 };
-                self.snapshot.ports[port.index()].masquerade.ok_or(DropReason::NatNoPool)?
+                Some(self.snapshot.ports[port.index()].masquerade.ok_or(DropReason::NatNoPool)?)
             }
         };
         // An earlier packet of the burst may have begun it.
@@ -140,11 +164,19 @@ impl<'a, A: Address> Walk<'a, A> {
             return Ok(Plan::AsIs);
         }
         let (outer, most_sessions) = (self.scratch.beyond[i], rule.most_sessions);
-        let translation = Translation { pool, outer, inward: matches!(way, Way::Inward(_)), most_sessions };
-        if self.handed.workers.is_alone() {
-            self.begin_session(&key, translation, Choice::Any)
-        } else {
-            self.begin_among(i, &key, translation)
+        match pool {
+            Some(pool) => {
+                let translation = Translation { pool, outer, inward: matches!(way, Way::Inward(_)), most_sessions };
+                if self.handed.workers.is_alone() {
+                    self.begin_session(&key, translation, Choice::Any)
+                } else {
+                    self.begin_among(i, &key, translation)
+                }
+            }
+            None => {
+                let session = self.nat.track(&key, outer, most_sessions, &self.snapshot.timeouts, self.now)?;
+                Ok(self.begun(session))
+            }
         }
     }
 
@@ -156,8 +188,13 @@ impl<'a, A: Address> Walk<'a, A> {
         choice: Choice<A>,
     ) -> Result<Plan, DropReason> {
         let session = self.nat.begin(key, translation, choice, &self.snapshot.timeouts, self.now, self.chance)?;
+        Ok(self.begun(session))
+    }
+
+    /// A session has begun, by which the packet goes.
+    fn begun(&mut self, session: u32) -> Plan {
         self.counters.sessions_created += 1;
-        Ok(Plan::Translate(Found { session, direction: Direction::Forth }))
+        Plan::Translate(Found { session, direction: Direction::Forth })
     }
 
     /// May a packet open a session?
@@ -178,22 +215,18 @@ impl<'a, A: Address> Walk<'a, A> {
         if let Some(found) = icmp_error::session(frame.bytes(), &layers, &frame.offload, &self.nat.sessions) {
             return Ok(Plan::Translate(found));
         }
-        // The quote must not show a private address either.
+        // The quote must not show a private address either. Who complains need not be who
+        // was spoken to, but must be one who may show its name.
         let quoted = parse::quote::<A>(&frame.bytes()[layers.l4 as usize + icmp::HEADER_LEN..layers.end as usize]);
         let quoted = quoted.ok_or(DropReason::NatIcmpErrorUnmatched)?.key;
-        let passes = |src: A, dst: A| matches!(self.tables.egress_rule(layers.key.vrf, src, dst), Some(rule) if rule.action == EgressAction::Forward);
         let addressee = layers.key.dst;
-        if quoted.src == addressee && passes(layers.key.src, addressee) && passes(quoted.dst, addressee) {
+        let action = |src: A| self.tables.egress_rule(layers.key.vrf, src, addressee).map(|rule| rule.action);
+        let shows_itself = matches!(action(layers.key.src), Some(EgressAction::Forward | EgressAction::Track));
+        if quoted.src == addressee && shows_itself && action(quoted.dst) == Some(EgressAction::Forward) {
             Ok(Plan::AsIs)
         } else {
             Err(DropReason::NatIcmpErrorUnmatched)
         }
-    }
-
-    /// A packet that could not be translated may pass where policy wants it
-    /// untranslated.
-    fn untranslated(&self, i: usize) -> Option<Plan> {
-        self.rule(i).is_ok_and(|rule| rule.action == EgressAction::Forward).then_some(Plan::AsIs)
     }
 
     pub(super) fn rule(&self, i: usize) -> Result<&'a EgressRule<A>, DropReason> {

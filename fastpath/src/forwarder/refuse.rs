@@ -32,6 +32,8 @@ pub(super) enum Refusal {
         mtu: u16,
     },
     NatResources(DropReason),
+    /// Its sender may not.
+    Policy(DropReason),
 }
 
 /// Largest ICMP error for IPv4, IP header included (RFC 1812, 4.3.2.3).
@@ -48,7 +50,7 @@ impl Refusal {
             Refusal::PortUnreachable | Refusal::ProtocolUnreachable { .. } => DropReason::LocalUnwanted,
             Refusal::NeighborDead => DropReason::NeighborDead,
             Refusal::TooBig { .. } => DropReason::MtuExceeded,
-            Refusal::NatResources(reason) => reason,
+            Refusal::NatResources(reason) | Refusal::Policy(reason) => reason,
         }
     }
 
@@ -60,7 +62,9 @@ impl Refusal {
                 Refusal::TimeExceeded => (v4::TIME_EXCEEDED, 0, 0),
                 Refusal::NoRoute => (v4::UNREACHABLE, v4::NET_UNREACHABLE, 0),
                 Refusal::Unreachable | Refusal::NeighborDead => (v4::UNREACHABLE, v4::HOST_UNREACHABLE, 0),
-                Refusal::Prohibited | Refusal::NatResources(_) => (v4::UNREACHABLE, v4::ADMIN_PROHIBITED, 0),
+                Refusal::Prohibited | Refusal::NatResources(_) | Refusal::Policy(_) => {
+                    (v4::UNREACHABLE, v4::ADMIN_PROHIBITED, 0)
+                }
                 Refusal::PortUnreachable => (v4::UNREACHABLE, v4::PORT_UNREACHABLE, 0),
                 Refusal::ProtocolUnreachable { .. } => (v4::UNREACHABLE, v4::PROTOCOL_UNREACHABLE, 0),
                 // RFC 1191, section 4: the MTU in the lower half.
@@ -71,7 +75,9 @@ impl Refusal {
                 Refusal::TimeExceeded => (v6::TIME_EXCEEDED, 0, 0),
                 Refusal::NoRoute => (v6::UNREACHABLE, v6::NO_ROUTE, 0),
                 Refusal::Unreachable | Refusal::NeighborDead => (v6::UNREACHABLE, v6::ADDRESS_UNREACHABLE, 0),
-                Refusal::Prohibited | Refusal::NatResources(_) => (v6::UNREACHABLE, v6::ADMIN_PROHIBITED, 0),
+                Refusal::Prohibited | Refusal::NatResources(_) | Refusal::Policy(_) => {
+                    (v6::UNREACHABLE, v6::ADMIN_PROHIBITED, 0)
+                }
                 Refusal::PortUnreachable => (v6::UNREACHABLE, v6::PORT_UNREACHABLE, 0),
                 // RFC 8200, section 4, and RFC 4443, 3.4.
                 Refusal::ProtocolUnreachable { next_header_at } => {

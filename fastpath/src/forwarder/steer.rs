@@ -121,9 +121,13 @@ impl<A: Address> Walk<'_, A> {
         Verdict::HandOff(to)
     }
 
-    /// The home of the host that sends a packet out of its island. An error is about a
-    /// packet for some host, and belongs where that host's sessions are.
+    /// The home of the host inside that sends a packet out of its island, or gets one under
+    /// its own name. An error is about a packet for some host, and belongs where that host's
+    /// sessions are.
     fn home_of_sender(&self, i: usize) -> WorkerId {
+        if self.scratch.domains[i] == VrfId::MAIN {
+            return self.handed.workers.home(self.scratch.beyond[i], self.scratch.targets[i]);
+        }
         let layers = self.look_into(i);
         let quoted = if layers.kind == L4Kind::IcmpError { self.quoted(i, &layers) } else { None };
         self.handed.workers.home(layers.key.vrf, quoted.map_or(layers.key.src, |quoted| quoted.dst))

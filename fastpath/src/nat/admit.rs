@@ -2,7 +2,7 @@
 
 use super::forward::Forward;
 use super::policy::EgressRule;
-use super::translate::{Nat, timeout_ms};
+use super::translate::Nat;
 use crate::address::Address;
 use crate::session::{Direction, FlowKey, Found, Session};
 use crate::snapshot::Timeouts;
@@ -48,9 +48,6 @@ impl<A: Address> Nat<A> {
 
     /// Begins the session of a flow from outside, whose packets arrive as `forth`.
     ///
-    /// Half of the table is for those who are inside: a flood from outside does not
-    /// get it.
-    ///
     /// # Errors
     /// There is no room, the receiver has too many, or the answers could not be told from
     /// another flow. Then nothing was changed.
@@ -62,7 +59,7 @@ impl<A: Address> Nat<A> {
         now: Instant,
     ) -> Result<Found, DropReason> {
         let Admission { answer, binding, most_sessions } = admission;
-        if self.inbound >= self.sessions.capacity().div_ceil(2) {
+        if self.is_full_of_inbound() {
             return Err(DropReason::NatTableFull);
         }
         self.may_begin(answer, *most_sessions)?;
@@ -71,14 +68,7 @@ impl<A: Address> Nat<A> {
         }
         let mut session = Session::new(*forth, *answer, now);
         session.binding = *binding;
-        let session = if *binding == Session::<A>::UNBOUND {
-            let timeout = timeout_ms(&session, timeouts);
-            let number = self.sessions.insert(session, timeout, now).map_err(|_| DropReason::NatTableFull)?;
-            self.inbound += 1;
-            number
-        } else {
-            self.enter(session, timeouts, now)?
-        };
+        let session = self.enter(session, timeouts, now)?;
         Ok(Found { session, direction: Direction::Forth })
     }
 }

@@ -27,11 +27,19 @@ pub enum EgressAction {
     Masquerade,
     /// Let it pass under its own name.
     Forward,
+    /// Let it pass under its own name, and track the flow: what answers it comes back in
+    /// where nobody may begin anything.
+    Track,
     /// Keep it inside.
     Drop(DropReason),
 }
 
 impl<A: Address> EgressRule<A> {
+    /// Does it give the sender another name?
+    pub fn renames(&self) -> bool {
+        matches!(self.action, EgressAction::Translate(_) | EgressAction::Masquerade)
+    }
+
     /// Is the rule about this sender and this destination?
     pub fn matches(&self, src: A, dst: A) -> bool {
         self.source.contains(src) && self.destination.contains(dst)

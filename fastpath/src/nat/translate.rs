@@ -255,6 +255,36 @@ impl<A: Address> Nat<A> {
         self.enter(session, timeouts, now)
     }
 
+    /// Begins the session of a flow that keeps its names on the way to the routing domain
+    /// `outer`.
+    ///
+    /// # Errors
+    /// There is no room, or the answers could not be told from another flow. Then
+    /// nothing was changed.
+    pub fn track(
+        &mut self,
+        key: &FlowKey<A>,
+        outer: VrfId,
+        most_sessions: Option<u32>,
+        timeouts: &Timeouts,
+        now: Instant,
+    ) -> Result<u32, DropReason> {
+        let session = Session::new(*key, FlowKey { vrf: outer, ..key.reversed() }, now);
+        if session.is_inbound() && self.is_full_of_inbound() {
+            return Err(DropReason::NatTableFull);
+        }
+        self.may_begin(session.outward(), most_sessions)?;
+        if self.sessions.find(&session.back).is_some() {
+            return Err(DropReason::NatConflict);
+        }
+        self.enter(session, timeouts, now)
+    }
+
+    /// Half of the table is for those who are inside: a flood from outside does not get it.
+    pub(super) fn is_full_of_inbound(&self) -> bool {
+        self.inbound >= self.sessions.capacity().div_ceil(2)
+    }
+
     /// May who sends packets with this key have another session?
     pub(super) fn may_begin(&self, key: &FlowKey<A>, most: Option<u32>) -> Result<(), DropReason> {
         match (&self.hosts, most) {
@@ -263,16 +293,23 @@ impl<A: Address> Nat<A> {
         }
     }
 
-    /// Enters a session that stands on a binding.
+    /// Enters a session, which stands on a binding or on none.
     pub(super) fn enter(&mut self, session: Session<A>, timeouts: &Timeouts, now: Instant) -> Result<u32, DropReason> {
         let number = session.binding;
-        let binding = self.hold(number, session.back.dst_port);
         let inside = *session.outward();
-        if self.is_open(&binding)
-            && let Some(open) = &mut self.open
+        if number != Session::<A>::UNBOUND {
+            let binding = self.hold(number, session.back.dst_port);
+            if self.is_open(&binding)
+                && let Some(open) = &mut self.open
+            {
+                open.wake(number);
+                open.meet(number, inside.dst);
+            }
+        }
+        if let Some(hosts) = &mut self.hosts
+            && session.is_of_its_host()
         {
-            open.wake(number);
-            open.meet(number, inside.dst);
+            hosts.add(inside.src, inside.vrf);
         }
         if let Some(hosts) = &mut self.hosts {
             hosts.add(inside.src, inside.vrf);
@@ -326,16 +363,17 @@ impl<A: Address> Nat<A> {
 
     /// Gives back what a session had.
     fn ended(&mut self, session: &Session<A>, now: Instant) {
-        if session.binding == Session::<A>::UNBOUND {
-            self.inbound -= 1;
-            return;
-        }
         self.inbound -= usize::from(session.is_inbound());
         let inside = session.outward();
-        if let Some(hosts) = &mut self.hosts {
+        if let Some(hosts) = &mut self.hosts
+            && session.is_of_its_host()
+        {
             hosts.remove(inside.src, inside.vrf);
         }
         let number = session.binding;
+        if number == Session::<A>::UNBOUND {
+            return;
+        }
         let binding = self.release(number, &session.back);
         if self.is_open(&binding)
             && let Some(open) = &mut self.open

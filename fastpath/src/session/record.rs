@@ -3,6 +3,7 @@
 use super::FlowKey;
 use super::tcp::Tcp;
 use crate::address::Address;
+use crate::ids::VrfId;
 use crate::time::Instant;
 use crate::wire::checksum::Delta;
 
@@ -76,9 +77,16 @@ impl<A: Address> Session<A> {
     }
 
     /// Was it begun from outside? Then it is the initiator's destination that is
-    /// translated.
+    /// translated; or nobody is, and who is outside is in the main routing domain.
     pub fn is_inbound(&self) -> bool {
-        (self.forth.dst, self.forth.dst_port) != (self.back.src, self.back.src_port)
+        let Session { forth, back, .. } = self;
+        (forth.dst, forth.dst_port) != (back.src, back.src_port)
+            || (forth.vrf == VrfId::MAIN && back.vrf != VrfId::MAIN)
+    }
+
+    /// Does it count for the host inside? What a forward brings him, he did not ask for.
+    pub fn is_of_its_host(&self) -> bool {
+        self.binding != Session::<A>::UNBOUND || !self.is_inbound()
     }
 
     /// How the packets arrive of who is inside.

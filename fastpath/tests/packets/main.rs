@@ -35,4 +35,5 @@ mod session_ends;
 mod session_kill;
 mod session_list;
 mod too_big;
+mod tracked;
 mod translation;

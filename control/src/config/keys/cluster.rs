@@ -22,8 +22,14 @@ pub(in crate::config) const CLUSTER: Section = Section {
                     "island",
                     "pods reach out under another address, and are reached from outside only where a `[[forward]]` or `[[static-nat]]` says so",
                 ),
-                ("isolated", "pods meet nothing outside; not supported yet by this version"),
-                ("flat", "pods are routable from everywhere; not supported yet by this version"),
+                (
+                    "isolated",
+                    "pods meet nothing outside, and are reached only where a `[[forward]]` or `[[static-nat]]` says so; nodes are routable",
+                ),
+                (
+                    "flat",
+                    "pods are routable from everywhere, so no two flat clusters have the same addresses; translated toward the internet alone, by `egress`",
+                ),
             ]),
             fallback: Fallback::Required,
             example: "\"island\"",
@@ -54,11 +60,39 @@ pub(in crate::config) const CLUSTER: Section = Section {
         },
         Key {
             name: "egress",
-            kind: Kind::Text("name of a pool, or `masquerade`"),
-            fallback: Fallback::Said("required"),
+            kind: Kind::Text("name of a pool, `masquerade`, or, for a flat cluster, `none`"),
+            fallback: Fallback::Said("required, but for an isolated cluster, which has none"),
             example: "\"egress\"",
             about: "What its pods look like from outside: an address of the pool, or the gateway's \
-                    own address on the port that a packet leaves by.",
+                    own address on the port that a packet leaves by. Pods of a flat cluster have it toward the \
+                    internet alone: not toward pods and nodes, the subnets of ports and `non-masquerade-cidrs`. \
+                    With `none` they never have another address than their own.",
+        },
+        Key {
+            name: "non-masquerade-cidrs",
+            kind: Kind::List {
+                of: "prefixes, or `ip-masq-agent`, or `ip-masq-agent-all-reserved`",
+                most: MOST_EXEMPTIONS,
+            },
+            fallback: Fallback::Text("[]"),
+            example: "[\"10.0.0.0/8\"]",
+            about: "Destinations toward which pods keep their own addresses (ip-masq-agent's `nonMasqueradeCIDRs`; \
+                    RFC 6888 REQ-6). What a pod of an island begins there is tracked, so that it is answered; \
+                    nobody there begins anything. `ip-masq-agent` stands for that program's defaults: private and \
+                    link-local addresses; `ip-masq-agent-all-reserved` for what it has with \
+                    `--nomasq-all-reserved-ranges`.",
+        },
+        Key {
+            name: "flannel-ip-masq",
+            kind: Kind::Choice(&[
+                ("iptables", "as with iptables: who comes from outside is masqueraded toward pods"),
+                ("nft", "as with nft (`EnableNFTables`): who comes from outside keeps its address"),
+            ]),
+            fallback: Fallback::Said("the outside does not reach pods of an island"),
+            example: "\"nft\"",
+            about: "The island behaves as its nodes would with `flanneld --ip-masq`: pods leave by `egress`, and the \
+                    outside reaches them by their own addresses. Flannel's two sets of rules differ in how it is \
+                    seen there.",
         },
         Key {
             name: "sessions-per-pod",
@@ -190,6 +224,9 @@ pub(in crate::config) const NODES_FROM: Section = Section {
         },
     ],
 };
+/// Prefixes of `non-masquerade-cidrs`, as in ip-masq-agent: a flow that begins is held
+/// against each.
+pub(in crate::config) const MOST_EXEMPTIONS: usize = 64;
 
 /// In one cluster.
 pub(in crate::config) const MOST_NODES: usize = 65_536;

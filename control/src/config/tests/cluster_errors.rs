@@ -7,16 +7,6 @@ fn a_cluster_is_checked() {
     assert_each(&[
         (
             "model = \"island\"",
-            "model = \"isolated\"",
-            "25:9: cluster[0].model = \"isolated\": is not supported yet by this version; use \"island\"",
-        ),
-        (
-            "model = \"island\"",
-            "model = \"flat\"",
-            "25:9: cluster[0].model = \"flat\": is not supported yet by this version; use \"island\"",
-        ),
-        (
-            "model = \"island\"",
             "model = \"Island\"",
             "25:9: cluster[0].model = \"Island\": is not known here; did you mean \"island\"?",
         ),

@@ -5,6 +5,7 @@ mod cluster_errors;
 mod errors;
 mod forwards;
 mod hostile;
+mod models;
 mod network_errors;
 mod next_hops;
 mod nodes_from;

@@ -1,0 +1,155 @@
+//! What may leave a routing domain, and under which name.
+//!
+//! Rules are looked at when a flow begins, and for each packet that leaves untracked:
+//! from the first on, so that those for such packets come early.
+
+use causeway_fastpath::address::Address;
+use causeway_fastpath::fib::Prefix;
+use causeway_fastpath::ids::{PoolId, VrfId};
+use causeway_fastpath::nat::{EgressAction, EgressRule};
+use causeway_fastpath::verdict::DropReason;
+
+use super::{forwards, policy, prefix};
+use crate::config::{Cluster, ClusterIdx, Config, Egress, Model, PortIdx};
+use crate::domains::Domains;
+use crate::flannel::IpMasq;
+use crate::shore::{Entry, Shore, shores};
+
+/// The rules of a routing domain.
+pub(super) fn rules<A: Address>(config: &Config, domains: &Domains, domain: VrfId) -> Vec<EgressRule<A>> {
+    let mut rules = Vec::new();
+    if domains.is_shared(domain) {
+        for shore in shores(config).iter().filter(|shore| domains.of_cluster(shore.cluster) != domain) {
+            enter(config, shore, &mut rules);
+        }
+    }
+    if domain != VrfId::MAIN {
+        leave(config, domains, domain, &mut rules);
+    }
+    rules
+}
+
+/// What may go from outside to pods that are met there.
+fn enter<A: Address>(config: &Config, shore: &Shore, rules: &mut Vec<EgressRule<A>>) {
+    let Some(pods) = prefix(shore.pods) else {
+        return;
+    };
+    let mut rule = |source, action| rules.push(EgressRule { source, destination: pods, action, most_sessions: None });
+    let cluster = &config.clusters[shore.cluster.0];
+    match shore.entry {
+        Entry::Unknown => {}
+        Entry::Kept => rule(everywhere(), EgressAction::Drop(DropReason::ModelIsolated)),
+        Entry::Expected => rule(everywhere(), EgressAction::Drop(DropReason::NatUnsolicited)),
+        Entry::Open if let Some(variant) = cluster.flannel_ip_masq => {
+            let masq = IpMasq { variant, network: pods, pods: None };
+            let hidden = masq.hides_strangers();
+            rule(everywhere(), if hidden { EgressAction::Masquerade } else { EgressAction::Track });
+        }
+        Entry::Open if cluster.egress == Egress::None => rule(everywhere(), EgressAction::Forward),
+        Entry::Open => {
+            // To these, answers go untracked too.
+            let subnets = config.ports.iter().flat_map(|port| &port.addresses);
+            for source in cluster.non_masquerade_cidrs.iter().chain(subnets).filter_map(|net| prefix(*net)) {
+                rule(source, EgressAction::Forward);
+            }
+            rule(everywhere(), EgressAction::Track);
+        }
+    }
+}
+
+/// What may leave a domain: who has an address of its own under that, nodes under theirs,
+/// pods as their cluster wants it. Nothing else: a sender that is neither is not believed
+/// (BCP 38).
+fn leave<A: Address>(config: &Config, domains: &Domains, domain: VrfId, rules: &mut Vec<EgressRule<A>>) {
+    let clusters = || {
+        let clusters = config.clusters.iter().enumerate();
+        clusters.filter(|(at, _)| domains.of_cluster(ClusterIdx(*at)) == domain).map(|(_, cluster)| cluster)
+    };
+    let pods = |cluster: &Cluster| cluster.pod_cidrs.iter().filter_map(|cidr| prefix(*cidr)).collect::<Vec<_>>();
+    let all_pods: Vec<Prefix<A>> = clusters().flat_map(pods).collect();
+    let is_pod = |rule: &EgressRule<A>| all_pods.iter().any(|pods| pods.contains(rule.source.address()));
+    let own = forwards::egress_rules(config, domains, domain, policy::first_static_pool(config));
+    let (own_of_pods, own_of_hosts): (Vec<_>, Vec<_>) = own.into_iter().partition(is_pod);
+
+    rules.extend(own_of_hosts);
+    for (at, port) in config.ports.iter().enumerate() {
+        if domains.of_port(PortIdx(at)) == domain {
+            let subnets = port.addresses.iter().filter_map(|subnet| prefix(subnet.trunc()));
+            rules.extend(subnets.map(|source| to_everywhere(source, EgressAction::Forward, None)));
+        }
+    }
+    for cluster in clusters() {
+        for source in pods(cluster) {
+            for destination in cluster.non_masquerade_cidrs.iter().filter_map(|net| prefix(*net)) {
+                let action = if cluster.model == Model::Flat { EgressAction::Forward } else { EgressAction::Track };
+                rules.push(EgressRule { source, destination, action, most_sessions: cluster.sessions_per_pod });
+            }
+        }
+    }
+    rules.extend(own_of_pods);
+    for cluster in clusters() {
+        let rule = |source| to_everywhere(source, leaves(cluster), cluster.sessions_per_pod);
+        rules.extend(pods(cluster).into_iter().map(rule));
+    }
+    rules.push(to_everywhere(everywhere(), EgressAction::Drop(DropReason::NotInIsland), None));
+}
+
+/// How pods of a cluster leave.
+fn leaves(cluster: &Cluster) -> EgressAction {
+    match cluster.egress {
+        Egress::Pool(pool) => EgressAction::Translate(PoolId(pool.0 as u16)),
+        Egress::Masquerade => EgressAction::Masquerade,
+        Egress::None if cluster.model == Model::Flat => EgressAction::Forward,
+        Egress::None => EgressAction::Drop(DropReason::ModelIsolated),
+    }
+}
+
+fn to_everywhere<A: Address>(source: Prefix<A>, action: EgressAction, most_sessions: Option<u32>) -> EgressRule<A> {
+    EgressRule { source, destination: everywhere(), action, most_sessions }
+}
+
+fn everywhere<A: Address>() -> Prefix<A> {
+    Prefix::containing(A::default(), 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flannel::Variant;
+
+    const NETWORK: u32 = 0x0af4_0000;
+
+    fn island(variant: &str) -> (Config, Domains) {
+        let text = format!(
+            "gateway.name = \"g\"\n[[port]]\nname = \"nodes\"\ndriver = \"memory\"\naddresses = [\"192.168.0.1/24\"]\n\
+             [[port]]\nname = \"out\"\ndriver = \"memory\"\naddresses = [\"203.0.113.2/24\"]\n\
+             [[cluster]]\nname = \"c\"\nmodel = \"island\"\npod-cidrs = [\"10.244.0.0/16\"]\nports = [\"nodes\"]\n\
+             egress = \"masquerade\"\nflannel-ip-masq = \"{variant}\"\n"
+        );
+        let (config, _) = Config::parse("t.toml", &text).unwrap_or_else(|errors| panic!("{errors}"));
+        let domains = Domains::of(&config);
+        (config, domains)
+    }
+
+    /// From pods of any node to what is not multicast, and from outside to pods.
+    #[test]
+    fn the_rules_of_a_flannel_island_decide_as_flannel_does() {
+        let (pod, host, outside) = (NETWORK | 0x105, 0xc0a8_000b, 0xc633_6409);
+        for (word, variant) in [("iptables", Variant::Iptables), ("nft", Variant::Nft)] {
+            let (config, domains) = island(word);
+            let network = Prefix::containing(NETWORK, 16);
+            for (domain, src, dst, pods) in [
+                // On the node of the pod, and on a gateway, which has no pods.
+                (VrfId(1), pod, outside, Some(Prefix::containing(NETWORK | 0x100, 24))),
+                (VrfId(1), host, outside, None),
+                (VrfId::MAIN, outside, pod, None),
+            ] {
+                let rules = rules::<u32>(&config, &domains, domain);
+                let rule = rules.iter().find(|rule| rule.matches(src, dst)).expect("there is one");
+                let expected = IpMasq { variant, network, pods }.masquerades(0, src, dst);
+                assert_eq!(rule.renames(), expected, "{variant:?} {src:#x} > {dst:#x}: {:?}", rule.action);
+                assert!(!matches!(rule.action, EgressAction::Drop(_)));
+            }
+        }
+    }
+}
