@@ -10,7 +10,7 @@ use alloc::vec;
 use core::fmt;
 use core::ptr::NonNull;
 
-use crate::ids::PortId;
+use crate::ids::{PortId, WorkerId};
 use crate::offload::Offload;
 
 /// Whose buffer it is: the key by which a worker finds the way back.
@@ -20,9 +20,41 @@ pub struct BufferOwner(pub u16);
 impl BufferOwner {
     /// A buffer on the heap, which no port waits for: made by [`Frame::boxed`].
     pub const HEAP: BufferOwner = BufferOwner(u16::MAX);
-    /// A buffer of the forwarder's own, in which it held a fragment.
-    pub const HELD: BufferOwner = BufferOwner(u16::MAX - 2);
+    /// Workers whose buffers can be told apart.
+    pub const MOST_WORKERS: u16 = 64;
+
+    /// A buffer of a port of a worker. Ports are below 256, workers below
+    /// [`BufferOwner::MOST_WORKERS`].
+    pub const fn of_port(worker: WorkerId, port: PortId) -> BufferOwner {
+        BufferOwner(worker.0 << 8 | port.0)
+    }
+
+    /// A buffer that several ports of a worker share.
+    pub const fn shared_by_ports(worker: WorkerId) -> BufferOwner {
+        BufferOwner(SHARED | worker.0 << 8)
+    }
+
+    /// A buffer of a worker's forwarder, in which it holds a fragment or a piece.
+    pub const fn held(worker: WorkerId) -> BufferOwner {
+        BufferOwner(HELD | worker.0 << 8)
+    }
+
+    /// Is it a forwarder's?
+    pub const fn is_held(self) -> bool {
+        self.0 & KIND == HELD
+    }
+
+    /// Whose it is, unless it is on the heap.
+    pub const fn worker(self) -> Option<WorkerId> {
+        if self.0 & KIND == KIND { None } else { Some(WorkerId((self.0 & !KIND) >> 8)) }
+    }
 }
+
+/// The upper two bits of a [`BufferOwner`] tell what kind it is of; then six bits of the
+/// worker.
+const KIND: u16 = 0xc000;
+const SHARED: u16 = 0x4000;
+const HELD: u16 = 0x8000;
 
 /// An Ethernet frame in a lent buffer, with room before and behind it.
 ///
@@ -62,7 +94,7 @@ impl Frame {
     /// # Safety
     /// `buffer .. buffer + capacity` must be valid for reads and writes, and
     /// nothing else may touch it, until the frame is handed back to its owner.
-    /// [`BufferOwner::HEAP`] and [`BufferOwner::HELD`] are for memory of a boxed slice of
+    /// [`BufferOwner::HEAP`] and [`BufferOwner::held`] are for memory of a boxed slice of
     /// `capacity` bytes only.
     pub unsafe fn from_raw(
         buffer: NonNull<u8>,
@@ -88,7 +120,14 @@ impl Frame {
 
     /// As [`Frame::boxed`], empty, of the forwarder's own.
     pub(crate) fn held(token: u64, capacity: usize) -> Frame {
-        Frame::empty(BufferOwner::HELD, token, capacity)
+        Frame::empty(BufferOwner::held(WorkerId(0)), token, capacity)
+    }
+
+    /// It is lent out by this worker's forwarder, whose own it is.
+    pub(crate) fn lent_by(mut self, worker: WorkerId) -> Frame {
+        debug_assert!(self.owner.is_held(), "a forwarder lends what it holds");
+        self.owner = BufferOwner::held(worker);
+        self
     }
 
     /// An empty frame on the heap.
@@ -103,7 +142,7 @@ impl Frame {
     /// Takes back the memory of a frame made by [`Frame::boxed`]; frames of other
     /// owners are returned as they are.
     pub fn into_heap(self) -> Result<Box<[u8]>, Frame> {
-        if self.owner != BufferOwner::HEAP && self.owner != BufferOwner::HELD {
+        if self.owner != BufferOwner::HEAP && !self.owner.is_held() {
             return Err(self);
         }
         let slice = NonNull::slice_from_raw_parts(self.buffer, self.capacity as usize);
@@ -249,6 +288,17 @@ mod tests {
         frame.truncate(6);
         assert_eq!(frame.bytes(), b"packet");
         assert_eq!(frame.into_heap().expect("a heap frame").len(), 30);
+    }
+
+    #[test]
+    fn an_owner_tells_whose_it_is() {
+        let worker = WorkerId(BufferOwner::MOST_WORKERS - 1);
+        let port = BufferOwner::of_port(worker, PortId(63));
+        for owner in [port, BufferOwner::shared_by_ports(worker), BufferOwner::held(worker)] {
+            assert_eq!((owner.worker(), owner == BufferOwner::HEAP), (Some(worker), false));
+        }
+        assert!(BufferOwner::held(worker).is_held() && !port.is_held() && !BufferOwner::HEAP.is_held());
+        assert_eq!(BufferOwner::HEAP.worker(), None);
     }
 
     #[test]

@@ -90,8 +90,8 @@ fn toward_the_internet_pods_have_an_address_of_the_pool() {
     world.expect(GREEN, &[answered]);
     let stray = from_node(GREEN, 11).ipv4(GREEN_POD, OUTSIDE).tcp(1, 2).flags(ACK).build();
     assert_eq!(world.send(GREEN, stray), Verdict::Drop(DropReason::NatTcpNotSyn), "no private address leaks");
-    let sctp = from_node(GREEN, 11).ipv4(GREEN_POD, OUTSIDE).sctp(1, 2, 3, b"chunks").build();
-    assert_eq!(world.send(GREEN, sctp), Verdict::Drop(DropReason::NatProtocol));
+    let gre = from_node(GREEN, 11).ipv4(GREEN_POD, OUTSIDE).gre(0x0800, b"").build();
+    assert_eq!(world.send(GREEN, gre), Verdict::Reply(GREEN), "refused, and the sender told");
     let spoof = from_node(GREEN, 11).ipv4("10.9.0.5", OUTSIDE).udp(1, 2).build();
     assert_eq!(world.send(GREEN, spoof), Verdict::Drop(DropReason::NotInIsland));
 }

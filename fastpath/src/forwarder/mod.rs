@@ -230,13 +230,13 @@ impl Forwarder {
         while burst.room() > 0
             && let Some(frame) = self.fragments4.next_released().or_else(|| self.fragments6.next_released())
         {
-            burst.push(frame);
+            burst.push(frame.lent_by(self.handed.workers.me()));
         }
         burst.len() - before
     }
 
     /// As [`Forwarder::process`], for what [`Forwarder::release`] gave. The frames carry
-    /// [`BufferOwner::HELD`](crate::frame::BufferOwner::HELD) and are handed to
+    /// [`BufferOwner::held`](crate::frame::BufferOwner::held) and are handed to
     /// [`Forwarder::take_back`] when they were sent or dropped.
     pub fn process_released(&mut self, now: Instant, burst: &mut Burst) {
         self.counters.released += burst.len() as u64;
@@ -252,7 +252,7 @@ impl Forwarder {
         while burst.room() > 0
             && let Some((frame, port)) = self.cuttings.next_ready()
         {
-            burst.push_decided(frame, Verdict::Forward(port));
+            burst.push_decided(frame.lent_by(self.handed.workers.me()), Verdict::Forward(port));
         }
         burst.len() - before
     }
@@ -326,7 +326,9 @@ impl Forwarder {
             self.v6.count_hosts();
         }
         if snapshot.icmp_errors_per_second != self.snapshot.icmp_errors_per_second {
-            self.limits.errors = TokenBucket::new(snapshot.icmp_errors_per_second);
+            // The limit is that of the gateway: each worker has its share.
+            let share = snapshot.icmp_errors_per_second.div_ceil(self.handed.workers.count().into());
+            self.limits.errors = TokenBucket::new(share);
         }
         let epoch = snapshot.epoch;
         let retired = core::mem::replace(&mut self.snapshot, snapshot);

@@ -5,7 +5,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::queue::NONE;
-use crate::frame::{BufferOwner, Frame};
+use crate::frame::Frame;
 
 /// The longest frame that is held, in bytes.
 pub const LONGEST_FRAME: usize = 2048;
@@ -95,7 +95,7 @@ impl Store {
 
     /// Takes back a buffer that was lent out.
     pub(super) fn take_back(&mut self, frame: Frame) {
-        assert_eq!(frame.owner(), BufferOwner::HELD, "a buffer goes back to its owner");
+        assert!(frame.owner().is_held(), "a buffer goes back to its owner");
         self.free.push(frame);
     }
 

@@ -244,7 +244,8 @@ impl<A: Address> Nat<A> {
         if self.pools[translation.pool.index()].addresses.is_empty() {
             return Err(DropReason::NatNoPool);
         }
-        if self.sessions.len() == self.sessions.capacity() {
+        let is_inbound = key.vrf == VrfId::MAIN;
+        if self.sessions.len() == self.sessions.capacity() || (is_inbound && self.is_full_of_inbound()) {
             return Err(DropReason::NatTableFull);
         }
         self.may_begin(key, translation.most_sessions)?;
@@ -309,9 +310,6 @@ impl<A: Address> Nat<A> {
         if let Some(hosts) = &mut self.hosts
             && session.is_of_its_host()
         {
-            hosts.add(inside.src, inside.vrf);
-        }
-        if let Some(hosts) = &mut self.hosts {
             hosts.add(inside.src, inside.vrf);
         }
         self.inbound += usize::from(session.is_inbound());
