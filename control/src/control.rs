@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use causeway_fastpath::command::{Command, Event, SessionRow};
 use causeway_fastpath::frame::Frame;
-use causeway_fastpath::ids::{Epoch, PortId, VrfId};
+use causeway_fastpath::ids::{Epoch, PortId, VrfId, WorkerId};
 use causeway_fastpath::session::SessionFilter;
 use causeway_fastpath::time::Instant;
 use causeway_fastpath::verdict::PuntReason;
@@ -23,11 +23,12 @@ use crate::sessions::Walks;
 /// Room around a frame that control makes, for the headers of an ICMP error.
 const ROOM: usize = 128;
 
-/// Everything control knows and decides, for one worker.
+/// Everything control knows and decides.
 ///
 /// Drive it like this: hand in whatever has happened, then carry out what
-/// [`Control::poll_command`] returns, in order, until it returns nothing. However
-/// much has happened in between, there is one new set of tables for it at most.
+/// [`Control::poll_command`] returns, in order, until it returns nothing; with several
+/// workers, what [`Control::poll_command_for`] returns for each. However much has happened in
+/// between, there is one new set of tables for it at most.
 pub struct Control {
     config: Config,
     domains: Domains,
@@ -35,8 +36,9 @@ pub struct Control {
     neighbors: Neighbors,
     nodes: Nodes,
     epoch: Epoch,
-    installed: Epoch,
-    commands: VecDeque<Command>,
+    /// By worker: the tables in force, and what it is to do.
+    installed: Vec<Epoch>,
+    commands: Vec<VecDeque<Command>>,
     walks: Walks,
 }
 
@@ -60,6 +62,7 @@ impl Control {
         let (domains, compiler) = compile::plan(&config, facts.clone(), flow_seed);
         let neighbors = Neighbors::new(&config, &facts, now);
         let nodes = Nodes::new(&config, now);
+        let workers = config.gateway.cores.len();
         let mut control = Control {
             config,
             domains,
@@ -67,9 +70,9 @@ impl Control {
             neighbors,
             nodes,
             epoch: Epoch(0),
-            installed: Epoch(0),
-            commands: VecDeque::new(),
-            walks: Walks::default(),
+            installed: vec![Epoch(0); workers],
+            commands: (0..workers).map(|_| VecDeque::new()).collect(),
+            walks: Walks::new(workers),
         };
         control.meet_routers(now);
         control.settle();
@@ -100,21 +103,29 @@ impl Control {
         }
     }
 
-    /// A worker reports.
+    /// The first worker reports, most often the only one.
     pub fn handle_event(&mut self, event: Event, now: Instant) {
+        self.handle_event_from(WorkerId(0), event, now);
+    }
+
+    /// A worker reports.
+    ///
+    /// # Panics
+    /// There is no such worker.
+    pub fn handle_event_from(&mut self, worker: WorkerId, event: Event, now: Instant) {
         match event {
             Event::Installed { epoch, retired } => {
-                self.installed = epoch;
+                self.installed[worker.index()] = epoch;
                 drop(retired);
             }
             Event::Punted(reason, frame) => self.punted(reason, frame, now),
             Event::Sessions(page) => {
-                let next = self.walks.paged(*page);
-                self.commands.extend(next);
+                let next = self.walks.paged(worker, *page);
+                self.command(next);
             }
             Event::SessionsEnded(kill) => {
-                let next = self.walks.ended(kill);
-                self.commands.extend(next);
+                let next = self.walks.ended(worker, kill);
+                self.command(next);
             }
             Event::Spent(frame) => free(frame),
         }
@@ -130,15 +141,24 @@ impl Control {
         self.neighbors.poll_timeout()
     }
 
-    /// The next command for the worker.
+    /// The next command for the first worker.
     pub fn poll_command(&mut self) -> Option<Command> {
-        self.settle();
-        self.commands.pop_front()
+        self.poll_command_for(WorkerId(0))
     }
 
-    /// Are the newest tables in force?
+    /// The next command for a worker.
+    ///
+    /// # Panics
+    /// There is no such worker.
+    pub fn poll_command_for(&mut self, worker: WorkerId) -> Option<Command> {
+        self.settle();
+        self.commands[worker.index()].pop_front()
+    }
+
+    /// Are the newest tables in force, with every worker?
     pub fn is_settled(&self) -> bool {
-        self.installed == self.epoch && !self.neighbors.has_changed() && !self.compiler.has_changed()
+        let in_force = self.installed.iter().all(|installed| *installed == self.epoch);
+        in_force && !self.neighbors.has_changed() && !self.compiler.has_changed()
     }
 
     /// The configuration it works by.
@@ -197,7 +217,7 @@ impl Control {
     pub fn list_sessions(&mut self, request: u64, most: usize, filter: SessionFilter) -> bool {
         let first = self.walks.list(request, most, filter);
         let started = first.is_some();
-        self.commands.extend(first);
+        self.command(first);
         started
     }
 
@@ -212,13 +232,19 @@ impl Control {
     pub fn kill_sessions(&mut self, request: u64, filter: SessionFilter, dry_run: bool) -> bool {
         let first = self.walks.kill(request, filter, dry_run);
         let started = first.is_some();
-        self.commands.extend(first);
+        self.command(first);
         started
     }
 
     /// The request, and how many sessions were meant, once all were looked at.
     pub fn take_killed(&mut self) -> Option<(u64, u64)> {
         self.walks.take_killed()
+    }
+
+    fn command(&mut self, next: Option<(WorkerId, Command)>) {
+        if let Some((worker, command)) = next {
+            self.commands[worker.index()].push_back(command);
+        }
     }
 
     fn punted(&mut self, reason: PuntReason, frame: Frame, now: Instant) {
@@ -271,11 +297,14 @@ impl Control {
         }
         if self.compiler.has_changed() {
             self.epoch = Epoch(self.epoch.0 + 1);
-            let snapshot = self.compiler.snapshot(self.epoch);
-            self.commands.push_back(Command::Install(Arc::new(snapshot)));
+            let snapshot = Arc::new(self.compiler.snapshot(self.epoch));
+            for commands in &mut self.commands {
+                commands.push_back(Command::Install(Arc::clone(&snapshot)));
+            }
         }
+        // Any worker sends what control has to say, and finds out whose a packet is.
         for effect in self.neighbors.take_effects() {
-            self.commands.push_back(match effect {
+            self.commands[0].push_back(match effect {
                 Effect::Send(port, bytes) => Command::Transmit(PortId(port.0 as u16), Frame::boxed(&bytes, ROOM, 0)),
                 Effect::Resume(frame) => Command::Inject(frame),
             });

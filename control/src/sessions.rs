@@ -1,6 +1,8 @@
-//! Walks over a worker's session table: to list sessions, and to end them.
+//! Walks over the session tables of one worker after the other: to list sessions, and to
+//! end them.
 
 use causeway_fastpath::command::{Command, SessionCursor, SessionKill, SessionPage, SessionRow};
+use causeway_fastpath::ids::WorkerId;
 use causeway_fastpath::session::SessionFilter;
 
 /// Records that one step looks at. Small, so that a worker is never kept long.
@@ -9,6 +11,7 @@ const PAGE: u32 = 256;
 /// The walks that go on, one of each kind at most, and what came of the last ones.
 #[derive(Default)]
 pub(crate) struct Walks {
+    workers: usize,
     listing: Option<Listing>,
     listed: Option<(u64, Vec<SessionRow>)>,
     /// The request that a killing answers.
@@ -24,45 +27,62 @@ struct Listing {
 }
 
 impl Walks {
+    /// Over the tables of so many workers.
+    pub(crate) fn new(workers: usize) -> Walks {
+        Walks { workers, ..Walks::default() }
+    }
+
+    /// Where to go on after a step at this worker; `None` when all was walked over.
+    fn behind(&self, worker: WorkerId, cursor: Option<SessionCursor>) -> Option<(WorkerId, SessionCursor)> {
+        let next = WorkerId(worker.0 + 1);
+        let other = (next.index() < self.workers).then(|| (next, SessionCursor::default()));
+        cursor.map(|cursor| (worker, cursor)).or(other)
+    }
+
     /// The first step of a listing of `most` sessions that are meant, unless one goes on.
-    pub(crate) fn list(&mut self, request: u64, most: usize, filter: SessionFilter) -> Option<Command> {
+    pub(crate) fn list(&mut self, request: u64, most: usize, filter: SessionFilter) -> Option<(WorkerId, Command)> {
         if self.listing.is_some() {
             return None;
         }
         self.listing = Some(Listing { request, most, filter, rows: Vec::new() });
-        Some(page(request, Some(SessionCursor::default()), Vec::with_capacity(PAGE as usize)))
+        Some((WorkerId(0), page(request, SessionCursor::default(), Vec::with_capacity(PAGE as usize))))
     }
 
     /// The first step of ending the sessions that are meant, or of counting them, unless
     /// some are being ended already.
-    pub(crate) fn kill(&mut self, request: u64, filter: SessionFilter, dry_run: bool) -> Option<Command> {
+    pub(crate) fn kill(&mut self, request: u64, filter: SessionFilter, dry_run: bool) -> Option<(WorkerId, Command)> {
         if self.killing.is_some() {
             return None;
         }
         self.killing = Some(request);
         let cursor = Some(SessionCursor::default());
-        Some(Command::EndSessions(Box::new(SessionKill { request, cursor, limit: PAGE, filter, dry_run, met: 0 })))
+        let kill = SessionKill { request, cursor, limit: PAGE, filter, dry_run, met: 0 };
+        Some((WorkerId(0), Command::EndSessions(Box::new(kill))))
     }
 
-    /// A page is there: the next step of the listing, if there is one.
-    pub(crate) fn paged(&mut self, found: SessionPage) -> Option<Command> {
+    /// A worker's page is there: the next step of the listing, if there is one.
+    pub(crate) fn paged(&mut self, worker: WorkerId, found: SessionPage) -> Option<(WorkerId, Command)> {
         let mut listing = self.listing.take_if(|listing| listing.request == found.request)?;
         let meant = found.rows.iter().filter(|row| listing.filter.matches(row));
         listing.rows.extend(meant.take(listing.most - listing.rows.len()));
-        if found.cursor.is_some() && listing.rows.len() < listing.most {
+        if let Some((worker, cursor)) = self.behind(worker, found.cursor)
+            && listing.rows.len() < listing.most
+        {
             self.listing = Some(listing);
-            return Some(page(found.request, found.cursor, found.rows));
+            return Some((worker, page(found.request, cursor, found.rows)));
         }
         self.listed = Some((listing.request, listing.rows));
         None
     }
 
-    /// A part of the table was walked over: the next step of the killing, if there is one.
-    pub(crate) fn ended(&mut self, kill: Box<SessionKill>) -> Option<Command> {
+    /// A part of a worker's table was walked over: the next step of the killing, if there is
+    /// one.
+    pub(crate) fn ended(&mut self, worker: WorkerId, mut kill: Box<SessionKill>) -> Option<(WorkerId, Command)> {
         let request = self.killing.take_if(|request| *request == kill.request)?;
-        if kill.cursor.is_some() {
+        if let Some((worker, cursor)) = self.behind(worker, kill.cursor) {
             self.killing = Some(request);
-            return Some(Command::EndSessions(kill));
+            kill.cursor = Some(cursor);
+            return Some((worker, Command::EndSessions(kill)));
         }
         self.killed = Some((request, kill.met));
         None
@@ -79,6 +99,6 @@ impl Walks {
     }
 }
 
-fn page(request: u64, cursor: Option<SessionCursor>, rows: Vec<SessionRow>) -> Command {
-    Command::ListSessions(Box::new(SessionPage { request, cursor, limit: PAGE, rows }))
+fn page(request: u64, cursor: SessionCursor, rows: Vec<SessionRow>) -> Command {
+    Command::ListSessions(Box::new(SessionPage { request, cursor: Some(cursor), limit: PAGE, rows }))
 }

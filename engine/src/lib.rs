@@ -5,6 +5,7 @@ pub mod channel;
 pub mod cli;
 pub mod clock;
 pub mod gateway;
+pub mod handoff;
 pub mod ipam;
 mod nodes;
 pub mod port;

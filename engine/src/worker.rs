@@ -9,9 +9,11 @@ use causeway_fastpath::burst::Burst;
 use causeway_fastpath::command::{Command, Event};
 use causeway_fastpath::forwarder::Forwarder;
 use causeway_fastpath::frame::{BufferOwner, Frame};
+use causeway_fastpath::handoff::Errand;
 use causeway_fastpath::time::Instant;
 use causeway_fastpath::verdict::{DropReason, PuntReason, Verdict};
 
+use crate::handoff::{Colleagues, Handed};
 use crate::port::Port;
 
 /// Events that may wait for control. Punts beyond it are dropped and counted;
@@ -33,6 +35,9 @@ pub struct Worker<P: Port + ?Sized> {
     spent: Vec<Frame>,
     events: VecDeque<Event>,
     behind: bool,
+    /// Other workers, if there are any.
+    colleagues: Option<Colleagues>,
+    errands: Vec<Errand>,
 }
 
 /// What waits to be sent by one port in this turn.
@@ -63,7 +68,15 @@ impl<P: Port + ?Sized> Worker<P> {
             spent: Vec::with_capacity(2 * Burst::MAX),
             events: VecDeque::with_capacity(2 * OUTBOX),
             behind: false,
+            colleagues: None,
+            errands: Vec::with_capacity(Burst::MAX),
         }
+    }
+
+    /// One of several workers, that hands packets over and takes them over.
+    #[must_use]
+    pub fn among(self, colleagues: Colleagues) -> Worker<P> {
+        Worker { colleagues: Some(colleagues), ..self }
     }
 
     /// Obeys a command.
@@ -115,7 +128,8 @@ impl<P: Port + ?Sized> Worker<P> {
         self.behind
     }
 
-    /// One round: timers, then a burst from each port. Says how many packets came in.
+    /// One round: timers, then a burst from each port and from each other worker. Says how
+    /// many packets came in.
     pub fn turn(&mut self, now: Instant) -> usize {
         self.handle_timeout(now);
         let mut received = 0;
@@ -131,7 +145,40 @@ impl<P: Port + ?Sized> Worker<P> {
             self.send_cut_off();
             self.release(now);
         }
-        received
+        received + self.take_over(now)
+    }
+
+    /// Takes what other workers handed over, a burst from each at most; says how many
+    /// packets that were.
+    fn take_over(&mut self, now: Instant) -> usize {
+        let others = self.colleagues.as_ref().map_or(0, Colleagues::count);
+        let mut taken = 0;
+        for other in 0..others {
+            let mut burst = std::mem::take(&mut self.burst);
+            while burst.room() > 0
+                && let Some(handed) = self.colleagues.as_ref().and_then(|colleagues| colleagues.take_from(other))
+            {
+                match handed {
+                    Handed::Packet(frame, errand) => {
+                        burst.push(frame);
+                        self.errands.push(errand);
+                    }
+                    Handed::Message(message) => self.forwarder.handle_message(message, now),
+                    Handed::Spent(frame) => self.spent.push(frame),
+                }
+            }
+            taken += burst.len();
+            if !burst.is_empty() {
+                self.forwarder.process_taken_over(now, &mut burst, &self.errands);
+                self.errands.clear();
+                self.obey(&mut burst);
+            }
+            self.burst = burst;
+            self.transmit();
+            self.send_cut_off();
+            self.release(now);
+        }
+        taken
     }
 
     /// Tells every port's kernel or peer what was queued: once a turn, after the
@@ -140,6 +187,20 @@ impl<P: Port + ?Sized> Worker<P> {
         for port in &mut self.ports {
             port.flush();
         }
+        if let Some(colleagues) = &mut self.colleagues {
+            while let Some((to, message)) = self.forwarder.poll_message() {
+                if let Err(Handed::Message(message)) = colleagues.hand_over(to, Handed::Message(message)) {
+                    self.forwarder.message_refused(message);
+                    break;
+                }
+            }
+            colleagues.end_turn();
+        }
+    }
+
+    /// Other workers, if there are any.
+    pub fn colleagues(&self) -> Option<&Colleagues> {
+        self.colleagues.as_ref()
     }
 
     /// What control is to know, in order.
@@ -205,7 +266,7 @@ impl<P: Port + ?Sized> Worker<P> {
 
     /// Sorts a decided burst: out, to control, or back to the owner.
     fn obey(&mut self, burst: &mut Burst) {
-        for (frame, verdict) in burst.drain() {
+        for (packet, (frame, verdict)) in burst.drain().enumerate() {
             match verdict {
                 Verdict::Forward(port) | Verdict::Reply(port) => {
                     let outgoing = &mut self.outgoing[port.index()];
@@ -222,7 +283,14 @@ impl<P: Port + ?Sized> Worker<P> {
                     self.spent.push(frame);
                 }
                 Verdict::Drop(_) | Verdict::Hold => self.spent.push(frame),
-                Verdict::HandOff(_) => unreachable!("a gateway with one worker hands nothing off"),
+                Verdict::HandOff(to) => {
+                    let handed = Handed::Packet(frame, self.forwarder.errand(packet));
+                    let colleagues = self.colleagues.as_mut().expect("who is alone hands nothing over");
+                    if let Err(Handed::Packet(frame, _)) = colleagues.hand_over(to, handed) {
+                        self.forwarder.counters_mut().recount_as_dropped(verdict, DropReason::HandOffFull);
+                        self.spent.push(frame);
+                    }
+                }
             }
         }
     }
@@ -241,7 +309,14 @@ impl<P: Port + ?Sized> Worker<P> {
             self.spent.append(&mut outgoing.frames);
         }
         while let Some(frame) = self.spent.pop() {
-            if frame.owner() == BufferOwner::HELD {
+            let owner = frame.owner();
+            if let (Some(colleagues), Some(whose)) = (&mut self.colleagues, owner.worker())
+                && whose != colleagues.me()
+            {
+                colleagues.give_back(whose, frame);
+                continue;
+            }
+            if owner.is_held() {
                 self.forwarder.take_back(frame);
                 continue;
             }
