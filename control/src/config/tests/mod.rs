@@ -8,6 +8,7 @@ mod hostile;
 mod models;
 mod network_errors;
 mod next_hops;
+mod policies;
 mod value_errors;
 
 use super::Config;
