@@ -30,7 +30,7 @@ pub(crate) struct Session {
     pub(crate) forth: Flow,
     /// How the answers arrive.
     pub(crate) back: Flow,
-    /// The pool its name is from; `None` when it was begun from outside.
+    /// The pool its name is from; `None` when it was begun from outside, or keeps its own.
     pool: Option<usize>,
     created: u64,
     last: u64,
@@ -181,7 +181,7 @@ impl RefNat {
         let (to, vrf) = self.scene.forward(&packet.flow).ok_or(DropReason::NatUnsolicited)?;
         opens(packet)?;
         // Half of the table is for those inside.
-        let forwarded = self.sessions.iter().filter(|session| session.pool.is_none()).count();
+        let forwarded = self.sessions.iter().filter(|session| session.is_forwarded()).count();
         if forwarded >= self.scene.capacity.div_ceil(2) {
             return Err(DropReason::NatTableFull);
         }
@@ -215,7 +215,8 @@ impl RefNat {
             if packet.flow.protocol == Protocol::Tcp {
                 session.tcp.pass(packet.segment, *way);
             }
-            let inward = session.answer(*way).vrf != VrfId::MAIN;
+            // Into an island by its own name, a packet leaves the outside like any that leaves.
+            let inward = session.answer(*way).vrf != VrfId::MAIN && !session.keeps_name();
             *(if inward { &mut self.tally.inward } else { &mut self.tally.out }) += 1;
         }
         Fate::Forward(to, Item::Packet(packet))
@@ -252,6 +253,16 @@ impl Session {
         if way == Way::Forth { self.back } else { self.forth }
     }
 
+    /// Was it begun from outside?
+    fn is_forwarded(&self) -> bool {
+        self.forth.vrf == VrfId::MAIN
+    }
+
+    /// Is it tracked under its own name?
+    fn keeps_name(&self) -> bool {
+        self.pool.is_none() && !self.is_forwarded()
+    }
+
     /// How long it may be silent, in milliseconds.
     pub(crate) fn timeout(&self) -> u64 {
         u64::from(match self.forth.protocol {
@@ -269,7 +280,7 @@ impl Session {
 
     fn row(&self, scene: &Scene, now: u64) -> SessionRow {
         let Session { forth, back, packets: [to_peer, from_peer], .. } = *self;
-        let forwarded = self.pool.is_none();
+        let forwarded = self.is_forwarded();
         let idle = now - self.last;
         let (inside, outside, peer, packets_out, packets_in) = if forwarded {
             (back.src, forth.dst, forth.src, from_peer, to_peer)

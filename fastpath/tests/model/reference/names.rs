@@ -32,6 +32,9 @@ impl RefNat {
     /// Begins the session of a flow that leaves. The inner error is a refusal, the outer
     /// one a broken rule.
     pub(super) fn begin(&mut self, flow: &Flow, chosen: &impl Chosen) -> Result<Result<usize, DropReason>, String> {
+        if self.scene.is_exempted(flow.dst.0) {
+            return Ok(self.track(flow));
+        }
         let name = chosen.name(flow);
         if self.sessions.len() == self.scene.capacity {
             return Ok(Err(DropReason::NatTableFull));
@@ -79,6 +82,18 @@ impl RefNat {
             name
         };
         Ok(Ok(self.add(*flow, back(flow, name), Some(pool))))
+    }
+
+    /// Begins the session of a flow that keeps its name.
+    fn track(&mut self, flow: &Flow) -> Result<usize, DropReason> {
+        let back = back(flow, flow.src);
+        if self.find(&back).is_some() {
+            return Err(DropReason::NatConflict);
+        }
+        if self.sessions.len() == self.scene.capacity {
+            return Err(DropReason::NatTableFull);
+        }
+        Ok(self.add(*flow, back, None))
     }
 
     /// The name that the sender has in this pool, where mapping is endpoint-independent.
