@@ -12,7 +12,7 @@ pub(crate) enum Entry {
     Unknown,
     /// It is kept out, and that is counted.
     Kept,
-    /// It may answer, under its own address.
+    /// It may answer, under its own address, and is reached as policies say.
     Expected,
     /// It is reached, under its own address.
     Open,
@@ -31,9 +31,10 @@ pub(crate) struct Shore {
 pub(crate) fn shores(config: &Config) -> Vec<Shore> {
     let mut all = Vec::new();
     for (at, cluster) in config.clusters.iter().enumerate() {
+        let opened = config.is_opened_from_outside(ClusterIdx(at));
         let entry = match cluster.model {
             Model::Island if cluster.flannel_ip_masq.is_some() => Entry::Open,
-            Model::Island if cluster.non_masquerade_cidrs.is_empty() => Entry::Unknown,
+            Model::Island if cluster.non_masquerade_cidrs.is_empty() && !opened => Entry::Unknown,
             Model::Island => Entry::Expected,
             Model::Isolated => Entry::Kept,
             Model::Flat => Entry::Open,

@@ -107,6 +107,7 @@ reasons! {
         NatTableFull = "nat-table-full": "The session table is full.",
         NatHairpin = "nat-hairpin": "From inside to a public address of what is inside, under a name of its own: only what is translated comes in again.",
         ModelIsolated = "model-isolated": "From a pod of an isolated cluster to what lies outside, or from there to such a pod; no ICMP error was due or allowed.",
+        PolicyDenied = "policy-denied": "A `[[policy]]` lets its sender not begin with this receiver; no ICMP error was due or allowed.",
         NotInIsland = "not-in-island": "The sender is in no pod CIDR of the island and no node of it, yet asks for what lies outside.",
         IcmpRateLimited = "icmp-rate-limited": "An ICMP error was due, but their rate limit was reached.",
         PuntRateLimited = "punt-rate-limited": "For control, but the rate limit of punts was reached.",

@@ -95,6 +95,7 @@ of_each_model! {
     isolated_pods_meet_each_other_and_what_is_forwarded in causeway_lab::World::island();
     flat_pods_are_met_under_their_own_addresses_and_hide_from_the_internet in causeway_lab::World::island();
     exempted_destinations_see_pods_under_their_own_addresses in causeway_lab::World::island();
+    a_policy_lets_one_host_begin_with_pods_and_no_other in causeway_lab::World::island();
 }
 
 /// Plays a scene in the standard world; see [`play_in`].

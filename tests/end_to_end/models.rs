@@ -223,3 +223,25 @@ pub(crate) fn exempted_destinations_see_pods_under_their_own_addresses(stage: &m
     }
     assert!(stage.settled_counters().get("drop", "nat-unsolicited") >= 2);
 }
+
+pub(crate) fn a_policy_lets_one_host_begin_with_pods_and_no_other(stage: &mut Stage) {
+    let policies = Family::BOTH.map(|family| {
+        let client = IpNet::from(plan::CLIENT.address(family));
+        format!("[[policy]]\nfrom = [\"{client}\"]\nto = [\"blue\"]\n")
+    });
+    stage.configure(&(plan::CONFIG.to_owned() + &policies.concat()));
+    stage.start();
+    let world = &stage.world;
+    let (pod, server, client) = (world.host("pod-a1"), world.host("server"), world.host("client"));
+    for family in Family::BOTH {
+        show_the_way(server, family);
+        show_the_way(client, family);
+        meet(client, pod.address(family));
+        assert_eq!(tcp(client, pod, pod.address(family)), client.address(family), "it is seen as it is");
+        let attempt = traffic::connect_to(server, pod.socket(family, 80), Duration::from_millis(300));
+        assert_eq!(attempt.expect("an attempt"), Attempt::Silence);
+        // What the pod begins with it has a name, as ever.
+        let seen = tcp(pod, client, client.address(family));
+        assert!(plan::POOL.contains(seen), "{seen}");
+    }
+}

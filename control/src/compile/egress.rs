@@ -9,7 +9,7 @@ use causeway_fastpath::ids::{PoolId, VrfId};
 use causeway_fastpath::nat::{EgressAction, EgressRule};
 use causeway_fastpath::verdict::DropReason;
 
-use super::{forwards, policy, prefix};
+use super::{forwards, policies, policy, prefix};
 use crate::config::{Cluster, ClusterIdx, Config, Egress, Model, PortIdx};
 use crate::domains::Domains;
 use crate::flannel::IpMasq;
@@ -17,10 +17,10 @@ use crate::shore::{Entry, Shore, shores};
 
 /// The rules of a routing domain.
 pub(super) fn rules<A: Address>(config: &Config, domains: &Domains, domain: VrfId) -> Vec<EgressRule<A>> {
-    let mut rules = Vec::new();
-    if domains.is_shared(domain) {
+    let mut rules = policies::rules(config, domains, domain);
+    if domains.is_open(domain) {
         for shore in shores(config).iter().filter(|shore| domains.of_cluster(shore.cluster) != domain) {
-            enter(config, shore, &mut rules);
+            enter(config, shore, domain, &mut rules);
         }
     }
     if domain != VrfId::MAIN {
@@ -30,7 +30,7 @@ pub(super) fn rules<A: Address>(config: &Config, domains: &Domains, domain: VrfI
 }
 
 /// What may go from outside to pods that are met there.
-fn enter<A: Address>(config: &Config, shore: &Shore, rules: &mut Vec<EgressRule<A>>) {
+fn enter<A: Address>(config: &Config, shore: &Shore, domain: VrfId, rules: &mut Vec<EgressRule<A>>) {
     let Some(pods) = prefix(shore.pods) else {
         return;
     };
@@ -45,14 +45,16 @@ fn enter<A: Address>(config: &Config, shore: &Shore, rules: &mut Vec<EgressRule<
             let hidden = masq.hides_strangers();
             rule(everywhere(), if hidden { EgressAction::Masquerade } else { EgressAction::Track });
         }
-        Entry::Open if cluster.egress == Egress::None => rule(everywhere(), EgressAction::Forward),
         Entry::Open => {
             // To these, answers go untracked too.
-            let subnets = config.ports.iter().flat_map(|port| &port.addresses);
-            for source in cluster.non_masquerade_cidrs.iter().chain(subnets).filter_map(|net| prefix(*net)) {
+            let inside = config.inside().chain(cluster.non_masquerade_cidrs.iter().copied());
+            for source in inside.filter_map(prefix) {
                 rule(source, EgressAction::Forward);
             }
-            rule(everywhere(), EgressAction::Track);
+            let strangers = if cluster.egress == Egress::None { EgressAction::Forward } else { EgressAction::Track };
+            if domain == VrfId::MAIN {
+                rule(everywhere(), strangers);
+            }
         }
     }
 }
@@ -80,8 +82,11 @@ fn leave<A: Address>(config: &Config, domains: &Domains, domain: VrfId, rules: &
     }
     for cluster in clusters() {
         for source in pods(cluster) {
-            for destination in cluster.non_masquerade_cidrs.iter().filter_map(|net| prefix(*net)) {
-                let action = if cluster.model == Model::Flat { EgressAction::Forward } else { EgressAction::Track };
+            let is_flat = cluster.model == Model::Flat;
+            let inside = config.inside().filter(|_| is_flat && !domains.is_shared(domain));
+            let kept = cluster.non_masquerade_cidrs.iter().copied().chain(inside);
+            for destination in kept.filter_map(prefix) {
+                let action = if is_flat { EgressAction::Forward } else { EgressAction::Track };
                 rules.push(EgressRule { source, destination, action, most_sessions: cluster.sessions_per_pod });
             }
         }
@@ -95,7 +100,7 @@ fn leave<A: Address>(config: &Config, domains: &Domains, domain: VrfId, rules: &
 }
 
 /// How pods of a cluster leave.
-fn leaves(cluster: &Cluster) -> EgressAction {
+pub(super) fn leaves(cluster: &Cluster) -> EgressAction {
     match cluster.egress {
         Egress::Pool(pool) => EgressAction::Translate(PoolId(pool.0 as u16)),
         Egress::Masquerade => EgressAction::Masquerade,

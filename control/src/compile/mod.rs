@@ -8,6 +8,7 @@ mod egress;
 mod forwards;
 mod groups;
 mod numbers;
+mod policies;
 mod policy;
 mod tables;
 

@@ -88,7 +88,7 @@ fn check_ranges(report: &mut Report<'_>, cluster: &Cluster, net: &Spanned<IpNet>
 }
 
 /// Do pods appear outside under their own addresses?
-fn is_known_outside(cluster: &Cluster) -> bool {
+pub(super) fn is_known_outside(cluster: &Cluster) -> bool {
     match cluster.model {
         Model::Flat => true,
         Model::Island => !cluster.non_masquerade_cidrs.is_empty() || cluster.flannel_ip_masq.is_some(),

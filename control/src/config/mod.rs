@@ -17,6 +17,7 @@ mod names;
 mod neighbors;
 mod nodes;
 mod nodes_from;
+mod policies;
 mod pools;
 mod ports;
 mod public;
@@ -39,6 +40,7 @@ pub use model::{
     Cluster, ClusterIdx, Config, Driver, Egress, Gateway, Idle, Model, Neighbor, NextHop, Node, NodeMaskSize,
     NodesFrom, Pool, PoolIdx, Port, PortIdx, Route, RouteKind, Timers,
 };
+pub use policies::{Party, Policy};
 pub use public::{Forward, Protocol, StaticNat};
 pub use reference::reference;
 pub use report::{ConfigError, ConfigErrors, Warning};
@@ -121,6 +123,7 @@ fn check(report: &mut Report<'_>, document: &toml_edit::Table) -> Config {
         routes: &routes,
         neighbors: &neighbors,
     };
+    let policies = policies::policies(report, &file, &clusters);
     let (forwards, static_nat) = forwards::forwards(report, &file, &around);
     Config {
         gateway,
@@ -130,6 +133,7 @@ fn check(report: &mut Report<'_>, document: &toml_edit::Table) -> Config {
         clusters: clusters.list,
         forwards,
         static_nat,
+        policies,
         neighbors,
         timers,
     }

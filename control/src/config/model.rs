@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use causeway_fastpath::nat::Behavior;
 use ipnet::IpNet;
 
+use super::policies::Policy;
 use super::public::{Forward, StaticNat};
 use crate::flannel::Variant;
 
@@ -37,6 +38,8 @@ pub struct Config {
     /// Public addresses with one receiver each, in the order of the file; in no pool and
     /// no forward, and not the gateway's own.
     pub static_nat: Vec<StaticNat>,
+    /// Who may begin to speak with whom, in the order of the file.
+    pub policies: Vec<Policy>,
     /// Static neighbours, in the order of the file. One a port and address.
     pub neighbors: Vec<Neighbor>,
     /// How long silent sessions live.

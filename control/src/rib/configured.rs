@@ -6,7 +6,7 @@ use causeway_fastpath::ids::VrfId;
 use ipnet::IpNet;
 
 use super::{Member, Origin, Route, Via};
-use crate::config::{ClusterIdx, Config, Egress, NextHop, PortIdx, RouteKind, overlap};
+use crate::config::{ClusterIdx, Config, Egress, NextHop, Party, PortIdx, RouteKind, overlap};
 use crate::domains::Domains;
 use crate::shore::{Entry, Shore, shores};
 
@@ -49,6 +49,7 @@ pub fn routes(config: &Config, domains: &Domains) -> Vec<Route> {
         routes.push(Route { domain, to: route.to, via, origin: Origin::Static });
     }
     pods_of_others(config, domains, &mut routes);
+    allowed(config, domains, &mut routes);
     for (at, cluster) in config.clusters.iter().enumerate() {
         let at = ClusterIdx(at);
         let domain = domains.of_cluster(at);
@@ -90,9 +91,27 @@ fn pods_of_others(config: &Config, domains: &Domains, routes: &mut Vec<Route>) {
             !there.any(|(_, other)| other.pod_cidrs.iter().chain(&other.service_cidrs).any(|net| overlap(*net, pods)))
         };
         for domain in domains.all().filter(|domain| *domain != own) {
-            let known = domains.is_shared(domain) || (entry == Entry::Open && own != VrfId::MAIN && is_foreign(domain));
+            let known = domains.is_open(domain) || (entry == Entry::Open && own != VrfId::MAIN && is_foreign(domain));
             if known {
                 routes.push(Route { domain, to: pods, via: via.clone(), origin: Origin::Island });
+            }
+        }
+    }
+}
+
+/// Clusters that a policy lets others begin with, as these know them.
+fn allowed(config: &Config, domains: &Domains, routes: &mut Vec<Route>) {
+    for policy in config.policies.iter().filter(|policy| policy.allow) {
+        for from in &policy.from {
+            for to in &policy.to {
+                let (Party::Cluster(from), Party::Cluster(to)) = (*from, *to) else {
+                    continue;
+                };
+                let (domain, there) = (domains.of_cluster(from), domains.of_cluster(to));
+                let pods = config.clusters[to.0].pod_cidrs.iter().copied().filter(|_| config.are_apart(from, to));
+                for to in pods.chain(config.subnets_of(to)) {
+                    routes.push(Route { domain, to, via: Via::Egress(there), origin: Origin::Island });
+                }
             }
         }
     }
@@ -137,7 +156,7 @@ fn own(config: &Config, domains: &Domains, domain: VrfId, routes: &mut Vec<Route
 /// island has; who comes to a flannel network by those of its nodes.
 pub(crate) fn stands_for_others(config: &Config, domains: &Domains, port: PortIdx) -> bool {
     let masqueraded = config.clusters.iter().any(|cluster| cluster.egress == Egress::Masquerade);
-    (masqueraded && domains.is_shared(domains.of_port(port))) || config.hides_strangers(Some(port))
+    (masqueraded && domains.is_open(domains.of_port(port))) || config.hides_strangers(Some(port))
 }
 
 /// Network and broadcast address of a subnet. A /31 has none (RFC 3021).

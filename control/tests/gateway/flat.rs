@@ -244,6 +244,14 @@ fn pods_of_an_island_reach_flat_pods_under_their_names_and_are_answered() {
         world.send(GREEN, from_node(GREEN, 11).ipv4(GREEN_POD, asker).ttl(64).tcp(80, port).flags(SYN | ACK).build());
         let answered = to_node(AMBER, 11).ipv4(GREEN_POD, AMBER_POD).ttl(63).tcp(80, 5_000).flags(SYN | ACK).build();
         world.expect(AMBER, &[answered]);
+        // A complaint of the flat pod finds the way that the answer went.
+        let complaint = |link: Eth, to: &str, about: &[u8], ttl| {
+            link.ip(GREEN_POD, to).ttl(ttl).icmp_error(3, 4, [0, 0, 5, 0], about).build()
+        };
+        let seen = eth().ip(asker.to_string().as_str(), GREEN_POD).tcp(port, 80).packet();
+        world.send(GREEN, complaint(from_node(GREEN, 11), &asker.to_string(), &seen, 64));
+        let sent = eth().ip(AMBER_POD, GREEN_POD).tcp(5_000, 80).packet();
+        world.expect(AMBER, &[complaint(to_node(AMBER, 11), AMBER_POD, &sent, 63)]);
         // The island is not entered.
         let other = from_node(GREEN, 11).ipv4(GREEN_POD, AMBER_POD).tcp(1, 2).flags(SYN).build();
         assert_eq!(world.send(GREEN, other), Verdict::Reply(GREEN));

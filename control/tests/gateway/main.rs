@@ -19,6 +19,7 @@ mod forwards;
 mod hostile;
 mod isolated;
 mod lab;
+mod policies;
 mod resolve;
 mod routes;
 mod scan;

@@ -44,11 +44,24 @@ impl<'a, A: Address> Walk<'a, A> {
             if self.scratch.kinds[i] == L4Kind::Fragment && !self.outbound_fragment(i) {
                 continue;
             }
+            if self.scratch.kinds[i] == L4Kind::IcmpError {
+                self.address_error(i);
+            }
             match self.scratch.onward[i].hop() {
                 Hop::Pool | Hop::LocalTranslated => self.hairpin(i, local),
                 Hop::Local => local.insert(i),
                 _ => self.leave(i),
             }
+        }
+    }
+
+    /// Routes an error to whom the session says that it is about: by its own addressee it
+    /// would go where that one's name is known.
+    fn address_error(&mut self, i: usize) {
+        let (frame, layers) = (&self.frames[i], self.look_into(i));
+        if let Some(found) = icmp_error::session(frame.bytes(), &layers, &frame.offload, &self.nat.sessions) {
+            self.address_by(i, found);
+            self.scratch.onward[i] = self.tables.fib(self.scratch.beyond[i]).lookup(self.scratch.targets[i]);
         }
     }
 
@@ -100,7 +113,7 @@ impl<'a, A: Address> Walk<'a, A> {
                 self.refuse(i, Refusal::NatResources(reason));
             }
             // Outside, nobody learns who is there.
-            DropReason::ModelIsolated if self.scratch.domains[i] != VrfId::MAIN => {
+            DropReason::ModelIsolated | DropReason::PolicyDenied if self.scratch.domains[i] != VrfId::MAIN => {
                 self.refuse(i, Refusal::Policy(reason));
             }
             reason => self.drop(i, reason),

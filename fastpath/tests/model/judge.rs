@@ -12,7 +12,7 @@ use crate::world::{Sent, UPLINK, is_private, is_sound, to};
 
 /// Says what is wrong.
 pub(crate) fn judge(scene: &Scene, fate: &Fate, sent: &Sent) -> Result<(), String> {
-    if sent.verdict == Verdict::Forward(UPLINK) && shows_a_pod(&sent.bytes[14..], scene.family.ip_header) {
+    if sent.verdict == Verdict::Forward(UPLINK) && shows_a_pod(scene, &sent.bytes[14..]) {
         return Err(format!("a pod shows outside: {}", sent.story()));
     }
     let replied = || sent.verdict == Verdict::Reply(sent.ingress) && is_sound(&sent.bytes, &sent.offload).is_ok();
@@ -45,8 +45,9 @@ fn tells(scene: &Scene, reason: DropReason, sent: &Sent) -> bool {
     (message[0], message[1]) == told && message[8..] == sent.came[14..]
 }
 
-/// Does a packet, or what it quotes, show the address of a pod?
-fn shows_a_pod(packet: &[u8], header: usize) -> bool {
+/// Does a packet, or what it quotes, show the address of a pod to who may not see it?
+fn shows_a_pod(scene: &Scene, packet: &[u8]) -> bool {
+    let header = scene.family.ip_header;
     let length = if header == 20 { 4 } else { 16 };
     let address = |packet: &[u8], at: usize| -> IpAddr {
         let bytes = &packet[at..at + length];
@@ -62,5 +63,6 @@ fn shows_a_pod(packet: &[u8], header: usize) -> bool {
         58 => packet[header] < 128,
         _ => false,
     };
-    shows(packet) || (is_error && shows(&packet[header + 8..]))
+    let may_see = scene.is_exempted(address(packet, source + length));
+    !may_see && (shows(packet) || (is_error && shows(&packet[header + 8..])))
 }

@@ -8,13 +8,14 @@ use causeway_fastpath::fib::{Hop, Prefix};
 use causeway_fastpath::ids::{AdjacencyId, Epoch, PoolId, PortId, VrfId};
 use causeway_fastpath::nat::{Behavior, EgressAction, EgressRule, Filtering, Forward, Forwards, Mapping};
 use causeway_fastpath::snapshot::{NeighborState, Pool, Snapshot, Tables, Timeouts};
+use causeway_fastpath::verdict::DropReason;
 use causeway_testkit::packet::ToIp;
 use causeway_testkit::seed::Rng;
 
 use crate::flow::{Flow, Protocol};
 use crate::world::{
     Endpoint, FIRST_PORT, Family, FamilyPlan, ISLAND, NODE_A, NODE_B, NODE_C, NODES, OTHER_ISLAND, OTHER_NODES, Plan,
-    ROUTER, SERVER, UPLINK,
+    ROUTER, SERVER, UPLINK, V4, V6,
 };
 
 /// Neighbours that come and go.
@@ -42,6 +43,8 @@ pub(crate) struct Scene {
     pub(crate) masquerade: bool,
     /// Pod A of the first island has an address of its own.
     pub(crate) has_own: bool,
+    /// Toward the second peer pods keep their own addresses.
+    pub(crate) exempts: bool,
     /// Everybody talks to one peer, until the last port is in use toward it.
     pub(crate) crowded: bool,
     pub(crate) keep_ports: bool,
@@ -69,12 +72,15 @@ pub(crate) struct Scene {
 impl Scene {
     /// Any.
     pub(crate) fn draw(workers: u16, family: Family, masquerade: bool, rng: &mut Rng) -> Scene {
-        let (has_own, crowded) = (rng.bool(), rng.chance(1, 4));
+        // Where both islands are known outside by the same addresses, as here, several
+        // workers could not say whose a packet is; no configuration has that.
+        let (has_own, crowded, exempts) = (rng.bool(), rng.chance(1, 4), rng.bool() && workers == 1);
         Scene {
             family,
             workers,
             masquerade,
             has_own,
+            exempts,
             crowded,
             keep_ports: rng.bool(),
             tcp: behavior(Behavior::TCP, rng),
@@ -86,7 +92,7 @@ impl Scene {
             forwards: [rng.bool(), rng.bool(), rng.bool()],
             own_is_open: true,
             states: [NeighborState::Reachable; 4],
-            base: plan(masquerade, has_own).compile(1),
+            base: plan(masquerade, has_own, exempts).compile(1),
         }
     }
 
@@ -135,6 +141,11 @@ impl Scene {
     /// Is this the gateway's own address, behind which pods are too?
     pub(crate) fn is_gateways(&self, address: IpAddr) -> bool {
         self.masquerade && address == self.family.gateway_outside.to_ip()
+    }
+
+    /// Do pods keep their own addresses toward this one?
+    pub(crate) fn is_exempted(&self, address: IpAddr) -> bool {
+        self.exempts && address == self.family.outside2.to_ip()
     }
 
     /// Does the address stand for what is inside?
@@ -283,7 +294,7 @@ fn behavior(usual: Behavior, rng: &mut Rng) -> Behavior {
 }
 
 /// What does not change: routes, neighbours, and who gets names from where.
-fn plan(masquerade: bool, has_own: bool) -> Plan {
+fn plan(masquerade: bool, has_own: bool, exempts: bool) -> Plan {
     let mut plan = Plan::two_islands();
     if masquerade {
         plan.ports[UPLINK.index()].masquerade = Some(PoolId(0));
@@ -296,10 +307,29 @@ fn plan(masquerade: bool, has_own: bool) -> Plan {
         own_name(&mut plan.v4, "10.1.1.10");
         own_name(&mut plan.v6, "fd00:10:0:1::10");
     }
+    if exempts {
+        exempt(&mut plan.v4, V4.outside2, "10.1.0.0/16");
+        exempt(&mut plan.v6, V6.outside2, "fd00:10::/56");
+    }
     // Each scene brings its own.
     plan.v4.pools.push(plan.v4.pools[0].clone());
     plan.v6.pools.push(plan.v6.pools[0].clone());
     plan
+}
+
+/// Both islands have these pods; outside they may be of either, as their sessions say.
+fn exempt<A: Address>(plan: &mut FamilyPlan<A>, peer: &str, pods: &str) {
+    let everywhere = Prefix::containing(A::default(), 0);
+    let rule = |source, destination, action| EgressRule { source, destination, action, most_sessions: None };
+    let peer = Prefix::host(A::from_ip(peer.to_ip()).expect("an address of this family"));
+    plan.route(VrfId::MAIN, pods, Hop::Egress(ISLAND));
+    for island in [ISLAND, OTHER_ISLAND] {
+        let rules = &mut plan.egress[island.index()];
+        let of_pods = rules.iter().rfind(|rule| rule.renames()).expect("pods have names").source;
+        rules.insert(0, rule(of_pods, peer, EgressAction::Track));
+    }
+    let strangers = EgressAction::Drop(DropReason::NatUnsolicited);
+    plan.egress[VrfId::MAIN.index()].push(rule(everywhere, everywhere, strangers));
 }
 
 fn masquerade_pods<A: Address>(plan: &mut FamilyPlan<A>) {

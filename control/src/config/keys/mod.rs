@@ -6,15 +6,17 @@
 mod cluster;
 mod forward;
 mod network;
+mod policy;
 
 pub(in crate::config) use cluster::{CLUSTER, MOST_EXEMPTIONS, NODE, NODE_MASK_SIZE, NODES_FROM};
 pub(in crate::config) use forward::{FORWARD, MOST_FORWARDED_PORTS, STATIC_NAT};
 pub(in crate::config) use network::{MOST_POOL_ADDRESSES, NEIGHBOR, NEXT_HOP, POOL, PORT, ROUTE};
+pub(in crate::config) use policy::{MOST_POLICY_PAIRS, POLICY};
 
 use super::schema::{Fallback, Key, Kind, Section, Shape};
 
 /// Every section, in the order of the reference.
-pub(in crate::config) const SECTIONS: [&Section; 14] = [
+pub(in crate::config) const SECTIONS: [&Section; 15] = [
     &FILE,
     &GATEWAY,
     &PORT,
@@ -27,6 +29,7 @@ pub(in crate::config) const SECTIONS: [&Section; 14] = [
     &NODES_FROM,
     &FORWARD,
     &STATIC_NAT,
+    &POLICY,
     &NEIGHBOR,
     &TIMERS,
 ];
@@ -44,6 +47,7 @@ pub(in crate::config) const FILE: Section = Section {
         section("cluster", "[[cluster]]", false, "Kubernetes clusters."),
         section("forward", "[[forward]]", false, "Ports by which the outside reaches pods and nodes."),
         section("static-nat", "[[static-nat]]", false, "Public addresses of single pods and nodes."),
+        section("policy", "[[policy]]", false, "Who may begin to speak with whom."),
         section("neighbor", "[[neighbor]]", false, "Static neighbours."),
         section("timers", "[timers]", false, "How long silent sessions live."),
     ],

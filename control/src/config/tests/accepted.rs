@@ -87,6 +87,7 @@ fn what_is_left_out_has_its_default() {
         clusters: vec![],
         forwards: vec![],
         static_nat: vec![],
+        policies: vec![],
         neighbors: vec![],
         timers: Timers::default(),
     };

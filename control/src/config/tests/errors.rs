@@ -131,7 +131,7 @@ fn a_key_that_is_not_known_is_an_error() {
         (
             "[gateway]",
             "[log]\nlevel = \"debug\"\n[gateway]",
-            "1:2: log: is not a key of this file; known are gateway, port, route, pool, cluster, forward, static-nat, neighbor and timers",
+            "1:2: log: is not a key of this file; known are gateway, port, route, pool, cluster, forward, static-nat, policy, neighbor and timers",
         ),
     ]);
 }

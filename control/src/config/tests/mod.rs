@@ -9,6 +9,7 @@ mod models;
 mod network_errors;
 mod next_hops;
 mod nodes_from;
+mod policies;
 mod value_errors;
 
 use super::Config;

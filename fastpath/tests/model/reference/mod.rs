@@ -30,7 +30,7 @@ pub(crate) struct Session {
     pub(crate) forth: Flow,
     /// How the answers arrive.
     pub(crate) back: Flow,
-    /// The pool its name is from; `None` where a forward leads in.
+    /// The pool its name is from; `None` where a forward leads in, or it keeps its own.
     pool: Option<usize>,
     /// Was it begun from outside?
     inbound: bool,
@@ -250,7 +250,8 @@ impl RefNat {
             if packet.flow.protocol == Protocol::Tcp {
                 session.tcp.pass(packet.segment, *way);
             }
-            let inward = session.answer(*way).vrf != VrfId::MAIN;
+            // Into an island by its own name, a packet leaves the outside like any that leaves.
+            let inward = session.answer(*way).vrf != VrfId::MAIN && !session.keeps_name();
             *(if inward { &mut self.tally.inward } else { &mut self.tally.out }) += 1;
         }
     }
@@ -284,6 +285,11 @@ impl Session {
     /// How what answers a packet arrives that goes through this way.
     pub(crate) fn answer(&self, way: Way) -> Flow {
         if way == Way::Forth { self.back } else { self.forth }
+    }
+
+    /// Is it tracked under its own name?
+    fn keeps_name(&self) -> bool {
+        self.pool.is_none() && !self.inbound
     }
 
     /// How long it may be silent, in milliseconds.

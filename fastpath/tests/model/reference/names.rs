@@ -77,6 +77,9 @@ impl RefNat {
     /// Begins the session of a flow that leaves. The inner error is a refusal, the outer
     /// one a broken rule.
     pub(super) fn begin(&mut self, flow: &Flow, chosen: &impl Chosen) -> Result<Result<usize, DropReason>, String> {
+        if self.scene.is_exempted(flow.dst.0) {
+            return Ok(self.track(flow));
+        }
         let name = chosen.name(flow);
         if self.sessions.len() == self.scene.capacity {
             return Ok(Err(DropReason::NatTableFull));
@@ -156,6 +159,10 @@ impl RefNat {
         let by_name = |session: &&Session| {
             session.pool.is_some() && (session.forth.protocol, session.name()) == (flow.protocol, flow.dst)
         };
+        // Toward whom sees its own address, nobody answers under a name.
+        if self.scene.is_exempted(flow.src.0) {
+            return None;
+        }
         let is_let_in = match filtering {
             Filtering::EndpointIndependent => true,
             Filtering::AddressDependent => {
@@ -166,6 +173,18 @@ impl RefNat {
         let session = self.sessions.iter().find(by_name).filter(|_| is_let_in)?;
         let (vrf, src) = session.inside();
         Some((src, vrf, session.pool))
+    }
+
+    /// Begins the session of a flow that keeps its name.
+    fn track(&mut self, flow: &Flow) -> Result<usize, DropReason> {
+        let back = back(flow, flow.src);
+        if self.find(&back).is_some() {
+            return Err(DropReason::NatConflict);
+        }
+        if self.sessions.len() == self.scene.capacity {
+            return Err(DropReason::NatTableFull);
+        }
+        Ok(self.add(*flow, back, None, false))
     }
 
     /// The name that the sender has in this pool, where mapping is endpoint-independent.
