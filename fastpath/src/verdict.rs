@@ -103,7 +103,7 @@ reasons! {
         NatPortsExhausted = "nat-ports-exhausted": "No free port is left on the egress addresses for this destination.",
         NatNameTaken = "nat-name-taken": "A flow that must keep its ports (SCTP), or has none (GRE, ESP), and that would look like another one to its peer on every egress address, or whose port the pool does not have.",
         NatSourceLimit = "nat-source-limit": "The sender has as many sessions as it may have at once.",
-        NatConflict = "nat-conflict": "A flow whose answers could not be told from packets of another session: one of the two is forwarded.",
+        NatConflict = "nat-conflict": "A flow whose answers could not be told from packets of another session: one of the two is forwarded, or keeps its own address.",
         NatTableFull = "nat-table-full": "The session table is full.",
         NatHairpin = "nat-hairpin": "From inside to a public address of what is inside, under a name of its own: only what is translated comes in again.",
         ModelIsolated = "model-isolated": "From a pod of an isolated cluster to what lies outside, or from there to such a pod; no ICMP error was due or allowed.",

@@ -19,9 +19,7 @@ use crate::shore::{Entry, Shore, shores};
 pub(super) fn rules<A: Address>(config: &Config, domains: &Domains, domain: VrfId) -> Vec<EgressRule<A>> {
     let mut rules = policies::rules(config, domains, domain);
     if domains.is_open(domain) {
-        for shore in shores(config).iter().filter(|shore| domains.of_cluster(shore.cluster) != domain) {
-            enter(config, shore, domain, &mut rules);
-        }
+        enter(config, domains, domain, &mut rules);
     }
     if domain != VrfId::MAIN {
         leave(config, domains, domain, &mut rules);
@@ -29,8 +27,42 @@ pub(super) fn rules<A: Address>(config: &Config, domains: &Domains, domain: VrfI
     rules
 }
 
-/// What may go from outside to pods that are met there.
-fn enter<A: Address>(config: &Config, shore: &Shore, domain: VrfId, rules: &mut Vec<EgressRule<A>>) {
+/// What may go from this domain to pods of others.
+///
+/// Who is inside reaches flat pods untracked, and so it is answered. In main, whose
+/// packets meet rules on their way to pods alone, that is said once for all of them, and
+/// after what is kept out. Where flat pods live amid such it is said for each.
+fn enter<A: Address>(config: &Config, domains: &Domains, domain: VrfId, rules: &mut Vec<EgressRule<A>>) {
+    let mut shores = shores(config);
+    shores.retain(|shore| domains.of_cluster(shore.cluster) != domain);
+    let is_flat = |shore: &Shore| config.clusters[shore.cluster.0].model == Model::Flat;
+    let (flat, others): (Vec<_>, Vec<_>) = shores.iter().copied().partition(is_flat);
+    let amid = others.iter().any(|other| flat.iter().any(|flat| other.pods.contains(&flat.pods)));
+    if amid || domain != VrfId::MAIN {
+        for shore in &shores {
+            if is_flat(shore) {
+                rules.extend(from_inside(config, prefix(shore.pods)));
+            }
+            enter_one(config, shore, domain, rules);
+        }
+        return;
+    }
+    others.iter().for_each(|shore| enter_one(config, shore, domain, rules));
+    if !flat.is_empty() {
+        rules.extend(from_inside(config, Some(everywhere())));
+    }
+    flat.iter().for_each(|shore| enter_one(config, shore, domain, rules));
+}
+
+/// Everybody inside reaches this destination, if it is of the family.
+fn from_inside<A: Address>(config: &Config, to: Option<Prefix<A>>) -> impl Iterator<Item = EgressRule<A>> {
+    let rule =
+        |source, destination| EgressRule { source, destination, action: EgressAction::Forward, most_sessions: None };
+    to.into_iter().flat_map(move |to| config.inside().filter_map(prefix).map(move |source| rule(source, to)))
+}
+
+/// What may go from a domain to these pods, beside what is inside.
+fn enter_one<A: Address>(config: &Config, shore: &Shore, domain: VrfId, rules: &mut Vec<EgressRule<A>>) {
     let Some(pods) = prefix(shore.pods) else {
         return;
     };
@@ -47,8 +79,7 @@ fn enter<A: Address>(config: &Config, shore: &Shore, domain: VrfId, rules: &mut 
         }
         Entry::Open => {
             // To these, answers go untracked too.
-            let inside = config.inside().chain(cluster.non_masquerade_cidrs.iter().copied());
-            for source in inside.filter_map(prefix) {
+            for source in cluster.non_masquerade_cidrs.iter().filter_map(|net| prefix(*net)) {
                 rule(source, EgressAction::Forward);
             }
             let strangers = if cluster.egress == Egress::None { EgressAction::Forward } else { EgressAction::Track };
@@ -154,6 +185,35 @@ mod tests {
                 let expected = IpMasq { variant, network, pods }.masquerades(0, src, dst);
                 assert_eq!(rule.renames(), expected, "{variant:?} {src:#x} > {dst:#x}: {:?}", rule.action);
                 assert!(!matches!(rule.action, EgressAction::Drop(_)));
+            }
+        }
+    }
+
+    /// Whether flat pods live amid isolated ones or beside them.
+    #[test]
+    fn who_is_inside_reaches_flat_pods_untracked_and_isolated_ones_not_at_all() {
+        for isolated in ["10.0.0.0/8", "10.9.0.0/16"] {
+            let port = |name: &str, n: u8| {
+                format!("[[port]]\nname = \"{name}\"\ndriver = \"memory\"\naddresses = [\"192.168.{n}.1/24\"]\n")
+            };
+            let text = format!(
+                "gateway.name = \"g\"\n{}{}{}[[cluster]]\nname = \"f\"\nmodel = \"flat\"\negress = \"masquerade\"\n\
+                 pod-cidrs = [\"10.1.0.0/16\"]\nports = [\"f\"]\nnon-masquerade-cidrs = [\"172.16.0.0/12\"]\n\
+                 [[cluster]]\nname = \"k\"\nmodel = \"isolated\"\npod-cidrs = [\"{isolated}\"]\nports = [\"k\"]\n",
+                port("f", 1),
+                port("k", 2),
+                port("out", 3),
+            );
+            let (config, _) = Config::parse("t.toml", &text).unwrap_or_else(|errors| panic!("{errors}"));
+            let rules = rules::<u32>(&config, &Domains::of(&config), VrfId::MAIN);
+            let action = |src: u32, dst: u32| rules.iter().find(|rule| rule.matches(src, dst)).map(|rule| rule.action);
+            let (flat, kept, subnet, site, stranger) =
+                (0x0a01_0005, 0x0a09_0005, 0xc0a8_0309, 0xac10_0001, 0xc633_6409);
+            assert_eq!(action(subnet, flat), Some(EgressAction::Forward));
+            assert_eq!(action(site, flat), Some(EgressAction::Forward));
+            assert_eq!(action(stranger, flat), Some(EgressAction::Track));
+            for source in [subnet, site, stranger, flat] {
+                assert_eq!(action(source, kept), Some(EgressAction::Drop(DropReason::ModelIsolated)), "{source:#x}");
             }
         }
     }

@@ -6,7 +6,8 @@ use super::apart;
 use super::claims::overlap;
 use super::clusters::Clusters;
 use super::keys;
-use super::model::{Cluster, ClusterIdx, Config, Egress, Model};
+use super::model::{Cluster, ClusterIdx, Config, Egress, Model, Port};
+use super::ports::link_local;
 use super::report::{Report, Spanned};
 use super::table::{Table, normalise};
 use super::value;
@@ -129,6 +130,11 @@ fn alone(clusters: &[Cluster], party: Party) -> Option<&str> {
     (0..clusters.len()).find(met).map(|at| clusters[at].name.as_str())
 }
 
+/// The subnets of ports, as far as anybody beyond a link can be there.
+fn subnets<'a>(ports: impl Iterator<Item = &'a Port>) -> impl Iterator<Item = IpNet> {
+    ports.flat_map(|port| &port.addresses).map(IpNet::trunc).filter(|net| !link_local(net.addr()))
+}
+
 /// Is it where islands are not?
 fn is_outside(clusters: &[Cluster], party: Party) -> bool {
     match party {
@@ -194,13 +200,12 @@ impl Config {
     /// Toward whom every flat pod has its own address, and is met without being tracked:
     /// other flat pods, and the subnets of ports.
     pub(crate) fn inside(&self) -> impl Iterator<Item = IpNet> {
-        self.flat_pods().chain(self.ports.iter().flat_map(|port| &port.addresses).map(IpNet::trunc))
+        self.flat_pods().chain(subnets(self.ports.iter()))
     }
 
     /// Where the nodes of a cluster are.
     pub(crate) fn subnets_of(&self, cluster: ClusterIdx) -> impl Iterator<Item = IpNet> {
-        let ports = self.clusters[cluster.0].ports.iter().map(|port| &self.ports[port.0]);
-        ports.flat_map(|port| &port.addresses).map(IpNet::trunc)
+        subnets(self.clusters[cluster.0].ports.iter().map(|port| &self.ports[port.0]))
     }
 
     /// Is a policy about the pods of this cluster?

@@ -1,11 +1,12 @@
 //! Who may begin to speak with whom.
 
 use causeway_control::config::{Config, PortIdx};
+use causeway_fastpath::ids::PortId;
 use causeway_fastpath::verdict::{DropReason, Verdict};
 use causeway_testkit::packet::*;
 
 use crate::sites::{ONE, OTHER, OUTSIDE, UPLINK, acquainted, from_node, from_router, source, to_node, to_router};
-use crate::world::World;
+use crate::world::{World, own_mac};
 
 /// On node .11 of either cluster.
 const RED_POD: &str = "10.1.0.5";
@@ -45,7 +46,7 @@ fn gateway(models: [&str; 2], egress: &str, policies: &[(&str, &str, &str)]) -> 
 }
 
 /// A place that packets come from and go to: its port and links, and an address there.
-type Place = (causeway_fastpath::ids::PortId, fn() -> (Eth, Eth), &'static str);
+type Place = (PortId, fn() -> (Eth, Eth), &'static str);
 
 const RED: Place = (ONE, || (from_node(ONE, 11), to_node(ONE, 11)), RED_POD);
 const BLUE: Place = (OTHER, || (from_node(OTHER, 11), to_node(OTHER, 11)), BLUE_POD);
@@ -223,4 +224,59 @@ fn the_first_policy_that_is_about_a_flow_counts() {
     let other: Place = (ONE, || (from_node(ONE, 11), to_node(ONE, 11)), "10.1.1.5");
     let sent = world.send(UPLINK, from_router().ipv4(SERVER, other.2).udp(1, 2).build());
     assert_eq!(sent, Verdict::Reply(UPLINK), "no node has it, and nobody denies it");
+}
+
+/// `configs/policies.toml` by its comments: nodes .11 on ports 0 to 3, hosts on port 4.
+#[test]
+fn the_commented_file_does_what_its_comments_say() {
+    let mut world = World::load("policies.toml");
+    let mac = |port: u16, last: u8| [2, 0, 0, 0, 4 + port as u8, last];
+    let hosts = ["203.0.113.1", "203.0.113.9", "203.0.113.10", "203.0.113.30"];
+    let link = |port: u16| eth().src(mac(port, 11)).dst(own_mac(PortId(port)));
+    for port in 0..4 {
+        let (address, own) = (format!("192.168.{}.11", port + 1), format!("192.168.{}.1", port + 1));
+        world.send(PortId(port), link(port).arp_request(address.as_str(), own.as_str()).build());
+    }
+    for host in hosts {
+        world.send(PortId(4), link(4).arp_request(host, "203.0.113.2").build());
+    }
+    let mut world = world.started();
+    let [shop, data, tools, lab] = ["10.1.0.5", "10.2.0.5", "10.3.0.5", "10.4.0.5"];
+    let place = |address: &str| {
+        let pods = [shop, data, tools, lab].iter().position(|pod| *pod == address);
+        PortId(pods.unwrap_or(4) as u16)
+    };
+    // Who begins, with whom, and whether that arrives under its own address.
+    for (at, (from, to, arrives)) in [
+        (shop, data, true),
+        (data, shop, false),
+        (data, "203.0.113.10", true),
+        (data, "203.0.113.9", false),
+        ("203.0.113.10", data, false),
+        ("203.0.113.30", shop, true),
+        ("203.0.113.9", shop, false),
+        (lab, tools, false),
+        (tools, lab, true),
+        ("203.0.113.9", lab, true),
+        ("203.0.113.30", lab, false),
+        (lab, "203.0.113.30", true),
+        ("203.0.113.30", tools, true),
+        (shop, lab, false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let port = 1_000 + at as u16;
+        let (come, go) = (place(from), place(to));
+        let asked = link(come.0).ip(from, to).tcp(port, 80).flags(SYN).build();
+        let verdict = world.send(come, asked);
+        assert_eq!(verdict == Verdict::Forward(go), arrives, "{from} > {to}: {verdict:?}");
+        world.sent();
+        if arrives {
+            let answer = link(go.0).ip(to, from).tcp(80, port).flags(SYN | ACK).build();
+            assert_eq!(world.send(go, answer), Verdict::Forward(come), "{to} answers {from}");
+            let out = world.sent_by(come).remove(0);
+            assert_eq!(source(&out), (to.parse().expect("an address"), 80));
+        }
+    }
 }
