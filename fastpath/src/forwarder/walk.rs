@@ -65,6 +65,8 @@ pub(super) struct Scratch<A> {
     /// Packets that are fragments of a datagram whose flow is known, and which.
     pub(super) fragments: Set,
     pub(super) places: [Place<A>; Burst::MAX],
+    /// The identifications that they get, if they do not keep theirs.
+    pub(super) identifications: [Option<u16>; Burst::MAX],
     /// Why packets are refused.
     pub(super) refusals: [Refusal; Burst::MAX],
     /// Packets that were refused with an ICMP error due.
@@ -117,6 +119,7 @@ impl<A: Address> Scratch<A> {
             found: [None; Burst::MAX],
             fragments: Set::EMPTY,
             places: [Place::Whole { l4: 0 }; Burst::MAX],
+            identifications: [None; Burst::MAX],
             refusals: [Refusal::NoRoute; Burst::MAX],
             refused: Set::EMPTY,
         }

@@ -5,6 +5,7 @@ mod crowd;
 mod forward;
 mod hosts;
 pub mod icmp_error;
+mod identification;
 mod keep;
 mod name;
 mod numbers;

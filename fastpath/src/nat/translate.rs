@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::binding::{BindingTable, endpoint};
 use super::forward::Forwards;
 use super::hosts::Hosts;
+use super::identification::Identifications;
 use super::space::Space;
 use crate::address::Address;
 use crate::chance::Chance;
@@ -21,6 +22,8 @@ use crate::wire::protocol;
 pub struct Nat<A> {
     /// The sessions.
     pub sessions: SessionTable<A>,
+    /// Of datagrams that leave under another source.
+    pub(crate) identifications: Identifications,
     pub(super) bindings: BindingTable<A>,
     pub(super) pools: Arc<[Pool<A>]>,
     pub(super) forwards: Arc<Forwards<A>>,
@@ -51,6 +54,7 @@ impl<A: Address> Nat<A> {
     pub fn new(capacity: usize, seed: Seed, now: Instant) -> Nat<A> {
         Nat {
             sessions: SessionTable::new(capacity, seed, now),
+            identifications: Identifications::new(seed),
             bindings: BindingTable::new(capacity, seed),
             pools: Arc::from([]),
             forwards: Arc::new(Forwards::new()),
@@ -63,7 +67,7 @@ impl<A: Address> Nat<A> {
 
     /// What it occupies at full capacity, in bytes; pools not counted.
     pub fn bytes(&self) -> usize {
-        self.sessions.bytes() + self.bindings.bytes()
+        self.sessions.bytes() + self.bindings.bytes() + self.identifications.bytes()
     }
 
     /// Takes names from these pools from now on, but those that belong to forwards.

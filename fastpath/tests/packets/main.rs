@@ -14,6 +14,7 @@ mod fragments_odd;
 mod groups;
 mod hairpin;
 mod hostile;
+mod identification;
 mod islands;
 mod limits;
 mod masquerade;

@@ -11,7 +11,7 @@ mod plan;
 mod sent;
 
 pub(crate) use family::{FAMILIES, Family, V4, V6};
-pub(crate) use oracle::{Endpoint, is_private, is_sound, lies_between, source};
+pub(crate) use oracle::{Endpoint, is_private, is_sound, lies_between, numbered_as, source};
 pub(crate) use plan::*;
 pub(crate) use sent::Sent;
 
