@@ -25,7 +25,7 @@ use crate::command::{Event, SessionCursor, SessionKill, SessionPage, SessionRow}
 use crate::counters::Counters;
 use crate::fragment::{self as fragments, Cuttings, Table};
 use crate::frame::Frame;
-use crate::limiter::TokenBucket;
+use crate::limiter::{ErrorLimit, TokenBucket};
 use crate::nat::{Nat, timeout_ms};
 use crate::session::Session;
 use crate::snapshot::{Snapshot, Timeouts};
@@ -94,7 +94,7 @@ impl Forwarder {
             scratch4: Box::new(Scratch::new()),
             scratch6: Box::new(Scratch::new()),
             limits: Limits {
-                errors: TokenBucket::new(0),
+                errors: ErrorLimit::new(chance.seed()),
                 arp: TokenBucket::new(PUNTS_PER_SECOND),
                 discovery: TokenBucket::new(PUNTS_PER_SECOND),
                 unresolved: TokenBucket::new(PUNTS_PER_SECOND),
@@ -230,9 +230,7 @@ impl Forwarder {
         if v6.limits_senders() {
             self.v6.count_hosts();
         }
-        if snapshot.icmp_errors_per_second != self.snapshot.icmp_errors_per_second {
-            self.limits.errors = TokenBucket::new(snapshot.icmp_errors_per_second);
-        }
+        self.limits.errors.set(snapshot.icmp_errors_per_second, snapshot.icmp_errors_per_destination);
         let epoch = snapshot.epoch;
         let retired = core::mem::replace(&mut self.snapshot, snapshot);
         Event::Installed { epoch, retired }

@@ -13,7 +13,7 @@ use crate::fib::NextHop;
 use crate::fragment::{Cuttings, Table};
 use crate::frame::Frame;
 use crate::ids::VrfId;
-use crate::limiter::TokenBucket;
+use crate::limiter::{ErrorLimit, TokenBucket};
 use crate::nat::Nat;
 use crate::parse::{self, IpHeader, L4Kind, Layers};
 use crate::session::{FlowKey, Found};
@@ -97,7 +97,7 @@ pub(super) enum Plan {
 
 /// How much is too much.
 pub(super) struct Limits {
-    pub(super) errors: TokenBucket,
+    pub(super) errors: ErrorLimit,
     pub(super) arp: TokenBucket,
     pub(super) discovery: TokenBucket,
     pub(super) unresolved: TokenBucket,
@@ -140,6 +140,7 @@ impl<A: Address> Walk<'_, A> {
         self.scratch.refused = Set::EMPTY;
         self.scratch.fragments = Set::EMPTY;
         self.discovery(packets.discovery);
+        self.refuse_bad_options(packets.bad_options);
         self.look_up(packets.routable);
         observe(Stage::LookUp);
         let mut routed = self.route(packets.routable);
