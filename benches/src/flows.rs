@@ -85,6 +85,7 @@ pub fn packets(flows: &[Flow]) -> Packets {
     Packets::new(
         60,
         flows.iter().map(|flow| {
+            // With DF, as hosts send nearly everything.
             let ip =
                 eth().src(HOST_MAC).dst(GATEWAY_MAC).ipv4(flow.pod.to_be_bytes(), flow.server.to_be_bytes()).ttl(64);
             match flow.protocol {

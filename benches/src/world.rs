@@ -259,5 +259,6 @@ fn snapshot(vrfs: Vec<VrfId>, neighbors: usize) -> Snapshot {
         v6: Tables::empty(),
         timeouts: Timeouts::default(),
         icmp_errors_per_second: 1000,
+        icmp_errors_per_destination: 100,
     }
 }

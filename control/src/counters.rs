@@ -21,10 +21,11 @@ const HEAD: &str = "\
 # Counters
 
 Every packet that comes in meets exactly one end, and each end has a counter. A fragment that is held ends there, and
-comes in once more when it is released: `held` less `released` is what waits now. For every worker, always:
+comes in once more when it is released: `held` less `released` is what waits now. What is too big is cut up: its first
+piece is the packet, and the others come in as `cut`. For every worker, always:
 
 ```text
-received + injected + taken-over + released = forwarded + replied + handed-off + held + all of punt + all of drop
+received + injected + taken-over + released + cut = forwarded + replied + handed-off + held + all of punt + all of drop
 ```
 
 `causeway show counters` prints those that are not 0, `--all` prints all, `--json` is for programs. A super-frame
@@ -38,6 +39,7 @@ received + injected + taken-over + released = forwarded + replied + handed-off +
 | `injected` | From control: they waited for a neighbour and start again. |
 | `taken-over` | From another worker. |
 | `released` | Fragments that were held: the first of their datagram has come, or they are given up. |
+| `cut` | Pieces behind the first of packets that were too big for their link and might be cut up. |
 
 ## Went on: `end`
 

@@ -176,7 +176,7 @@ fn a_packet_that_is_too_big_leaves_in_pieces_in_order_and_every_buffer_comes_hom
     let mut bench = Bench::new();
     let frame = |port| {
         let link = eth().src(NODE).dst(bench.ports[0].mac);
-        link.ipv4([10, 1, 1, 5], "203.0.113.10").udp(port, 53).payload([7; 3000]).build()
+        link.ipv4([10, 1, 1, 5], "203.0.113.10").may_fragment().udp(port, 53).payload([7; 3000]).build()
     };
     let (one, other) = (frame(4000), frame(4001));
     for round in 1..=300 {

@@ -25,6 +25,11 @@ impl Chance {
         first + scaled as u16
     }
 
+    /// A number below `count`, each as likely as the other to within `count` in 2^32.
+    pub fn below(&mut self, count: u32) -> u32 {
+        ((u64::from(self.0.next_u32()) * u64::from(count)) >> 32) as u32
+    }
+
     /// A seed for a hash table.
     pub fn seed(&mut self) -> Seed {
         Seed([self.0.next_u64(), self.0.next_u64()])

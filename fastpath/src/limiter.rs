@@ -1,39 +1,118 @@
-//! A token bucket on handed-in time.
+//! Token buckets on handed-in time.
 
+use alloc::boxed::Box;
+use alloc::vec;
+
+use crate::address::Address;
+use crate::chance::Chance;
+use crate::session::Seed;
 use crate::time::Instant;
+use crate::verdict::DropReason;
 
-/// Lets `rate` events a second pass, and a tenth of that at once.
-#[derive(Clone, Copy, Debug)]
-pub struct TokenBucket {
+/// So many events a second, and a tenth of that at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rate {
     /// Nanoseconds a token takes to grow; `u64::MAX` for never.
     interval_ns: u64,
     /// The most tokens saved up, in nanoseconds of growth.
     depth_ns: u64,
-    /// Until when growth has been spent: a virtual clock that trails `now` by the savings.
+}
+
+impl Rate {
+    fn new(rate: u32) -> Rate {
+        let interval_ns = if rate == 0 { u64::MAX } else { 1_000_000_000 / u64::from(rate) };
+        let burst = u64::from(rate / 10).max(1);
+        Rate { interval_ns, depth_ns: interval_ns.saturating_mul(burst) }
+    }
+
+    /// Takes `tokens` from a bucket that has one at least, and owes what it has not.
+    ///
+    /// `spent_until_ns` says until when growth has been spent: a virtual clock that trails
+    /// `now` by the savings. 0 is a full bucket.
+    fn take(&self, spent_until_ns: &mut u64, tokens: u32, now: Instant) -> bool {
+        if self.interval_ns == u64::MAX {
+            return false;
+        }
+        // Time starts at 0 in replays: shift it, so that the bucket starts full.
+        let now = now.as_nanos().saturating_add(self.depth_ns);
+        let from = (*spent_until_ns).max(now - self.depth_ns);
+        if from.saturating_add(self.interval_ns) > now {
+            return false;
+        }
+        *spent_until_ns = from.saturating_add(self.interval_ns.saturating_mul(u64::from(tokens)));
+        true
+    }
+}
+
+/// Lets `rate` events a second pass, and a tenth of that at once.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenBucket {
+    rate: Rate,
     spent_until_ns: u64,
 }
 
 impl TokenBucket {
     /// A full bucket for `rate` events a second; 0 lets nothing pass.
     pub fn new(rate: u32) -> TokenBucket {
-        let interval_ns = if rate == 0 { u64::MAX } else { 1_000_000_000 / u64::from(rate) };
-        let burst = u64::from(rate / 10).max(1);
-        TokenBucket { interval_ns, depth_ns: interval_ns.saturating_mul(burst), spent_until_ns: 0 }
+        TokenBucket { rate: Rate::new(rate), spent_until_ns: 0 }
     }
 
     /// Takes a token, if there is one.
     pub fn take(&mut self, now: Instant) -> bool {
-        if self.interval_ns == u64::MAX {
-            return false;
+        self.rate.take(&mut self.spent_until_ns, 1, now)
+    }
+}
+
+/// Which ICMP errors may be sent: so many a second in all, and so many to one destination
+/// (RFC 1812, 4.3.2.8; RFC 4443, 2.4 (f)).
+///
+/// A destination is an IPv4 address or an IPv6 network of 64 bits; those that a secret hash
+/// puts together share a bucket. How many errors there are in all must not tell one sender
+/// what another got (CVE-2020-25705, "SAD DNS"): each takes none, one or two tokens, by
+/// chance.
+pub struct ErrorLimit {
+    all: TokenBucket,
+    each: Rate,
+    /// What each bucket has spent, as in [`Rate::take`].
+    spent: Box<[u64]>,
+    seed: Seed,
+}
+
+impl ErrorLimit {
+    const BUCKETS: usize = 1024;
+
+    /// Lets nothing pass until it is set. Allocates 8 KiB, and never after.
+    pub fn new(seed: Seed) -> ErrorLimit {
+        let spent = vec![0; ErrorLimit::BUCKETS].into_boxed_slice();
+        ErrorLimit { all: TokenBucket::new(0), each: Rate::new(0), spent, seed }
+    }
+
+    /// So many a second in all, and so many to a destination; 0 lets nothing pass. What was
+    /// spent stays spent where a rate is as it was.
+    pub fn set(&mut self, per_second: u32, per_destination: u32) {
+        if self.all.rate != Rate::new(per_second) {
+            self.all = TokenBucket::new(per_second);
         }
-        // Time starts at 0 in replays: shift it, so that the bucket starts full.
-        let now = now.as_nanos().saturating_add(self.depth_ns);
-        let from = self.spent_until_ns.max(now - self.depth_ns);
-        if from + self.interval_ns > now {
-            return false;
+        if self.each != Rate::new(per_destination) {
+            self.each = Rate::new(per_destination);
+            self.spent.fill(0);
         }
-        self.spent_until_ns = from + self.interval_ns;
-        true
+    }
+
+    /// May an error be sent to this address?
+    ///
+    /// # Errors
+    /// Which limit was reached.
+    pub fn take<A: Address>(&mut self, to: A, now: Instant, chance: &mut Chance) -> Result<(), DropReason> {
+        let network = if A::BITS == 32 { to } else { to.masked(64) };
+        let at = network.mix(self.seed.0[0]) as usize % ErrorLimit::BUCKETS;
+        if !self.each.take(&mut self.spent[at], 1, now) {
+            return Err(DropReason::IcmpDestinationLimited);
+        }
+        if !self.all.rate.take(&mut self.all.spent_until_ns, chance.below(3), now) {
+            return Err(DropReason::IcmpRateLimited);
+        }
+        Ok(())
     }
 }
 
@@ -55,5 +134,54 @@ mod tests {
     #[test]
     fn a_rate_of_nothing_lets_nothing_pass() {
         assert!(!TokenBucket::new(0).take(Instant::from_secs(1000)));
+    }
+
+    fn limit(per_second: u32, per_destination: u32) -> (ErrorLimit, Chance) {
+        let mut chance = Chance::new([3; 32]);
+        let mut limit = ErrorLimit::new(chance.seed());
+        limit.set(per_second, per_destination);
+        (limit, chance)
+    }
+
+    #[test]
+    fn a_destination_has_its_share_and_leaves_the_others_theirs() {
+        let (mut limit, mut chance) = limit(10_000, 100);
+        let mut sent =
+            |to: u32, ms| (0..100).filter(|_| limit.take(to, Instant::from_millis(ms), &mut chance).is_ok()).count();
+        assert_eq!((sent(1, 0), sent(1, 0), sent(2, 0), sent(1, 10)), (10, 0, 10, 1));
+        let many: usize = (10..60).map(|to| sent(to, 0)).sum();
+        assert!(many > 450, "hardly two share a bucket: {many}");
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_destination() {
+        let (mut limit, mut chance) = limit(10_000, 100);
+        let sent = (0..100u128).filter(|host| limit.take(5 << 64 | host, Instant::ZERO, &mut chance).is_ok()).count();
+        assert_eq!(sent, 10);
+    }
+
+    #[test]
+    fn in_all_there_are_about_as_many_as_may_be_and_nobody_can_tell_how_many() {
+        let counts: std::collections::BTreeSet<usize> = (0..50)
+            .map(|seed| {
+                let mut chance = Chance::new([seed; 32]);
+                let mut limit = ErrorLimit::new(chance.seed());
+                limit.set(1_000, 1_000_000);
+                (0..1_000u32).filter(|to| limit.take(*to, Instant::ZERO, &mut chance).is_ok()).count()
+            })
+            .collect();
+        // A hundred at once, give or take.
+        assert!(counts.iter().all(|count| (60..150).contains(count)), "{counts:?}");
+        assert!(counts.len() > 10, "{counts:?}");
+    }
+
+    #[test]
+    fn a_limit_of_nothing_lets_nothing_pass() {
+        for (in_all, each, reason) in
+            [(0, 100, DropReason::IcmpRateLimited), (100, 0, DropReason::IcmpDestinationLimited)]
+        {
+            let (mut limit, mut chance) = limit(in_all, each);
+            assert_eq!(limit.take(1u32, Instant::from_secs(9), &mut chance), Err(reason));
+        }
     }
 }

@@ -9,7 +9,7 @@ mod quote;
 mod transport;
 
 pub use fragment::{Fragment, Part, fragment};
-pub use network::{IpHeader, ipv4, ipv6};
+pub use network::{IpHeader, ipv4, ipv4_with_bad_options, ipv6};
 pub(crate) use network::{plain_ipv4, plain_ipv6};
 pub use quote::{Quote, quote};
 pub use transport::{L4Kind, Layers, first_fragment, layers, may_be_error};

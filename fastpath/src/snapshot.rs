@@ -38,6 +38,8 @@ pub struct Snapshot {
     pub timeouts: Timeouts,
     /// ICMP errors that a worker may originate, a second.
     pub icmp_errors_per_second: u32,
+    /// ICMP errors of these that one destination may get, a second.
+    pub icmp_errors_per_destination: u32,
 }
 
 /// The tables of one family.
@@ -206,6 +208,7 @@ impl Snapshot {
             v6: Tables::empty(),
             timeouts: Timeouts::default(),
             icmp_errors_per_second: 0,
+            icmp_errors_per_destination: 0,
         }
     }
 

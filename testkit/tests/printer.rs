@@ -18,7 +18,7 @@ fn a_line_says_who_to_whom_and_what() {
             v6().hop_limit(9).tcp(1, 443).flags(SYN | ACK).seq(7).ack(8).build(),
             "IPv6 fd00::1 > 2001:db8::1 ttl 9 TCP 1 > 443 SYN,ACK seq 7 ack 8 len 0",
         ),
-        (v4().icmp_echo_request(3, 4).build(), "IPv4 10.1.1.10 > 203.0.113.10 ttl 64 ICMP echo request id 3 seq 4"),
+        (v4().icmp_echo_request(3, 4).build(), "IPv4 10.1.1.10 > 203.0.113.10 ttl 64 DF ICMP echo request id 3 seq 4"),
         (
             v4().fragment(1480, true).id(5).raw(17, [0; 8]).build(),
             "IPv4 10.1.1.10 > 203.0.113.10 ttl 64 frag id 5 at 1480+ 8 bytes",
@@ -45,8 +45,8 @@ fn a_quote_stands_in_brackets_and_its_bad_checksum_is_said() {
     let error = eth().ipv4("10.0.0.9", "10.0.0.1").icmp_error(11, 0, [0; 4], &sent.quote(28));
     let said = line(&error.build());
     let start = format!(
-        "{MACS} IPv4 10.0.0.9 > 10.0.0.1 ttl 64 ICMP time exceeded code 0 \
-                         [IPv4 10.0.0.1 > 10.0.0.2 ttl 1 !bad checksum "
+        "{MACS} IPv4 10.0.0.9 > 10.0.0.1 ttl 64 DF ICMP time exceeded code 0 \
+                         [IPv4 10.0.0.1 > 10.0.0.2 ttl 1 DF !bad checksum "
     );
     assert!(said.starts_with(&start) && said.ends_with(" UDP 1 > 2 len 9]"), "{said}");
 }
@@ -71,7 +71,7 @@ fn the_long_form_lists_each_field_of_each_layer() {
         "Ethernet\n  destination      02:00:00:00:00:02\n",
         "IPv4\n  version          4\n",
         "  total length     40\n",
-        "  checksum         0x66ce good\n",
+        "  checksum         0x26ce good\n",
         "  flags            ACK\n",
         "  checksum         0x141d partial\n",
         "  !partial checksum 0x141d\n",
@@ -88,16 +88,16 @@ fn a_difference_names_the_field_and_shows_the_bytes() {
     assert_eq!(
         diff(&frame(64), &frame(63)),
         format!(
-            "- {MACS} IPv4 10.0.0.1 > 10.0.0.2 ttl 64 UDP 1 > 2 len 0\n\
-             + {MACS} IPv4 10.0.0.1 > 10.0.0.2 ttl 63 UDP 1 > 2 len 0\n\
+            "- {MACS} IPv4 10.0.0.1 > 10.0.0.2 ttl 64 DF UDP 1 > 2 len 0\n\
+             + {MACS} IPv4 10.0.0.1 > 10.0.0.2 ttl 63 DF UDP 1 > 2 len 0\n\
              IPv4\n  \
              - ttl              64\n  \
              + ttl              63\n  \
-             - checksum         0x66cf good\n  \
-             + checksum         0x67cf good\n\
+             - checksum         0x26cf good\n  \
+             + checksum         0x27cf good\n\
              bytes (42 expected, 42 actual)\n  \
-             - 0010  00 1c 00 00 00 00 40 11  66 cf 0a 00 00 01 0a 00\n  \
-             + 0010  00 1c 00 00 00 00 3f 11  67 cf 0a 00 00 01 0a 00\n"
+             - 0010  00 1c 00 00 40 00 40 11  26 cf 0a 00 00 01 0a 00\n  \
+             + 0010  00 1c 00 00 40 00 3f 11  27 cf 0a 00 00 01 0a 00\n"
         )
     );
 }

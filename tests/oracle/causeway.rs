@@ -129,6 +129,7 @@ fn snapshot(narrow: Side) -> Snapshot {
         v6: tables(&V6),
         timeouts: Timeouts::default(),
         icmp_errors_per_second: 1_000_000,
+        icmp_errors_per_destination: 1_000_000,
     }
 }
 

@@ -91,12 +91,6 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         is_it: |case| case.event.kind == SourceRoute && fates(case) == (Crossed, Dropped),
     },
     Difference {
-        name: "bad-options",
-        reason: "malformed options are dropped in silence; the kernel reports a parameter problem (RFC 1812, 4.3.3.5; \
-                 not built yet)",
-        is_it: |case| case.event.kind == BadIpOptions && fates(case) == (Icmp(12, 0), Dropped),
-    },
-    Difference {
         name: "fragments",
         reason: "the kernel collects fragments until the datagram is whole, and cuts it again; each of them goes on as it \
                  comes, once the first has come (RFC 4787, REQ-14)",

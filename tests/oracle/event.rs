@@ -131,7 +131,7 @@ impl Dress {
     pub(crate) fn ip(self, from: Side, src: IpAddr, dst: IpAddr) -> Ip {
         let ip = from.towards_router().ip(src, dst).tos(self.tos).ttl(self.hops);
         match ip {
-            Ip::V4(v4) => Ip::V4(if self.may_cut { v4.id(self.id) } else { v4.id(self.id).df() }),
+            Ip::V4(v4) => Ip::V4(if self.may_cut { v4.id(self.id).may_fragment() } else { v4.id(self.id) }),
             v6 => v6,
         }
     }

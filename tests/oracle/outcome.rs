@@ -94,9 +94,18 @@ fn canonical(frame: &[u8], towards: Side, is_own: bool, is_sound: bool) -> Vec<u
         return bytes;
     };
     blank_ip(packet, is_own);
-    if !is_own && outer.is_piece {
-        // Cut up again, a datagram may get another identification.
+    if !is_own && (outer.is_piece || (towards == Side::Outside && may_be_cut(packet))) {
+        // Cut up again, or under another source, a datagram may get another identification.
         blank_identification(packet);
+    }
+    if let Some(quote) = outer.quote_at(packet).and_then(|at| packet.get_mut(at..))
+        && towards == Side::Inside
+        && quote.len() >= 20
+        && may_be_cut(quote)
+    {
+        // What it got on its way out is not taken back.
+        blank_identification(quote);
+        quote[10..12].fill(0);
     }
     if towards == Side::Inside && is_sound && !outer.is_piece {
         return bytes;
@@ -122,6 +131,11 @@ fn blank_ip(packet: &mut [u8], is_own: bool) {
         packet[1] &= 0xf0;
         packet[2..4].fill(0);
     }
+}
+
+/// Is it IPv4 without DF?
+fn may_be_cut(packet: &[u8]) -> bool {
+    packet[0] >> 4 == 4 && packet[6] & 0x40 == 0
 }
 
 fn blank_identification(packet: &mut [u8]) {
@@ -204,6 +218,9 @@ fn skeleton(packet: &[u8], from: Side) -> Vec<u8> {
     bytes[address].fill(0);
     bytes[if v4 { 8 } else { 7 }] = 0;
     blank_ip(&mut bytes, false);
+    if from == Side::Inside && may_be_cut(&bytes) {
+        blank_identification(&mut bytes);
+    }
     blank_transport(&mut bytes, end);
     bytes
 }

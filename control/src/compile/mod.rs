@@ -73,6 +73,7 @@ pub struct Compiler {
     port_names: Vec<String>,
     timeouts: Timeouts,
     icmp_errors_per_second: u32,
+    icmp_errors_per_destination: u32,
     flow_seed: u64,
     rib: Rib,
     /// Routers and nodes that routes lead to; their numbers are those of adjacencies.
@@ -119,6 +120,7 @@ impl Compiler {
                 ..Timeouts::default()
             },
             icmp_errors_per_second: config.gateway.icmp_errors_per_second,
+            icmp_errors_per_destination: config.gateway.icmp_errors_per_destination,
             flow_seed,
             rib: Rib::default(),
             routers: Numbers::new(),
@@ -254,6 +256,7 @@ impl Compiler {
             v6: self.v6.publish(),
             timeouts: self.timeouts,
             icmp_errors_per_second: self.icmp_errors_per_second,
+            icmp_errors_per_destination: self.icmp_errors_per_destination,
         };
         debug_assert_eq!(snapshot.check(), Ok(()), "the compiler makes sound tables");
         snapshot

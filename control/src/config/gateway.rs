@@ -28,6 +28,7 @@ pub(super) fn gateway(report: &mut Report<'_>, file: &Table<'_>) -> Gateway {
         idle: idle.unwrap_or_default(),
         max_sessions: number(report, &table, "max-sessions"),
         icmp_errors_per_second: number(report, &table, "icmp-errors-per-second"),
+        icmp_errors_per_destination: number(report, &table, "icmp-errors-per-destination"),
         seed: table.number(report, "seed").map(|seed| seed.value),
     }
 }
@@ -91,6 +92,7 @@ fn nothing() -> Gateway {
         idle: Idle::default(),
         max_sessions: 0,
         icmp_errors_per_second: 0,
+        icmp_errors_per_destination: 0,
         seed: None,
     }
 }

@@ -77,6 +77,8 @@ pub struct Gateway {
     pub max_sessions: u32,
     /// Most ICMP errors originated a second, over all workers. 0 sends none.
     pub icmp_errors_per_second: u32,
+    /// Most of these to one destination: an IPv4 address, or an IPv6 /64.
+    pub icmp_errors_per_destination: u32,
     /// Seed of every random choice. `None` asks the kernel; set only for a
     /// replay that must come out identical, because it makes ports guessable.
     pub seed: Option<u64>,

@@ -33,6 +33,7 @@ pub(super) struct Kinds {
     pub(super) routable: Set,
     pub(super) on_link: Set,
     pub(super) discovery: Set,
+    pub(super) bad_options: Set,
 }
 
 #[derive(Clone, Copy)]
@@ -43,11 +44,13 @@ enum Kind {
     OnLink,
     /// Neighbour discovery.
     Discovery,
+    /// May be routed, but for its IPv4 options, which overrun its header.
+    BadOptions,
 }
 
 impl Kinds {
     pub(super) fn is_empty(&self) -> bool {
-        (self.routable | self.on_link | self.discovery).is_empty()
+        (self.routable | self.on_link | self.discovery | self.bad_options).is_empty()
     }
 
     fn insert(&mut self, i: usize, kind: Kind) {
@@ -55,6 +58,7 @@ impl Kinds {
             Kind::Routable => self.routable.insert(i),
             Kind::OnLink => self.on_link.insert(i),
             Kind::Discovery => self.discovery.insert(i),
+            Kind::BadOptions => self.bad_options.insert(i),
         }
     }
 }
@@ -131,8 +135,17 @@ fn closely(
     }
     match get16(header, ethernet::ETHERTYPE) {
         ethernet::IPV4 => {
-            let header = parse::ipv4(bytes)?;
-            let kind = kind(frame, &header, group, Some(header.src) == port.v4)?;
+            let (header, is_sound) = match parse::ipv4(bytes) {
+                Err(DropReason::OptionsBad) => {
+                    (parse::ipv4_with_bad_options(bytes).ok_or(DropReason::OptionsBad)?.0, false)
+                }
+                header => (header?, true),
+            };
+            let kind = match kind(frame, &header, group, Some(header.src) == port.v4)? {
+                kind if is_sound => kind,
+                Kind::Routable => Kind::BadOptions,
+                _ => return Err(DropReason::OptionsBad),
+            };
             scratch4.note(i, &header, port.vrf);
             parsed.v4.insert(i, kind);
         }

@@ -148,12 +148,21 @@ impl<A: Address> Walk<'_, A> {
             return true;
         }
         let flow = self.scratch.keys[i];
+        self.scratch.identifications[i] = None;
         let entered = match self.scratch.places[i] {
             Place::Whole { .. } => Ok(()),
             Place::First { datagram, piece, .. } => {
-                self.fragments.first(&datagram, piece, flow, self.now, self.counters)
+                let entered = self.fragments.first(&datagram, piece, flow, self.now, self.counters);
+                entered.map(|number| {
+                    let identification = self.identification(i);
+                    self.fragments.identify(number, identification);
+                    self.scratch.identifications[i] = identification;
+                })
             }
-            Place::Later { number, piece } => self.fragments.pass(number, piece, self.counters),
+            Place::Later { number, piece } => {
+                self.scratch.identifications[i] = self.fragments.identification(number);
+                self.fragments.pass(number, piece, self.counters)
+            }
         };
         if let Err(reason) = entered {
             self.drop(i, reason);
@@ -164,5 +173,12 @@ impl<A: Address> Walk<'_, A> {
             self.tell_of_fragment(&datagram, piece, &flow);
         }
         entered.is_ok()
+    }
+    /// The identification of a datagram whose first fragment this is; `None` keeps its own,
+    /// as where it has its own source.
+    fn identification(&mut self, i: usize) -> Option<u16> {
+        let (found, flow) = (self.scratch.found[i].filter(|_| A::BITS == 32)?, self.scratch.keys[i]);
+        let src = self.nat.sessions.get(found.session).answer(found.direction).dst;
+        (src != flow.src).then(|| self.nat.identifications.next(src, flow.dst, flow.protocol))
     }
 }

@@ -95,7 +95,7 @@ impl<A: Address> Walk<'_, A> {
     /// were sent.
     #[inline(always)]
     pub(super) fn send(&mut self, packets: Set) -> (Set, u64) {
-        let (mut odd, mut sent, mut segments) = (Set::EMPTY, 0, Set::EMPTY);
+        let (mut odd, mut sent, mut segments, mut may_be_cut) = (Set::EMPTY, 0, Set::EMPTY, Set::EMPTY);
         let Walk { frames, verdicts, snapshot, scratch, nat, now, .. } = self;
         let adjacencies = &*snapshot.adjacencies;
         let now_ms = now.as_millis() as u32;
@@ -110,7 +110,9 @@ impl<A: Address> Walk<'_, A> {
                 session.touch(found.direction, now_ms);
                 let names = translate(&mut frames[i], scratch.kinds[i], l4, session, found.direction);
                 let adjacency = &adjacencies[id.index()];
-                rewrite_renamed(&mut frames[i], adjacency, end, names);
+                if rewrite_renamed(&mut frames[i], adjacency, end, names) {
+                    may_be_cut.insert(i);
+                }
                 verdicts[i] = Verdict::Forward(adjacency.port);
                 sent += 1;
                 if scratch.kinds[i] == L4Kind::Tcp {
@@ -125,6 +127,9 @@ impl<A: Address> Walk<'_, A> {
             if let Some(found) = self.scratch.found[i] {
                 self.pass(i, found);
             }
+        }
+        for i in may_be_cut {
+            self.identify(i, self.scratch.keys[i].src);
         }
         (odd, sent)
     }

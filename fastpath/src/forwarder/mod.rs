@@ -28,7 +28,7 @@ use crate::fragment::{self as fragments, Cuttings, Datagram, Table};
 use crate::frame::Frame;
 use crate::handoff::{Errand, Message, Name, Workers};
 use crate::ids::WorkerId;
-use crate::limiter::TokenBucket;
+use crate::limiter::{ErrorLimit, TokenBucket};
 use crate::nat::{Nat, timeout_ms};
 use crate::session::Session;
 use crate::snapshot::{Snapshot, Timeouts};
@@ -107,7 +107,7 @@ impl Forwarder {
             scratch4: Box::new(Scratch::new()),
             scratch6: Box::new(Scratch::new()),
             limits: Limits {
-                errors: TokenBucket::new(0),
+                errors: ErrorLimit::new(chance.seed()),
                 arp: TokenBucket::new(PUNTS_PER_SECOND),
                 discovery: TokenBucket::new(PUNTS_PER_SECOND),
                 unresolved: TokenBucket::new(PUNTS_PER_SECOND),
@@ -325,11 +325,10 @@ impl Forwarder {
         if v6.limits_senders() {
             self.v6.count_hosts();
         }
-        if snapshot.icmp_errors_per_second != self.snapshot.icmp_errors_per_second {
-            // The limit is that of the gateway: each worker has its share.
-            let share = snapshot.icmp_errors_per_second.div_ceil(self.handed.workers.count().into());
-            self.limits.errors = TokenBucket::new(share);
-        }
+        // The limit is that of the gateway: each worker has its share.
+        let share = |limit: u32| limit.div_ceil(self.handed.workers.count().into());
+        let errors = share(snapshot.icmp_errors_per_second);
+        self.limits.errors.set(errors, snapshot.icmp_errors_per_destination);
         let epoch = snapshot.epoch;
         let retired = core::mem::replace(&mut self.snapshot, snapshot);
         Event::Installed { epoch, retired }

@@ -6,8 +6,10 @@
 
 use super::classify::{bad_source, is_link_local};
 use super::local::{OWN_TTL, swap_macs};
+use super::set::Set;
 use super::walk::Walk;
 use crate::address::Address;
+use crate::fib::Hop;
 use crate::offload::Offload;
 use crate::parse::{self, L4Kind, Layers};
 use crate::verdict::{DropReason, Verdict};
@@ -34,6 +36,10 @@ pub(super) enum Refusal {
     NatResources(DropReason),
     /// Its sender may not.
     Policy(DropReason),
+    /// The IPv4 option that begins there overruns the header.
+    BadOption {
+        at: u8,
+    },
 }
 
 /// Largest ICMP error for IPv4, IP header included (RFC 1812, 4.3.2.3).
@@ -51,6 +57,7 @@ impl Refusal {
             Refusal::NeighborDead => DropReason::NeighborDead,
             Refusal::TooBig { .. } => DropReason::MtuExceeded,
             Refusal::NatResources(reason) | Refusal::Policy(reason) => reason,
+            Refusal::BadOption { .. } => DropReason::OptionsBad,
         }
     }
 
@@ -69,6 +76,8 @@ impl Refusal {
                 Refusal::ProtocolUnreachable { .. } => (v4::UNREACHABLE, v4::PROTOCOL_UNREACHABLE, 0),
                 // RFC 1191, section 4: the MTU in the lower half.
                 Refusal::TooBig { mtu } => (v4::UNREACHABLE, v4::FRAGMENTATION_NEEDED, u32::from(mtu)),
+                // RFC 792: the pointer in the first byte.
+                Refusal::BadOption { at } => (v4::PARAMETER_PROBLEM, 0, u32::from(at) << 24),
             }
         } else {
             match self {
@@ -84,6 +93,7 @@ impl Refusal {
                     (v6::PARAMETER_PROBLEM, v6::UNRECOGNIZED_NEXT_HEADER, next_header_at.into())
                 }
                 Refusal::TooBig { mtu } => (v6::PACKET_TOO_BIG, 0, u32::from(mtu)),
+                Refusal::BadOption { at } => (v6::PARAMETER_PROBLEM, 0, u32::from(at)),
             }
         }
     }
@@ -101,6 +111,18 @@ impl<A: Address> Walk<'_, A> {
         }
     }
 
+    /// Refuses packets whose IPv4 options overrun their header (RFC 1812, 4.3.3.5), but for
+    /// those to nobody or to a whole subnet, which go there in silence.
+    pub(super) fn refuse_bad_options(&mut self, packets: Set) {
+        for i in packets {
+            let hop = self.tables.fib(self.scratch.domains[i]).lookup(self.scratch.targets[i]).hop();
+            match parse::ipv4_with_bad_options(self.frames[i].bytes()) {
+                Some((_, at)) if hop != Hop::Blackhole => self.refuse(i, Refusal::BadOption { at }),
+                _ => self.drop(i, DropReason::OptionsBad),
+            }
+        }
+    }
+
     /// Turns refused packets into ICMP errors, where one is due and allowed.
     pub(super) fn answer(&mut self) {
         for i in self.scratch.refused {
@@ -108,8 +130,8 @@ impl<A: Address> Walk<'_, A> {
             let Some(source) = self.error_source(i, &layers) else {
                 continue;
             };
-            self.verdicts[i] = if !self.limits.errors.take(self.now) {
-                Verdict::Drop(DropReason::IcmpRateLimited)
+            self.verdicts[i] = if let Err(reason) = self.limits.errors.take(layers.key.src, self.now, self.chance) {
+                Verdict::Drop(reason)
             } else if self.build_error(i, &layers, source) {
                 Verdict::Reply(self.frames[i].ingress)
             } else {

@@ -24,12 +24,26 @@ pub(super) fn rewrite_as_is<A: Address>(frame: &mut Frame, adjacency: &Adjacency
     }
 }
 
-/// Ethernet header, TTL and addresses of a packet that ends at `end`.
+/// Ethernet header, TTL and addresses of a packet that ends at `end`. Says whether it may be
+/// cut up on its way: nearly nothing may.
 #[inline(always)]
-pub(super) fn rewrite_renamed<A: Address>(frame: &mut Frame, adjacency: &Adjacency, end: u32, names: Names<A>) {
+pub(super) fn rewrite_renamed<A: Address>(frame: &mut Frame, adjacency: &Adjacency, end: u32, names: Names<A>) -> bool {
     let ip = rewrite_ethernet(frame, adjacency, end);
     ip[A::TTL_AT] -= 1;
     put_names(ip, names, checksum::after_hop);
+    may_be_cut::<A>(ip)
+}
+
+#[inline(always)]
+fn may_be_cut<A: Address>(ip: &[u8]) -> bool {
+    const DONT_FRAGMENT: u8 = (ipv4::DONT_FRAGMENT >> 8) as u8;
+    A::BITS == 32 && ip[ipv4::FLAGS_FRAGMENT] & DONT_FRAGMENT == 0
+}
+
+fn put_identification(ip: &mut [u8], identification: u16) {
+    let delta = Delta::NONE.replace(get16(ip, ipv4::IDENTIFICATION), identification);
+    put16(ip, ipv4::IDENTIFICATION, identification);
+    put16(ip, ipv4::CHECKSUM, delta.apply(get16(ip, ipv4::CHECKSUM)));
 }
 
 /// Writes addresses into an IP header; `also` is what else becomes of its checksum.
@@ -154,7 +168,7 @@ impl<A: Address> Walk<'_, A> {
     /// Ethernet header, TTL, and the translation.
     pub(super) fn rewrite(&mut self, i: usize, to: AdjacencyId, plan: Plan) {
         let adjacency = &self.snapshot.adjacencies[to.index()];
-        let end = self.scratch.notes[i].end;
+        let (end, src) = (self.scratch.notes[i].end, A::get(&self.frames[i].bytes()[L2..], A::SOURCE_AT));
         let names = match plan {
             Plan::AsIs => return rewrite_as_is::<A>(&mut self.frames[i], adjacency, end),
             Plan::Translate(found) => self.translate(i, found),
@@ -164,7 +178,25 @@ impl<A: Address> Walk<'_, A> {
             }
             Plan::HandedOff => unreachable!("what goes to another worker goes to no neighbour"),
         };
-        rewrite_renamed(&mut self.frames[i], adjacency, end, names);
+        if rewrite_renamed(&mut self.frames[i], adjacency, end, names) || self.scratch.fragments.contains(i) {
+            self.identify(i, src);
+        }
+    }
+
+    /// Gives a packet a number of its own that came from `src`, has another source now, and
+    /// may be cut up; the pieces of a datagram have that of their first one.
+    #[cold]
+    pub(super) fn identify(&mut self, i: usize, src: A) {
+        let ip = &mut self.frames[i].bytes_mut()[L2..];
+        let own = A::get(ip, A::SOURCE_AT);
+        if self.scratch.fragments.contains(i) {
+            if let Some(identification) = self.scratch.identifications[i] {
+                put_identification(ip, identification);
+            }
+        } else if own != src && may_be_cut::<A>(ip) {
+            let dst = A::get(ip, A::DESTINATION_AT);
+            put_identification(ip, self.nat.identifications.next(own, dst, ip[A::PROTOCOL_AT]));
+        }
     }
 
     /// The translation alone: the packet goes to another worker, as if it had come in under

@@ -14,7 +14,7 @@ use crate::fib::NextHop;
 use crate::fragment::{Cuttings, Table};
 use crate::frame::Frame;
 use crate::ids::VrfId;
-use crate::limiter::TokenBucket;
+use crate::limiter::{ErrorLimit, TokenBucket};
 use crate::nat::Nat;
 use crate::parse::{self, IpHeader, L4Kind, Layers};
 use crate::session::{FlowKey, Found};
@@ -67,6 +67,8 @@ pub(super) struct Scratch<A> {
     /// Packets that are fragments of a datagram whose flow is known, and which.
     pub(super) fragments: Set,
     pub(super) places: [Place<A>; Burst::MAX],
+    /// The identifications that they get, if they do not keep theirs.
+    pub(super) identifications: [Option<u16>; Burst::MAX],
     /// Why packets are refused.
     pub(super) refusals: [Refusal; Burst::MAX],
     /// Packets that were refused with an ICMP error due.
@@ -99,7 +101,7 @@ pub(super) enum Plan {
 
 /// How much is too much.
 pub(super) struct Limits {
-    pub(super) errors: TokenBucket,
+    pub(super) errors: ErrorLimit,
     pub(super) arp: TokenBucket,
     pub(super) discovery: TokenBucket,
     pub(super) unresolved: TokenBucket,
@@ -121,6 +123,7 @@ impl<A: Address> Scratch<A> {
             found: [None; Burst::MAX],
             fragments: Set::EMPTY,
             places: [Place::Whole { l4: 0 }; Burst::MAX],
+            identifications: [None; Burst::MAX],
             refusals: [Refusal::NoRoute; Burst::MAX],
             refused: Set::EMPTY,
         }
@@ -144,6 +147,7 @@ impl<A: Address> Walk<'_, A> {
         if !self.handed.taken.is_empty() {
             self.turn_inward_domains(packets.routable);
         }
+        self.refuse_bad_options(packets.bad_options);
         self.look_up(packets.routable);
         observe(Stage::LookUp);
         let mut routed = self.route(packets.routable);

@@ -70,6 +70,8 @@ struct Record<A> {
     flow: Option<FlowKey<A>>,
     /// Its pieces contradict each other: nothing of it passes any more.
     dead: bool,
+    /// The identification that its pieces get; `None`: they keep theirs.
+    identification: Option<u16>,
     pieces: Pieces,
     deadline: Instant,
     /// What is held of it, and how much its source is charged for that.
@@ -146,7 +148,7 @@ impl<A: Address> Table<A> {
     }
 
     /// The first fragment of a datagram goes on, and belongs to this flow. What was held
-    /// of the datagram is released.
+    /// of the datagram is released. Says its number.
     ///
     /// # Errors
     /// Why it may not go on.
@@ -157,12 +159,12 @@ impl<A: Address> Table<A> {
         flow: FlowKey<A>,
         now: Instant,
         counters: &mut Counters,
-    ) -> Result<(), DropReason> {
+    ) -> Result<u32, DropReason> {
         let found = self.find(datagram, now, counters);
         if let Some(number) = found
             && (self.records[number as usize].dead || self.records[number as usize].flow.is_some())
         {
-            return self.pass(number, piece, counters);
+            return self.pass(number, piece, counters).map(|()| number);
         }
         let source = datagram.source_hash(self.seed);
         if usize::from(self.known_by_source.of(source)) >= (self.capacity.datagrams / KNOWN_SHARE).max(1) {
@@ -187,7 +189,17 @@ impl<A: Address> Table<A> {
         record.deadline = now + TIMEOUT;
         self.known.push(&mut self.links, number);
         self.known_by_source.add(source);
-        self.pass(number, piece, counters)
+        self.pass(number, piece, counters).map(|()| number)
+    }
+
+    /// The identification that the pieces of a known datagram get.
+    pub fn identification(&self, number: u32) -> Option<u16> {
+        self.records[number as usize].identification
+    }
+
+    /// Sets it.
+    pub fn identify(&mut self, number: u32, identification: Option<u16>) {
+        self.records[number as usize].identification = identification;
     }
 
     /// A later fragment of a known datagram goes on. With its last one the datagram is
@@ -320,6 +332,7 @@ impl<A: Address> Table<A> {
             datagram: *datagram,
             flow: None,
             dead: false,
+            identification: None,
             pieces: Pieces::NONE,
             deadline: Instant::ZERO,
             chain: NONE,

@@ -26,7 +26,8 @@ impl Bench {
     }
 
     fn first(&mut self, datagram: &Datagram<u32>) -> Result<(), DropReason> {
-        self.table.first(datagram, piece(0, true), FlowKey::default(), self.now, &mut self.counters)
+        let first = self.table.first(datagram, piece(0, true), FlowKey::default(), self.now, &mut self.counters);
+        first.map(|_| ())
     }
 
     fn hold(&mut self, datagram: &Datagram<u32>, piece: Piece) -> Result<(), DropReason> {

@@ -79,7 +79,7 @@ fn walk(
     let expected = FlowKey { src: name.0, dst: name.1, ..FlowKey::default() };
     match table.standing(&datagram, now, counters) {
         Standing::Dead => Err(DropReason::FragmentOverlap),
-        _ if piece.start() == 0 => table.first(&datagram, piece, expected, now, counters).map(|()| true),
+        _ if piece.start() == 0 => table.first(&datagram, piece, expected, now, counters).map(|_| true),
         Standing::Known { number, flow } => {
             assert_eq!(flow, expected, "a fragment is of the flow of its first");
             table.pass(number, piece, counters).map(|()| true)

@@ -7,6 +7,7 @@ mod crowd;
 mod forward;
 mod hosts;
 pub mod icmp_error;
+mod identification;
 mod keep;
 mod ledger;
 mod lend;

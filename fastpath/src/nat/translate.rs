@@ -8,6 +8,7 @@ use super::behavior::Mapping;
 use super::binding::{Binding, BindingTable, endpoint, is_borrowed};
 use super::forward::Forwards;
 use super::hosts::Hosts;
+use super::identification::Identifications;
 use super::lent::Lent;
 use super::open::OpenNames;
 use super::space::Space;
@@ -27,6 +28,8 @@ use crate::wire::protocol;
 pub struct Nat<A> {
     /// The sessions.
     pub sessions: SessionTable<A>,
+    /// Of datagrams that leave under another source.
+    pub(crate) identifications: Identifications,
     pub(super) bindings: BindingTable<A>,
     pub(super) pools: Arc<[Pool<A>]>,
     pub(super) forwards: Arc<Forwards<A>>,
@@ -86,6 +89,7 @@ impl<A: Address> Nat<A> {
         let others = if workers.is_alone() { 0 } else { capacity };
         Nat {
             sessions: SessionTable::new(capacity, seed, now),
+            identifications: Identifications::new(seed),
             bindings: BindingTable::new(capacity, seed),
             pools: Arc::from([]),
             forwards: Arc::new(Forwards::new()),
@@ -105,7 +109,8 @@ impl<A: Address> Nat<A> {
     /// What it occupies at full capacity, in bytes; pools not counted.
     pub fn bytes(&self) -> usize {
         let returned = self.returned.capacity() * size_of::<FlowKey<A>>();
-        self.sessions.bytes() + self.bindings.bytes() + self.lent.bytes() + returned
+        let names = self.bindings.bytes() + self.lent.bytes() + returned;
+        self.sessions.bytes() + names + self.identifications.bytes()
     }
 
     /// Takes names from these pools from now on, but those that belong to forwards.

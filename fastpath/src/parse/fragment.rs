@@ -73,7 +73,11 @@ pub fn fragment<A: Address>(frame: &[u8], layers: &Layers<A>) -> Result<Fragment
         protocol::TCP => tcp(body, &mut shown),
         protocol::UDP => udp_up_to(most, body, &mut shown),
         carried if carried == A::ICMP => icmp(body, &mut shown),
-        carried => other(carried, most, body, &mut shown),
+        carried => {
+            let (kind, ports) = other(carried, most, body);
+            [shown.key.src_port, shown.key.dst_port] = ports;
+            kind
+        }
     };
     Ok(Fragment { datagram, part: if whole { Part::Whole(shown) } else { Part::First(shown, piece) } })
 }

@@ -40,6 +40,23 @@ pub fn ipv4(frame: &[u8]) -> Result<IpHeader<u32>, DropReason> {
     if let Some(header) = plain_ipv4(frame) {
         return Ok(header);
     }
+    let (header, rest) = sound_but_for_options(frame)?;
+    options(rest).map_err(|(reason, _)| reason)?;
+    Ok(header)
+}
+
+/// Finds the IPv4 header in an Ethernet frame whose options overrun it, and from the start
+/// of the header where the first of those begins. `None`: that is not what is wrong with it.
+pub fn ipv4_with_bad_options(frame: &[u8]) -> Option<(IpHeader<u32>, u8)> {
+    let (header, rest) = sound_but_for_options(frame).ok()?;
+    match options(rest) {
+        Err((DropReason::OptionsBad, at)) => Some((header, (ipv4::HEADER_LEN + at) as u8)),
+        _ => None,
+    }
+}
+
+/// The header, in which nothing is wrong but perhaps options, and those.
+fn sound_but_for_options(frame: &[u8]) -> Result<(IpHeader<u32>, &[u8]), DropReason> {
     let Some(header) = frame.get(L2..).and_then(|packet| packet.first_chunk::<{ ipv4::HEADER_LEN }>()) else {
         return Err(DropReason::FrameTruncated);
     };
@@ -54,8 +71,7 @@ pub fn ipv4(frame: &[u8]) -> Result<IpHeader<u32>, DropReason> {
     if fold(sum(whole)) != 0xffff {
         return Err(DropReason::Ipv4ChecksumBad);
     }
-    options(&whole[ipv4::HEADER_LEN..])?;
-    Ok(IpHeader { l4: (L2 + header_len) as u16, ..found(header, total) })
+    Ok((IpHeader { l4: (L2 + header_len) as u16, ..found(header, total) }, &whole[ipv4::HEADER_LEN..]))
 }
 
 /// As [`ipv4`], for a sound packet without options: nearly every one. `None` says
@@ -124,17 +140,20 @@ pub(crate) fn plain_ipv6(frame: &[u8]) -> Option<IpHeader<u128>> {
 }
 
 /// Walks the options (RFC 791, 3.1). Unknown ones pass; source routes do not
-/// (RFC 7126, 4.3 and 4.4), nor does what overruns the header.
-fn options(mut rest: &[u8]) -> Result<(), DropReason> {
+/// (RFC 7126, 4.3 and 4.4), nor does what overruns the header. Says why, and where the
+/// option begins that does not pass.
+fn options(options: &[u8]) -> Result<(), (DropReason, usize)> {
+    let mut rest = options;
     while let [kind, tail @ ..] = rest {
+        let at = options.len() - rest.len();
         match *kind {
             ipv4::OPTION_END => return Ok(()),
             ipv4::OPTION_NOP => rest = tail,
-            ipv4::OPTION_LSRR | ipv4::OPTION_SSRR => return Err(DropReason::SourceRoute),
+            ipv4::OPTION_LSRR | ipv4::OPTION_SSRR => return Err((DropReason::SourceRoute, at)),
             _ => {
                 let len = tail.first().copied().map_or(0, usize::from);
                 if len < 2 || len > rest.len() {
-                    return Err(DropReason::OptionsBad);
+                    return Err((DropReason::OptionsBad, at));
                 }
                 rest = &rest[len..];
             }

@@ -107,36 +107,43 @@ pub fn layers<A: Address>(frame: &[u8], header: &IpHeader<A>, vrf: VrfId) -> Lay
         protocol::TCP => tcp(body, &mut layers),
         protocol::UDP => udp(body, &mut layers),
         protocol if protocol == A::ICMP => icmp(body, &mut layers),
-        protocol => rare(protocol, body, &mut layers),
+        protocol => {
+            // By value: what is lent to a function that is not inlined does not stay in
+            // registers, whoever calls it.
+            let (kind, ports) = rare::<A>(protocol, body);
+            [layers.key.src_port, layers.key.dst_port] = ports;
+            kind
+        }
     };
     layers
 }
 
-/// What is neither TCP, UDP nor ICMP.
+/// What is neither TCP, UDP nor ICMP, and its ports.
 #[cold]
-fn rare<A: Address>(protocol: u8, body: &[u8], layers: &mut Layers<A>) -> L4Kind {
+fn rare<A: Address>(protocol: u8, body: &[u8]) -> (L4Kind, [u16; 2]) {
     match protocol {
-        protocol::FRAGMENT if A::BITS == 128 && body.len() >= ipv6::FRAGMENT_LEN => L4Kind::Fragment,
-        protocol::FRAGMENT if A::BITS == 128 => L4Kind::Damaged,
-        protocol if A::BITS == 128 && is_extension(protocol) => L4Kind::Damaged,
-        protocol => other(protocol, body.len(), body, layers),
+        protocol::FRAGMENT if A::BITS == 128 && body.len() >= ipv6::FRAGMENT_LEN => (L4Kind::Fragment, [0; 2]),
+        protocol::FRAGMENT if A::BITS == 128 => (L4Kind::Damaged, [0; 2]),
+        protocol if A::BITS == 128 && is_extension(protocol) => (L4Kind::Damaged, [0; 2]),
+        protocol => other(protocol, body.len(), body),
     }
 }
 
 /// What is neither TCP, UDP, ICMP nor an extension header, in a datagram with at most this
-/// many bytes, of which `body` shows the first.
-pub(super) fn other<A>(protocol: u8, most: usize, body: &[u8], layers: &mut Layers<A>) -> L4Kind {
+/// many bytes, of which `body` shows the first. Its ports are 0 where there are none.
+pub(super) fn other(protocol: u8, most: usize, body: &[u8]) -> (L4Kind, [u16; 2]) {
+    let ports = |header: &[u8]| [get16(header, udp::SOURCE_PORT), get16(header, udp::DESTINATION_PORT)];
     match protocol {
         protocol::UDP_LITE => match body.first_chunk::<{ udp::HEADER_LEN }>() {
-            Some(header) if udp_lite::covers_header(header, most) => ports(header, layers, L4Kind::UdpLite),
-            _ => L4Kind::Damaged,
+            Some(header) if udp_lite::covers_header(header, most) => (L4Kind::UdpLite, ports(header)),
+            _ => (L4Kind::Damaged, [0; 2]),
         },
         protocol::SCTP => match body.first_chunk::<{ sctp::HEADER_LEN }>() {
-            Some(header) => ports(header, layers, L4Kind::Sctp),
-            None => L4Kind::Damaged,
+            Some(header) => (L4Kind::Sctp, ports(header)),
+            None => (L4Kind::Damaged, [0; 2]),
         },
-        protocol if is_address_bound(protocol) => L4Kind::AddressBound,
-        _ => L4Kind::Other,
+        protocol if is_address_bound(protocol) => (L4Kind::AddressBound, [0; 2]),
+        _ => (L4Kind::Other, [0; 2]),
     }
 }
 
@@ -148,12 +155,6 @@ pub(super) fn is_address_bound(protocol: u8) -> bool {
         protocol,
         protocol::AH | protocol::DCCP | protocol::MOBILITY | protocol::HIP | protocol::ICMP | protocol::ICMPV6
     )
-}
-
-fn ports<A>(header: &[u8], layers: &mut Layers<A>, kind: L4Kind) -> L4Kind {
-    layers.key.src_port = get16(header, udp::SOURCE_PORT);
-    layers.key.dst_port = get16(header, udp::DESTINATION_PORT);
-    kind
 }
 
 #[inline(always)]

@@ -245,6 +245,7 @@ impl Scene {
             v6: self.family_tables(&base.v6),
             timeouts: TIMEOUTS,
             icmp_errors_per_second: 1_000_000_000,
+            icmp_errors_per_destination: 1_000_000_000,
         })
     }
 

@@ -91,6 +91,13 @@ pub(super) fn outside_name(world: &mut World, family: Family, protocol: Protocol
     source(world.send(NODES, opening).forwarded(UPLINK))
 }
 
+/// The pieces of a datagram as they are to go on: what comes from inside gets another source,
+/// and one identification for all, that of `went`.
+pub(super) fn as_sent(from: PortId, expected: &[Vec<u8>], went: &[u8]) -> Vec<Vec<u8>> {
+    let numbered = |frame: &Vec<u8>| numbered_as(if from == NODES { went } else { frame }, frame.clone());
+    expected.iter().map(numbered).collect()
+}
+
 impl Scene {
     /// Sends the pieces in this order; each goes on, at once or when the first has come.
     pub(super) fn play(&mut self, order: &[usize]) {
@@ -107,9 +114,9 @@ impl Scene {
                 assert!(self.world.released.is_empty(), "without the first nothing is released");
             }
         }
-        let place = |frame: &Vec<u8>| self.expected.iter().position(|expected| expected[14..] == frame[14..]);
-        went.sort_by_key(place);
-        assert_frame_lists_eq(&self.expected, &went);
+        let expected = as_sent(self.from, &self.expected, &went[0]);
+        went.sort_by_key(|frame| expected.iter().position(|expected| expected[14..] == frame[14..]));
+        assert_frame_lists_eq(&expected, &went);
         assert_eq!(self.world.datagrams_left(), [(0, 0); 2], "nothing is kept of what is done");
     }
 
@@ -176,11 +183,13 @@ fn fragments_of_one_burst_go_through_together() {
                 if round == 1 && at == 2 {
                     sent.held();
                 } else {
-                    assert_frames_eq(&scene.expected[at], sent.forwarded(scene.to));
+                    let went = sent.forwarded(scene.to);
+                    assert_frames_eq(&as_sent(scene.from, &scene.expected, went)[at], went);
                 }
             }
             for released in scene.world.released.drain(..) {
-                assert_frames_eq(&scene.expected[2], released.forwarded(scene.to));
+                let went = released.forwarded(scene.to);
+                assert_frames_eq(&as_sent(scene.from, &scene.expected, went)[2], went);
             }
             assert!(scene.forwarder_is_empty());
         }
@@ -341,6 +350,7 @@ fn pass(world: &mut World, ports: (PortId, PortId), order: [usize; 4], came: Vec
         }
         went.extend(world.released.drain(..).map(|sent| sent.forwarded(ports.1).to_vec()));
     }
+    let expected = as_sent(ports.0, &expected, &went[0]);
     went.sort_by_key(|frame| expected.iter().position(|expected| expected[14..] == frame[14..]));
     assert_frame_lists_eq(&expected, &went);
     assert_eq!(world.datagrams_left(), [(0, 0); 2], "nothing is kept of what is done");

@@ -142,19 +142,49 @@ fn errors_are_limited_and_the_limit_recovers_with_time() {
         plan.icmp_errors_per_second = 100;
         let mut world = World::with(&plan);
         let lost = from(NODE_A).ip(family.pod_a, family.no_pod).udp(1, 2).build();
-        for _ in 0..10 {
-            world.send(NODES, &lost).replied();
-        }
-        world.send(NODES, &lost).dropped(DropReason::IcmpRateLimited);
-        world.counted();
-        world.wait(Duration::from_millis(10));
-        world.send(NODES, &lost).replied();
-        world.send(NODES, &lost).dropped(DropReason::IcmpRateLimited);
-        world.expect_counted(&[("received", 2), ("replied", 1), ("icmp-rate-limited", 1)]);
+        let sent = |world: &mut World, packets| {
+            let replied = (0..packets).filter(|_| world.send(NODES, &lost).verdict == Verdict::Reply(NODES)).count();
+            let counted = world.counted();
+            assert_eq!(counted.get("replied").copied().unwrap_or(0), replied as u64);
+            assert_eq!(counted.get("icmp-rate-limited").copied().unwrap_or(0), (packets - replied) as u64);
+            replied
+        };
+        // Ten at once, give or take: nobody learns how many others got (CVE-2020-25705).
+        assert!((4..=20).contains(&sent(&mut world, 50)));
+        world.wait(Duration::from_secs(1));
+        let over_time: usize = (0..1_000)
+            .map(|_| {
+                world.wait(Duration::from_millis(10));
+                sent(&mut world, 4)
+            })
+            .sum();
+        assert!((900..=1_100).contains(&over_time), "{over_time}");
         // Answers to pings are no errors.
         world
             .send(NODES, from(NODE_A).ip(family.pod_a, family.gateway_inside).icmp_echo_request(1, 1).build())
             .replied();
+    }
+}
+
+#[test]
+fn who_is_sent_too_many_errors_takes_them_from_nobody() {
+    for family in FAMILIES {
+        let mut plan = Plan::island();
+        (plan.icmp_errors_per_second, plan.icmp_errors_per_destination) = (10_000, 100);
+        let mut world = World::with(&plan);
+        let lost = |pod: &str| from(NODE_A).ip(pod, family.no_pod).udp(1, 2).build();
+        for _ in 0..10 {
+            world.send(NODES, lost(family.pod_a)).replied();
+        }
+        world.send(NODES, lost(family.pod_a)).dropped(DropReason::IcmpDestinationLimited);
+        // To others there are errors; of IPv6, a network is one destination.
+        let other = if family.v4 { family.pod_a2 } else { "fd00:10:0:77::11" };
+        world.send(NODES, lost(other)).replied();
+        world.counted();
+        world.wait(Duration::from_millis(10));
+        world.send(NODES, lost(family.pod_a)).replied();
+        world.send(NODES, lost(family.pod_a)).dropped(DropReason::IcmpDestinationLimited);
+        world.expect_counted(&[("received", 2), ("replied", 1), ("icmp-destination-limited", 1)]);
     }
 }
 

@@ -19,6 +19,7 @@ mod fragments_odd;
 mod groups;
 mod hairpin;
 mod hostile;
+mod identification;
 mod islands;
 mod limits;
 mod mapping;

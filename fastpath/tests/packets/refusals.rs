@@ -8,7 +8,8 @@ use causeway_testkit::packet::*;
 use causeway_testkit::print::assert_frames_eq;
 
 use crate::world::{
-    FAMILIES, Family, ISLAND, NODE_A, NODE_B, NODES, Plan, ROUTER, SERVER, UPLINK, World, from, link_local, source, to,
+    FAMILIES, Family, ISLAND, NODE_A, NODE_B, NODES, Plan, ROUTER, SERVER, UPLINK, V4, World, from, link_local, source,
+    to,
 };
 
 /// The error to pod A that quotes `quoted`.
@@ -189,4 +190,46 @@ fn without_room_before_the_packet_there_is_no_answer() {
         world.headroom += 1;
         world.send(NODES, sent).replied();
     }
+}
+
+#[test]
+fn options_that_overrun_the_header_are_reported_with_where_they_begin() {
+    let mut world = World::new();
+    for (options, at) in
+        [(&[7, 1][..], 20), (&[7, 0], 20), (&[1, 1, 7, 9], 22), (&[1, 1, 1, 7], 23), (&[148, 4, 0, 0, 7, 200], 24)]
+    {
+        for dst in [V4.pod_b, V4.outside, V4.gateway_inside, V4.no_pod] {
+            let sent = from(NODE_A).ipv4(V4.pod_a, dst).options(options).udp(1, 2).payload(b"data");
+            let error =
+                to(NODE_A).ipv4(V4.gateway_inside, V4.pod_a).tos(0xc0).icmp_error(12, 0, [at, 0, 0, 0], &sent.packet());
+            assert_frames_eq(error.build(), world.send(NODES, sent.build()).replied());
+        }
+    }
+    // From outside too, about what is for a pool, and in whatever a packet carries but an
+    // error.
+    let sent = from(ROUTER).ipv4(V4.outside, V4.pool).options([7, 1]).icmp_echo_request(1, 2);
+    let error =
+        to(ROUTER).ipv4(V4.gateway_outside, V4.outside).tos(0xc0).icmp_error(12, 0, [20, 0, 0, 0], &sent.packet());
+    assert_frames_eq(error.build(), world.send(UPLINK, sent.build()).replied());
+}
+
+#[test]
+fn options_that_overrun_the_header_are_dropped_in_silence_where_no_error_is_due() {
+    let mut world = World::new();
+    let quoted = from(NODE_A).ipv4(V4.pod_b, V4.pod_a).udp(1, 2).packet();
+    let bad = |src: &str, dst: &str| from(NODE_A).ipv4(src, dst).options([7, 1]);
+    for (frame, reason) in [
+        (bad(V4.pod_a, V4.pod_b).icmp_error(3, 1, [0; 4], &quoted).build(), DropReason::OptionsBad),
+        (bad(V4.pod_a, V4.pod_b).fragment(64, true).raw(17, [0; 64]).build(), DropReason::OptionsBad),
+        (bad("169.254.1.1", V4.pod_b).udp(1, 2).build(), DropReason::OptionsBad),
+        (bad("127.0.0.1", V4.pod_b).udp(1, 2).build(), DropReason::MartianSource),
+        (bad(V4.gateway_inside, V4.pod_b).udp(1, 2).build(), DropReason::MartianSource),
+        (bad(V4.pod_a, "224.0.0.9").udp(1, 2).build(), DropReason::Multicast),
+        (bad(V4.pod_a, V4.pod_b).bad_checksum().udp(1, 2).build(), DropReason::Ipv4ChecksumBad),
+    ] {
+        world.send(NODES, frame).dropped(reason);
+    }
+    // Nor is one due about what is for nobody, or for a whole subnet.
+    let nobody = from(ROUTER).ipv4(V4.outside, V4.blackhole).options([7, 1]).udp(1, 2).build();
+    world.send(UPLINK, nobody).dropped(DropReason::OptionsBad);
 }

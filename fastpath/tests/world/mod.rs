@@ -12,7 +12,7 @@ mod sent;
 mod team;
 
 pub(crate) use family::{FAMILIES, Family, V4, V6};
-pub(crate) use oracle::{Endpoint, is_private, is_sound, lies_between, source};
+pub(crate) use oracle::{Endpoint, is_private, is_sound, lies_between, numbered_as, source};
 pub(crate) use plan::*;
 pub(crate) use sent::Sent;
 pub(crate) use team::{Ended, Team};

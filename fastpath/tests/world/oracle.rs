@@ -49,6 +49,19 @@ pub(crate) fn source(frame: &[u8]) -> Endpoint {
     }
 }
 
+/// A frame with the identification of another, which the gateway was free to choose (RFC
+/// 6864, 5.3.1). IPv6 frames stay as they are.
+pub(crate) fn numbered_as(other: &[u8], mut frame: Vec<u8>) -> Vec<u8> {
+    if frame[12..14] == [8, 0] {
+        let header = 14..14 + usize::from(frame[14] & 15) * 4;
+        frame[18..20].copy_from_slice(&other[18..20]);
+        frame[24..26].fill(0);
+        let sum = checksum::internet(&frame[header]);
+        frame[24..26].copy_from_slice(&sum.to_be_bytes());
+    }
+    frame
+}
+
 /// Is `address` one of the `count` from `first` on?
 pub(crate) fn lies_between(address: IpAddr, first: &str, count: u128) -> bool {
     let number = |address: IpAddr| match address {

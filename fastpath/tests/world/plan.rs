@@ -62,6 +62,7 @@ pub(crate) struct Plan {
     pub(crate) v6: FamilyPlan<u128>,
     pub(crate) timeouts: Timeouts,
     pub(crate) icmp_errors_per_second: u32,
+    pub(crate) icmp_errors_per_destination: u32,
 }
 
 /// The tables of one family.
@@ -131,6 +132,7 @@ impl Plan {
             v6,
             timeouts: Timeouts::default(),
             icmp_errors_per_second: 100_000,
+            icmp_errors_per_destination: 100_000,
         }
     }
 
@@ -217,6 +219,7 @@ impl Plan {
             v6: self.v6.compile(),
             timeouts: self.timeouts,
             icmp_errors_per_second: self.icmp_errors_per_second,
+            icmp_errors_per_destination: self.icmp_errors_per_destination,
         })
     }
 }

@@ -6,7 +6,8 @@ use super::build::Sum;
 use super::{Eth, Icmp, Network};
 use crate::checksum;
 
-/// An IPv4 layer being described. TTL 64, id 0, neither DF nor MF by default.
+/// An IPv4 layer being described. TTL 64, id 0 and DF, as hosts send nearly everything;
+/// fragments are without.
 #[derive(Clone, Debug)]
 pub struct Ipv4 {
     pub(super) eth: Eth,
@@ -33,7 +34,7 @@ impl Ipv4 {
             dst,
             tos: 0,
             id: 0,
-            flags: 0,
+            flags: 0x4000,
             offset: 0,
             ttl: 64,
             options: Vec::new(),
@@ -69,17 +70,24 @@ impl Ipv4 {
         self
     }
 
+    /// May be fragmented: DF is not set.
+    pub fn may_fragment(mut self) -> Self {
+        self.flags &= !0x4000;
+        self
+    }
+
     /// Sets the reserved flag bit, which must be zero.
     pub fn reserved_flag(mut self) -> Self {
         self.flags |= 0x8000;
         self
     }
 
-    /// Makes this a fragment at byte `offset` (a multiple of eight) with `more` to follow.
+    /// Makes this a fragment at byte `offset` (a multiple of eight) with `more` to follow,
+    /// and without DF.
     pub fn fragment(mut self, offset: u16, more: bool) -> Self {
         assert_eq!(offset % 8, 0, "fragment offsets are multiples of eight bytes");
         self.offset = offset / 8;
-        self.flags = (self.flags & !0x2000) | if more { 0x2000 } else { 0 };
+        self.flags = (self.flags & !0x6000) | if more { 0x2000 } else { 0 };
         self
     }
 

@@ -121,6 +121,14 @@ impl Ip {
         }
     }
 
+    /// Does not set it.
+    pub fn may_fragment(self) -> Self {
+        match self {
+            Ip::V4(ip) => Ip::V4(ip.may_fragment()),
+            ip @ Ip::V6(_) => ip,
+        }
+    }
+
     pub(super) fn is_v4(&self) -> bool {
         matches!(self, Ip::V4(_))
     }

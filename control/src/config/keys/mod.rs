@@ -111,7 +111,16 @@ pub(in crate::config) const GATEWAY: Section = Section {
             kind: number(0, 1_000_000, "packets a second"),
             fallback: Fallback::Number(1_000),
             example: "1000",
-            about: "Most ICMP errors that the gateway itself sends. 0 sends none.",
+            about: "Most ICMP errors that the gateway itself sends, give or take, so that nobody can count them. 0 \
+                    sends none.",
+        },
+        Key {
+            name: "icmp-errors-per-destination",
+            kind: number(0, 1_000_000, "packets a second"),
+            fallback: Fallback::Number(100),
+            example: "100",
+            about: "Most of these to one destination, which is an IPv4 address or an IPv6 /64: who sends nonsense, or \
+                    lets it look as if somebody else did, takes them from nobody.",
         },
         Key {
             name: "seed",

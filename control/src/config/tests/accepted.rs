@@ -68,6 +68,7 @@ fn what_is_left_out_has_its_default() {
         idle: Idle::SpinThenPoll,
         max_sessions: 1_048_576,
         icmp_errors_per_second: 1_000,
+        icmp_errors_per_destination: 100,
         seed: None,
     };
     let port = Port {

@@ -1,0 +1,64 @@
+//! Identifications of datagrams that may be in pieces (RFC 791, 3.2; RFC 6864, 5.3.1).
+//!
+//! Hosts number their datagrams by themselves. Behind one address two of them may use one
+//! number towards one peer, who then puts pieces together that do not belong together (RFC
+//! 4963). So whatever leaves under another source, and may be in pieces, is numbered anew.
+
+use alloc::boxed::Box;
+
+use crate::address::{Address, GOLDEN, folded_multiply};
+use crate::session::Seed;
+
+/// Counters of the datagrams between two addresses, by protocol: as many pairs as share a
+/// counter share its 65,536 numbers. Nobody outside knows which do, or where one begins.
+pub(crate) struct Identifications {
+    counters: Box<[u16]>,
+    seed: Seed,
+}
+
+impl Identifications {
+    const COUNTERS: usize = 4096;
+
+    /// Fresh counters: 8 KiB.
+    pub(super) fn new(seed: Seed) -> Identifications {
+        let start = |at: usize| folded_multiply(at as u64 ^ seed.0[0], seed.0[1] ^ GOLDEN) as u16;
+        Identifications { counters: (0..Identifications::COUNTERS).map(start).collect(), seed }
+    }
+
+    /// What it occupies, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&*self.counters)
+    }
+
+    /// The number of another datagram.
+    pub(crate) fn next<A: Address>(&mut self, src: A, dst: A, protocol: u8) -> u16 {
+        let mixed = folded_multiply(A::fold_pair(src, dst, self.seed.0[0]), u64::from(protocol) ^ self.seed.0[1]);
+        let counter = &mut self.counters[mixed as usize % Identifications::COUNTERS];
+        *counter = counter.wrapping_add(1);
+        *counter
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_datagrams_of_a_pair_have_numbers_of_their_own_until_all_were_used() {
+        let mut identifications = Identifications::new(Seed([1, 2]));
+        let mut seen = BTreeSet::new();
+        for _ in 0..=u16::MAX {
+            assert!(seen.insert(identifications.next(1u32, 2, 17)));
+        }
+        assert!(!seen.insert(identifications.next(1u32, 2, 17)));
+    }
+
+    #[test]
+    fn other_pairs_and_other_seeds_begin_elsewhere() {
+        let seed = |nth: u64| Seed([nth.wrapping_mul(GOLDEN), 0x1234_5678_9abc_def1]);
+        let first = |nth, dst| Identifications::new(seed(nth)).next(1u32, dst, 17);
+        let begun: BTreeSet<_> = (0..100).map(|dst| first(1, dst)).chain((2..100).map(|nth| first(nth, 1))).collect();
+        assert!(begun.len() > 150, "{}", begun.len());
+    }
+}
