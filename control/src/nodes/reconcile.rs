@@ -181,7 +181,7 @@ impl ClusterNodes {
             routed: own.map(|((_, to), way)| (*to, way.address)).collect(),
             state,
             since: known.since,
-            source: self.source.as_ref().map(|()| ()).map_err(String::as_str),
+            source: self.source.as_ref().copied().map_err(String::as_str),
             source_since: self.source_since,
         }
     }

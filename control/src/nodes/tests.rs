@@ -265,8 +265,8 @@ fn thousands_of_nodes_come_at_once_and_flap_without_a_change_of_routes() {
     }
     // And of a hundred a second that go and are back with another CIDR.
     let before = world.changes;
-    for flap in 0..1_000 {
-        let mut moved = all[flap].clone();
+    for (flap, node) in all.iter().enumerate().take(1_000) {
+        let mut moved = node.clone();
         moved.pod_cidrs = vec![format!("10.200.{}.{}/30", flap / 64, flap % 64 * 4)];
         for update in [Update::Gone(moved.name.clone()), Update::One(moved)] {
             pending.put(update);
