@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use causeway_fastpath::time::Instant;
 use ipnet::IpNet;
 
-use super::judge::{Fault, Routed, judge};
-use super::{NodeFact, Ready, Update};
+use super::judge::{Fault, Routed, Wants, judge};
+use super::{NodeFact, Update};
 use crate::config::{ClusterIdx, Config};
 use crate::domains::Domains;
 use crate::rib::{Change, Origin, node_route};
@@ -15,6 +15,19 @@ use crate::rib::{Change, Origin, node_route};
 #[derive(Debug, Default)]
 pub struct Nodes {
     clusters: BTreeMap<usize, ClusterNodes>,
+    /// Since they were last asked for.
+    quarantines: Vec<Quarantine>,
+}
+
+/// A node that something is wrong with since a moment ago.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantine {
+    /// Its cluster.
+    pub cluster: ClusterIdx,
+    /// Its name.
+    pub node: String,
+    /// What is wrong.
+    pub faults: Vec<Fault>,
 }
 
 #[derive(Debug)]
@@ -35,6 +48,8 @@ struct ClusterNodes {
 #[derive(Debug)]
 struct Known {
     fact: NodeFact,
+    /// What it wants by that; `None` until it is looked at.
+    wants: Option<Wants>,
     /// Since when it has been as ready as it is.
     since: Instant,
 }
@@ -63,10 +78,17 @@ pub struct NodeRow<'a> {
     pub state: NodeState,
     /// Since when it has been as ready as it is.
     pub since: Instant,
-    /// Is the source up to date? Else why not.
-    pub source: Result<(), &'a str>,
+}
+
+/// The source of a cluster's nodes, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceRow<'a> {
+    /// The cluster.
+    pub cluster: ClusterIdx,
+    /// Is it up to date? Else why not.
+    pub state: Result<(), &'a str>,
     /// Since when.
-    pub source_since: Instant,
+    pub since: Instant,
 }
 
 impl Nodes {
@@ -81,7 +103,7 @@ impl Nodes {
             source_since: now,
         };
         let clusters = config.clusters.iter().enumerate().filter(|(_, cluster)| cluster.nodes_from.is_some());
-        Nodes { clusters: clusters.map(|(at, _)| (at, new())).collect() }
+        Nodes { clusters: clusters.map(|(at, _)| (at, new())).collect(), quarantines: Vec::new() }
     }
 
     /// The source of a cluster has something to say. Nothing, if the cluster has none.
@@ -102,9 +124,23 @@ impl Nodes {
     pub fn reconcile(&mut self, config: &Config, domains: &Domains) -> Vec<Change> {
         let mut changes = Vec::new();
         for (at, cluster) in self.clusters.iter_mut().filter(|(_, cluster)| cluster.stale) {
-            cluster.reconcile(config, domains, ClusterIdx(*at), &mut changes);
+            cluster.reconcile(config, domains, ClusterIdx(*at), &mut changes, &mut self.quarantines);
         }
         changes
+    }
+
+    /// Nodes with which something is wrong that was not when this was last asked.
+    pub fn take_quarantines(&mut self) -> Vec<Quarantine> {
+        std::mem::take(&mut self.quarantines)
+    }
+
+    /// The source of every cluster that has one.
+    pub fn sources(&self) -> impl Iterator<Item = SourceRow<'_>> + '_ {
+        self.clusters.iter().map(|(at, cluster)| SourceRow {
+            cluster: ClusterIdx(*at),
+            state: cluster.source.as_ref().copied().map_err(String::as_str),
+            since: cluster.source_since,
+        })
     }
 
     /// Every node, by cluster and name.
@@ -130,8 +166,11 @@ impl ClusterNodes {
     fn learn(&mut self, fact: NodeFact, now: Instant) {
         match self.nodes.get_mut(&fact.name) {
             Some(known) => {
-                // A node that comes and goes stays where it is: nothing is judged anew.
-                self.stale |= !known.fact.routes_as(&fact);
+                // A node that is well and not by turns stays where it is: nothing is judged anew.
+                if !known.fact.routes_as(&fact) {
+                    self.stale = true;
+                    known.wants = None;
+                }
                 if known.fact.ready != fact.ready {
                     known.since = now;
                 }
@@ -139,7 +178,7 @@ impl ClusterNodes {
             }
             None => {
                 self.stale = true;
-                self.nodes.insert(fact.name.clone(), Known { fact, since: now });
+                self.nodes.insert(fact.name.clone(), Known { fact, wants: None, since: now });
             }
         }
     }
@@ -151,10 +190,20 @@ impl ClusterNodes {
         self.source = source;
     }
 
-    fn reconcile(&mut self, config: &Config, domains: &Domains, at: ClusterIdx, changes: &mut Vec<Change>) {
+    fn reconcile(
+        &mut self,
+        config: &Config,
+        domains: &Domains,
+        at: ClusterIdx,
+        changes: &mut Vec<Change>,
+        quarantines: &mut Vec<Quarantine>,
+    ) {
         self.stale = false;
-        let facts = self.nodes.values().map(|known| &known.fact);
-        let (routed, faults) = judge(config, at, facts, &self.routed);
+        for known in self.nodes.values_mut().filter(|known| known.wants.is_none()) {
+            known.wants = Some(Wants::of(config, at, &known.fact));
+        }
+        let nodes = self.nodes.iter().filter_map(|(name, known)| Some((name.as_str(), known.wants.as_ref()?)));
+        let (routed, faults) = judge(nodes, &self.routed);
         let domain = domains.of_cluster(at);
         for (node, to) in self.routed.keys().filter(|key| !routed.contains_key(key)) {
             changes.push(Change::Withdraw { domain, to: *to, origin: Origin::Node(at, node.clone()) });
@@ -163,6 +212,9 @@ impl ClusterNodes {
             if self.routed.get(key) != Some(way) {
                 changes.push(Change::Add(node_route(domains, at, node, *to, (way.port, way.address))));
             }
+        }
+        for (node, faults) in faults.iter().filter(|(node, faults)| self.faults.get(*node) != Some(faults)) {
+            quarantines.push(Quarantine { cluster: at, node: node.clone(), faults: faults.clone() });
         }
         (self.routed, self.faults) = (routed, faults);
     }
@@ -181,16 +233,6 @@ impl ClusterNodes {
             routed: own.map(|((_, to), way)| (*to, way.address)).collect(),
             state,
             since: known.since,
-            source: self.source.as_ref().copied().map_err(String::as_str),
-            source_since: self.source_since,
         }
-    }
-}
-
-impl NodeRow<'_> {
-    /// Does the control plane say that it has lost the node? It stays routed: whether it
-    /// forwards is for its neighbours to find out.
-    pub fn is_lost(&self) -> bool {
-        self.fact.ready == Ready::Unknown
     }
 }

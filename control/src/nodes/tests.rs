@@ -161,7 +161,8 @@ fn what_the_source_said_last_holds_while_it_is_away_and_nodes_are_lost() {
     assert_eq!(world.routes(), ["10.0.1.0/24 192.168.0.11"]);
     let row = world.nodes.rows().next().expect("it is known");
     assert_eq!((row.fact.ready, row.since), (Ready::Unknown, Instant::from_secs(1060)));
-    assert_eq!((row.source, row.source_since), (Err("connection refused"), Instant::from_secs(1060)));
+    let source = world.nodes.sources().next().expect("the cluster has one");
+    assert_eq!((source.state, source.since), (Err("connection refused"), Instant::from_secs(1060)));
 }
 
 #[test]
@@ -220,9 +221,13 @@ fn a_bad_node_is_quarantined_alone_and_says_why() {
         let a = node("a", &["192.168.0.11"], &["10.0.1.0/24"]);
         world.say([Update::All(vec![a, node("b", addresses, cidrs), node("c", &["192.168.0.13"], &["10.0.3.0/24"])])]);
         assert_eq!(world.state("b"), why);
+        let quarantined: Vec<_> = world.nodes.take_quarantines().into_iter().map(|of| of.node).collect();
+        assert_eq!(quarantined, ["b"]);
         let routes = world.routes();
         assert!(routes.contains(&"10.0.1.0/24 192.168.0.11".to_owned()), "{why}: {routes:?}");
         assert!(routes.contains(&"10.0.3.0/24 192.168.0.13".to_owned()), "{why}: {routes:?}");
+        world.say([Update::One(node("d", &["192.168.0.14"], &["10.0.4.0/24"]))]);
+        assert_eq!(world.nodes.take_quarantines(), [], "that was said already");
         world.say([Update::One(node("b", &["192.168.0.12"], &["10.0.2.0/24"]))]);
         assert_eq!(world.state("b"), "routed", "once {why} is mended");
     }
