@@ -7,9 +7,11 @@ use ipnet::IpNet;
 
 use super::judge::{Fault, Routed, Wants, judge};
 use super::{NodeFact, Update};
-use crate::config::{ClusterIdx, Config};
+use crate::config::{ClusterIdx, Config, MOST_NODES};
 use crate::domains::Domains;
 use crate::rib::{Change, Origin, node_route};
+
+const CROWDED: &str = "it has more than 65536 nodes: the others are left out";
 
 /// Nodes as their sources last said, and what is routed of them.
 #[derive(Debug, Default)]
@@ -39,6 +41,8 @@ struct ClusterNodes {
     faults: BTreeMap<String, Vec<Fault>>,
     /// Has anything changed by which routes may?
     stale: bool,
+    /// Were there more nodes than [`MOST_NODES`]?
+    crowded: bool,
     /// Since when the source is up to date, or away and why; the latter before it was
     /// ever reached.
     source: Result<(), String>,
@@ -99,6 +103,7 @@ impl Nodes {
             routed: Routed::new(),
             faults: BTreeMap::new(),
             stale: false,
+            crowded: false,
             source: Err("not reached yet".to_owned()),
             source_since: now,
         };
@@ -138,7 +143,10 @@ impl Nodes {
     pub fn sources(&self) -> impl Iterator<Item = SourceRow<'_>> + '_ {
         self.clusters.iter().map(|(at, cluster)| SourceRow {
             cluster: ClusterIdx(*at),
-            state: cluster.source.as_ref().copied().map_err(String::as_str),
+            state: match &cluster.source {
+                Ok(()) if cluster.crowded => Err(CROWDED),
+                state => state.as_ref().copied().map_err(String::as_str),
+            },
             since: cluster.source_since,
         })
     }
@@ -154,6 +162,7 @@ impl Nodes {
 impl ClusterNodes {
     fn replace(&mut self, nodes: Vec<NodeFact>, now: Instant) {
         let mut before = std::mem::take(&mut self.nodes);
+        self.crowded = false;
         for node in nodes {
             if let Some(known) = before.remove(&node.name) {
                 self.nodes.insert(node.name.clone(), known);
@@ -164,6 +173,7 @@ impl ClusterNodes {
     }
 
     fn learn(&mut self, fact: NodeFact, now: Instant) {
+        let full = self.nodes.len() >= MOST_NODES;
         match self.nodes.get_mut(&fact.name) {
             Some(known) => {
                 // A node that is well and not by turns stays where it is: nothing is judged anew.
@@ -176,6 +186,7 @@ impl ClusterNodes {
                 }
                 known.fact = fact;
             }
+            None if full => self.crowded = true,
             None => {
                 self.stale = true;
                 self.nodes.insert(fact.name.clone(), Known { fact, wants: None, since: now });

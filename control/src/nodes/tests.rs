@@ -7,7 +7,7 @@ use causeway_testkit::seed::{Rng, Seed};
 use ipnet::IpNet;
 
 use super::*;
-use crate::config::{ClusterIdx, Config};
+use crate::config::{ClusterIdx, Config, MOST_NODES};
 use crate::domains::Domains;
 use crate::rib::{Change, Origin, Rib};
 
@@ -282,6 +282,18 @@ fn thousands_of_nodes_come_at_once_and_flap_without_a_change_of_routes() {
     }
     assert_eq!(world.changes - before, 2 * 1_000);
     assert_eq!((world.nodes.rows().count(), world.rib.routes().count()), (NODES, NODES));
+}
+
+#[test]
+fn of_more_nodes_than_a_cluster_can_have_the_rest_is_left_out_and_that_is_said() {
+    let mut world = World::new();
+    let many = (0..=MOST_NODES).map(|at| node(&format!("n{at}"), &[], &[])).collect();
+    world.say([Update::All(many), Update::InStep]);
+    assert_eq!(world.nodes.rows().count(), MOST_NODES);
+    let state = |world: &World| world.nodes.sources().next().expect("the cluster has one").state.map_err(str::to_owned);
+    assert_eq!(state(&world), Err(format!("it has more than {MOST_NODES} nodes: the others are left out")));
+    world.say([Update::All(vec![numbered(1)])]);
+    assert_eq!(state(&world), Ok(()));
 }
 
 #[test]

@@ -192,4 +192,4 @@ pub(in crate::config) const NODES_FROM: Section = Section {
 };
 
 /// In one cluster.
-pub(in crate::config) const MOST_NODES: usize = 65_536;
+pub(crate) const MOST_NODES: usize = 65_536;
