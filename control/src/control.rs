@@ -16,7 +16,7 @@ use crate::compile::{self, Build, Compiler, PortFacts};
 use crate::config::{ClusterIdx, Config, PortIdx};
 use crate::domains::Domains;
 use crate::neighbors::{Effect, Neighbors, Row, free};
-use crate::nodes::{NodeRow, Nodes, Update};
+use crate::nodes::{NodeRow, Nodes, Quarantine, SourceRow, Update};
 use crate::rib::{Change, Route};
 use crate::sessions::Walks;
 
@@ -196,6 +196,16 @@ impl Control {
     /// Every node that a source knows, by cluster and name.
     pub fn nodes(&self) -> impl Iterator<Item = NodeRow<'_>> + '_ {
         self.nodes.rows()
+    }
+
+    /// The source of every cluster whose nodes the configuration does not say.
+    pub fn node_sources(&self) -> impl Iterator<Item = SourceRow<'_>> + '_ {
+        self.nodes.sources()
+    }
+
+    /// Nodes with which something is wrong that was not when this was last asked.
+    pub fn take_quarantines(&mut self) -> Vec<Quarantine> {
+        self.nodes.take_quarantines()
     }
 
     /// Every neighbour.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use causeway_control::api::{
     Answer, Ask, CounterView, Deed, ForwardView, MOST_SESSIONS, NeighborView, NodeView, PortView, RouteView, Show,
-    TableView, mac_text,
+    SourceView, TableView, mac_text,
 };
 use causeway_control::compile::PortFacts;
 use causeway_control::config::{Config, PortIdx};
@@ -24,7 +24,7 @@ use tracing::{error, info, warn};
 use crate::api::{Asked, Server};
 use crate::channel::Channel;
 use crate::clock;
-use crate::nodes::NodeSources;
+use crate::nodes::{self, NodeSources};
 use crate::state::{self, StateError};
 use crate::thread::{StartError, WorkerThread};
 use crate::wake::{Doorbell, readable, sleep};
@@ -132,7 +132,7 @@ impl Gateway {
             }
             let said = self.nodes.take(now);
             if !said.is_empty() {
-                self.control.update_nodes(said, now);
+                nodes::hand_over(said, &mut self.control, now);
             }
             if self.control.poll_timeout().is_some_and(|due| due <= now) {
                 self.control.handle_timeout(now);
@@ -212,7 +212,10 @@ impl Gateway {
             Ask::Show(Show::Routes) => Ok(Answer::Routes(RouteView::all(&self.control))),
             Ask::Show(Show::RouteSummary) => Ok(Answer::RouteSummary(TableView::all(&self.control))),
             Ask::Show(Show::Neighbors) => Ok(Answer::Neighbors(NeighborView::all(&self.control, now))),
-            Ask::Show(Show::Nodes) => Ok(Answer::Nodes(NodeView::all(&self.control, now))),
+            Ask::Show(Show::Nodes) => Ok(Answer::Nodes {
+                nodes: NodeView::all(&self.control, now),
+                sources: SourceView::all(&self.control, now),
+            }),
             Ask::Show(Show::Forwards) => Ok(Answer::Forwards(ForwardView::all(self.control.config()))),
             Ask::Show(Show::Counters) => Ok(Answer::Counters(counters(&self.worker.stats.counters()))),
             Ask::Show(Show::Sessions { limit, filter }) => {

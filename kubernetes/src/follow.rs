@@ -53,7 +53,6 @@ fn fact(node: Node) -> Option<NodeFact> {
 mod tests {
     use super::*;
     use causeway_control::nodes::NodeSpec;
-    use futures::executor::block_on;
     use futures::stream;
     use kube::api::{ApiResource, GroupVersionKind};
 
@@ -64,7 +63,8 @@ mod tests {
 
     fn heard(events: Vec<Result<Event<Node>, std::io::Error>>) -> (Vec<Update>, String) {
         let mut updates = Vec::new();
-        let why = block_on(follow(stream::iter(events), &mut |update| updates.push(update)));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let why = runtime.block_on(follow(stream::iter(events), &mut |update| updates.push(update)));
         (updates, why)
     }
 

@@ -63,6 +63,8 @@ pub fn run(servers: Vec<Server>, ending: Ending, said: impl Fn(usize, Update)) -
     let watches = join_all(servers.into_iter().enumerate().map(watch));
     // Watches do not end by themselves.
     runtime.block_on(async { drop(select(ending.0, pin!(watches)).await) });
+    // Does not wait for what is stuck in a look-up of a name.
+    runtime.shutdown_background();
     Ok(())
 }
 
@@ -112,6 +114,8 @@ async fn connect(server: &Server) -> Result<Client, String> {
         Server::InCluster => Config::incluster().map_err(|error| said(&error))?,
     };
     config.connect_timeout = Some(CONNECT);
+    config.read_timeout = Some(SILENCE);
+    config.reset_reader_on_write = true;
     Client::try_from(config).map_err(|error| said(&error))
 }
 
@@ -151,6 +155,8 @@ impl Pause {
 /// A watch is begun anew after so long, in seconds: that shows a server that has gone
 /// without a word.
 const WATCH_S: u32 = 60;
+/// Nothing that a server sends takes longer than a watch.
+const SILENCE: Duration = Duration::from_secs(90);
 const CONNECT: Duration = Duration::from_secs(5);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);

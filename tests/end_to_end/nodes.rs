@@ -34,7 +34,7 @@ pub(crate) fn nodes_come_and_go_by_a_file(stage: &mut Stage) {
     let states = |stage: &Stage| -> Vec<String> {
         let shown = stage.show("nodes");
         let text = |node: &Value| format!("{} {}", node["name"], node["state"]).replace('"', "");
-        shown["nodes"].as_array().expect("a list").iter().map(text).collect()
+        shown["nodes"]["nodes"].as_array().expect("a list").iter().map(text).collect()
     };
     let turn_to = |stage: &Stage, expected: &[&str]| {
         assert!(wait_until(PATIENCE, || states(stage) == expected), "not {expected:?}: {}", stage.show("nodes"));
@@ -52,13 +52,14 @@ pub(crate) fn nodes_come_and_go_by_a_file(stage: &mut Stage) {
     list(&[&a, &twin]);
     turn_to(stage, &["node-a routed", "node-b quarantined"]);
     stage.folder().write("nodes.json", "{");
-    let away = || stage.show("nodes")["nodes"][0]["source-away"].as_str().is_some_and(|why| why.contains("nodes.json"));
+    let away =
+        || stage.show("nodes")["nodes"]["sources"][0]["away"].as_str().is_some_and(|why| why.contains("nodes.json"));
     assert!(wait_until(PATIENCE, away), "{}", stage.show("nodes"));
     turn_to(stage, &["node-a routed", "node-b quarantined"]);
     list(&[&a, &b]);
     turn_to(stage, &["node-a routed", "node-b routed"]);
     assert!(wait_until(PATIENCE, || talk(stage) == 6), "pods of both nodes again");
-    let ways = &stage.show("nodes")["nodes"][1]["neighbors"];
+    let ways = &stage.show("nodes")["nodes"]["nodes"][1]["neighbors"];
     assert_eq!(ways.as_array().map(Vec::len), Some(2), "a way in each family: {ways}");
 }
 

@@ -8,7 +8,7 @@ use causeway_lab::privilege::Privilege;
 use causeway_lab::traffic;
 use causeway_tests::executable::executable;
 use causeway_tests::needs;
-use causeway_tests::program::{run, wait_until};
+use causeway_tests::program::{run, send_signal, wait_until};
 use causeway_tests::stage::{Medium, Stage};
 use serde_json::Value;
 
@@ -33,13 +33,17 @@ fn routes_follow_the_nodes_of_a_real_cluster() {
     // It starts before it has any rights, and does without until it has.
     stage.configure(&configured(&cluster.kubeconfig("gateway").display().to_string()));
     stage.start();
+    let refused = || away(&stage).is_some_and(|why| why.contains("cannot list resource \"nodes\""));
+    assert!(wait_until(PATIENCE, refused), "{}", stage.show("nodes"));
     grant(&cluster);
+    assert!(wait_until(PATIENCE, || away(&stage).is_none()), "{}", stage.show("nodes"));
 
     pods_reach_each_other_by_what_kubectl_made(&stage, &cluster);
     the_controller_and_ours_give_the_same(&stage, &cluster);
     two_nodes_with_one_cidr_do_not_harm_each_other(&stage, &cluster);
     a_bad_node_is_shown_with_its_reason(&stage, &cluster);
     routes_stay_while_the_api_server_is_away(&stage, &mut cluster);
+    a_node_that_went_while_nobody_watched_is_not_kept(&stage, &mut cluster);
 
     drop(cluster);
     stage.stop();
@@ -119,13 +123,24 @@ fn a_bad_node_is_shown_with_its_reason(stage: &Stage, cluster: &ControlPlane<'_>
 
 fn routes_stay_while_the_api_server_is_away(stage: &Stage, cluster: &mut ControlPlane<'_>) {
     cluster.stop_api_server();
-    assert!(wait_until(PATIENCE, || !node(stage, "node-a")["source-away"].is_null()), "{}", stage.show("nodes"));
+    assert!(wait_until(PATIENCE, || away(stage).is_some()), "{}", stage.show("nodes"));
     await_routes(stage, &["10.1.1.0/24 192.168.0.11", "10.1.2.0/24 192.168.0.12"]);
     assert_eq!(pings(stage), 3, "without an API server");
     cluster.start_api_server();
-    assert!(wait_until(PATIENCE, || node(stage, "node-a")["source-away"].is_null()), "{}", stage.show("nodes"));
+    assert!(wait_until(PATIENCE, || away(stage).is_none()), "{}", stage.show("nodes"));
     cluster.add_node("later", "192.168.0.33", "10.1.50.0/24");
     await_routes(stage, &["10.1.1.0/24 192.168.0.11", "10.1.2.0/24 192.168.0.12", "10.1.50.0/24 192.168.0.33"]);
+}
+
+/// No event ever tells of such a node: the gateway slept, and its watch was gone when it woke.
+fn a_node_that_went_while_nobody_watched_is_not_kept(stage: &Stage, cluster: &mut ControlPlane<'_>) {
+    let gateway = stage.gateway().id();
+    send_signal(gateway, libc::SIGSTOP);
+    cluster.stop_api_server();
+    cluster.start_api_server();
+    cluster.kubectl(&["delete", "node", "later"]);
+    send_signal(gateway, libc::SIGCONT);
+    await_routes(stage, &["10.1.1.0/24 192.168.0.11", "10.1.2.0/24 192.168.0.12"]);
 }
 
 /// How many of three pings from a pod on one node to one on the other are answered.
@@ -137,8 +152,13 @@ fn pings(stage: &Stage) -> u32 {
 /// What `show nodes` says of a node; null if nothing.
 fn node(stage: &Stage, name: &str) -> Value {
     let shown = stage.show("nodes");
-    let nodes = shown["nodes"].as_array().expect("a list");
+    let nodes = shown["nodes"]["nodes"].as_array().expect("a list");
     nodes.iter().find(|node| node["name"] == name).cloned().unwrap_or_default()
+}
+
+/// Why the API server is away, if it is.
+fn away(stage: &Stage) -> Option<String> {
+    stage.show("nodes")["nodes"]["sources"][0]["away"].as_str().map(str::to_owned)
 }
 
 /// Waits until a node is in a state, for a reason.

@@ -11,7 +11,7 @@ mod view;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use filter::read as read_filter;
-pub use nodes::{NodeNeighborView, NodeView};
+pub use nodes::{NodeNeighborView, NodeView, SourceView};
 pub use table::render;
 pub use view::{
     CounterView, ForwardView, LengthView, NeighborView, NextHopView, PortView, RouteView, SessionView, TableView,
@@ -107,7 +107,12 @@ pub enum Answer {
     /// To [`Show::Neighbors`].
     Neighbors(Vec<NeighborView>),
     /// To [`Show::Nodes`].
-    Nodes(Vec<NodeView>),
+    Nodes {
+        /// By cluster and name.
+        nodes: Vec<NodeView>,
+        /// Who knows them, where it is not the configuration.
+        sources: Vec<SourceView>,
+    },
     /// To [`Show::Forwards`].
     Forwards(Vec<ForwardView>),
     /// To [`Show::Sessions`].

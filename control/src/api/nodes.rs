@@ -7,10 +7,10 @@ use causeway_fastpath::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::view::neighbor_state;
-use crate::config::{Node, NodesFrom};
+use crate::config::{Cluster, Node, NodesFrom};
 use crate::control::Control;
 use crate::neighbors;
-use crate::nodes::{NodeRow, NodeState, Ready};
+use crate::nodes::{NodeRow, NodeState, Ready, SourceRow};
 
 /// A node of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,11 +39,20 @@ pub struct NodeView {
     pub neighbors: Vec<NodeNeighborView>,
     /// Who says all this: "configuration", "file" or "kubernetes".
     pub source: String,
-    /// Why the source is not up to date; what it said last holds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source_away: Option<String>,
-    /// Seconds since it is up to date, or not.
-    pub source_since_s: u64,
+}
+
+/// Who knows the nodes of a cluster, if the configuration does not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SourceView {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// "file" or "kubernetes".
+    pub kind: String,
+    /// Why it is not up to date; what it said last holds.
+    pub away: Option<String>,
+    /// Seconds since it has been up to date, or away.
+    pub since_s: u64,
 }
 
 /// An address of a node.
@@ -99,8 +108,6 @@ impl NodeView {
             ready_since_s: 0,
             neighbors,
             source: "configuration".to_owned(),
-            source_away: None,
-            source_since_s: 0,
         }
     }
 
@@ -131,13 +138,7 @@ impl NodeView {
             ready: ready.to_owned(),
             ready_since_s: seconds(now, row.since),
             neighbors,
-            source: match &cluster.nodes_from {
-                Some(NodesFrom::File(_)) => "file",
-                _ => "kubernetes",
-            }
-            .to_owned(),
-            source_away: row.source.err().map(str::to_owned),
-            source_since_s: seconds(now, row.source_since),
+            source: kind(cluster),
         }
     }
 
@@ -146,11 +147,6 @@ impl NodeView {
         let list = |words: &[String]| if words.is_empty() { "-".to_owned() } else { words.join(",") };
         let mut alive: Vec<_> = self.neighbors.iter().map(|neighbor| neighbor.state.clone()).collect();
         alive.dedup();
-        let source = match (&self.source_away, self.source.as_str()) {
-            (Some(_), source) => format!("{source} away {}s", self.source_since_s),
-            (None, "configuration") => "configuration".to_owned(),
-            (None, source) => format!("{source} {}s", self.source_since_s),
-        };
         vec![
             self.cluster.clone(),
             self.name.clone(),
@@ -162,13 +158,48 @@ impl NodeView {
                 ready => format!("{ready} {}s", self.ready_since_s),
             },
             list(&alive),
-            source,
+            self.source.clone(),
             match self.reasons.as_slice() {
                 [] => "-".to_owned(),
                 reasons => reasons.join("; "),
             },
         ]
     }
+}
+
+impl SourceView {
+    /// The source of every cluster that has one.
+    pub fn all(control: &Control, now: Instant) -> Vec<SourceView> {
+        let view = |row: SourceRow<'_>| {
+            let cluster = &control.config().clusters[row.cluster.0];
+            SourceView {
+                cluster: cluster.name.clone(),
+                kind: kind(cluster),
+                away: row.state.err().map(str::to_owned),
+                since_s: seconds(now, row.since),
+            }
+        };
+        control.node_sources().map(view).collect()
+    }
+
+    /// Its line below the table.
+    pub(super) fn line(&self) -> String {
+        let SourceView { cluster, kind, away, since_s } = self;
+        match away {
+            None => format!("{cluster}: {kind}, up to date for {since_s}s\n"),
+            Some(why) => format!("{cluster}: {kind}, away for {since_s}s: {why}\n"),
+        }
+    }
+}
+
+/// The word for who knows the nodes of a cluster.
+fn kind(cluster: &Cluster) -> String {
+    match &cluster.nodes_from {
+        None => "configuration",
+        Some(NodesFrom::File(_)) => "file",
+        Some(NodesFrom::Kubeconfig { .. } | NodesFrom::InCluster) => "kubernetes",
+    }
+    .to_owned()
 }
 
 fn seconds(now: Instant, since: Instant) -> u64 {
@@ -194,15 +225,24 @@ mod tests {
             ready_since_s: 40,
             neighbors: vec![NodeNeighborView { address: [192, 168, 0, 11].into(), state: "dead".into(), since_s: 3 }],
             source: "kubernetes".into(),
-            source_away: Some("connection refused".into()),
-            source_since_s: 7,
+        };
+        let source = |cluster: &str, away: Option<&str>| SourceView {
+            cluster: cluster.into(),
+            kind: "kubernetes".into(),
+            away: away.map(str::to_owned),
+            since_s: 7,
         };
         let expected = "\
-CLUSTER  NODE  ADDRESSES                POD-CIDRS    STATE        READY        NEIGHBOR  SOURCE              WHY
-blue     a     192.168.0.11,fd00:a::11  10.1.0.0/24  routed       unknown 40s  dead      kubernetes away 7s  -
-blue     b     192.168.0.11,fd00:a::11  10.1.0.0/24  quarantined  unknown 40s  dead      kubernetes away 7s  one; two
+CLUSTER  NODE  ADDRESSES                POD-CIDRS    STATE        READY        NEIGHBOR  SOURCE      WHY
+blue     a     192.168.0.11,fd00:a::11  10.1.0.0/24  routed       unknown 40s  dead      kubernetes  -
+blue     b     192.168.0.11,fd00:a::11  10.1.0.0/24  quarantined  unknown 40s  dead      kubernetes  one; two
+blue: kubernetes, up to date for 7s
+green: kubernetes, away for 7s: connection refused
 ";
-        let answer = Answer::Nodes(vec![node("a", "routed", &[]), node("b", "quarantined", &["one", "two"])]);
+        let answer = Answer::Nodes {
+            nodes: vec![node("a", "routed", &[]), node("b", "quarantined", &["one", "two"])],
+            sources: vec![source("blue", None), source("green", Some("connection refused"))],
+        };
         assert_eq!(render(&answer, false), expected);
     }
 }

@@ -4,7 +4,8 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use super::{
-    Answer, CounterView, ForwardView, NeighborView, NextHopView, NodeView, PortView, RouteView, SessionView, TableView,
+    Answer, CounterView, ForwardView, NeighborView, NextHopView, NodeView, PortView, RouteView, SessionView,
+    SourceView, TableView,
 };
 
 /// An answer as text: aligned columns under a headline, ending in a newline.
@@ -16,7 +17,11 @@ pub fn render(answer: &Answer, all: bool) -> String {
         Answer::Routes(routes) => columns(ROUTES, routes.iter().flat_map(route)),
         Answer::RouteSummary(tables) => columns(TABLES, tables.iter().map(table)),
         Answer::Neighbors(neighbors) => columns(NEIGHBORS, neighbors.iter().map(neighbor)),
-        Answer::Nodes(nodes) => columns(NODES, nodes.iter().map(NodeView::line)),
+        Answer::Nodes { nodes, sources } => {
+            let mut text = columns(NODES, nodes.iter().map(NodeView::line));
+            text.extend(sources.iter().map(SourceView::line));
+            text
+        }
         Answer::Forwards(forwards) => columns(FORWARDS, forwards.iter().map(forward)),
         Answer::Sessions { alive, sessions } => {
             let mut text = columns(SESSIONS, sessions.iter().map(session));

@@ -36,6 +36,7 @@ use std::io::Read;
 use std::path::Path;
 
 pub(crate) use claims::{Claims, overlap};
+pub(crate) use keys::MOST_NODES;
 pub use model::{
     Cluster, ClusterIdx, Config, Driver, Egress, Gateway, Idle, Model, Neighbor, NextHop, Node, NodeMaskSize,
     NodesFrom, Pool, PoolIdx, Port, PortIdx, Route, RouteKind, Timers,

@@ -310,10 +310,9 @@ mod tests {
         fn no_flags_break_the_reader(
             cluster in "[0-9a-f:./,]{0,40}", services in "[0-9a-f:./,]{0,40}", sizes in any::<[u8; 3]>(),
         ) {
-            if let Ok(range) = flags(&cluster, &services, sizes).read() {
-                if let Ok(mut allocator) = range.allocator() {
-                    let _ = allocator.allocate();
-                }
+            let allocator = flags(&cluster, &services, sizes).read().and_then(|range| range.allocator());
+            if let Ok(mut allocator) = allocator {
+                let _ = allocator.allocate();
             }
         }
     }

@@ -80,56 +80,74 @@ enum Standing {
 /// What is to be routed, by node and pod CIDR.
 pub(super) type Routed = BTreeMap<(String, IpNet), Way>;
 
-/// Judges all nodes of a cluster. Of two that want the same, the one that has it now, by
-/// `routed`, keeps it; else the first by name gets it.
-pub(super) fn judge<'n>(
-    config: &Config,
-    cluster: ClusterIdx,
-    nodes: impl Iterator<Item = &'n NodeFact>,
-    routed: &Routed,
-) -> (Routed, BTreeMap<String, Vec<Fault>>) {
-    let (mut result, mut faults) = (Routed::new(), BTreeMap::<String, Vec<Fault>>::new());
-    let mut wants = Vec::new();
-    for node in nodes {
-        let mut fault = |fault| faults.entry(node.name.clone()).or_default().push(fault);
+/// What a node wants, as far as that can be said of it alone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wants {
+    ways: Vec<(IpNet, Way)>,
+    faults: Vec<Fault>,
+}
+
+impl Wants {
+    /// What it says, held against the configuration.
+    pub(super) fn of(config: &Config, cluster: ClusterIdx, node: &NodeFact) -> Wants {
+        let mut wants = Wants::default();
         if node_name(&node.name).is_err() {
-            fault(Fault::Name);
-            continue;
+            wants.faults.push(Fault::Name);
+            return wants;
         }
         let mut families = [false; 2];
         for text in &node.pod_cidrs {
             match want(config, cluster, node, text, &mut families) {
-                Ok((cidr, way)) => {
-                    let key = (node.name.clone(), cidr);
-                    let standing = match routed.get(&key) {
-                        Some(now) if *now == way => Standing::Unchanged,
-                        Some(_) => Standing::Moved,
-                        None => Standing::New,
-                    };
-                    wants.push((standing, key, way));
-                }
-                Err(why) => fault(why),
+                Ok(way) => wants.ways.push(way),
+                Err(why) => wants.faults.push(why),
             }
+        }
+        wants
+    }
+}
+
+/// Judges all nodes of a cluster, which come by name. Of two that want the same, the one
+/// that has it now, by `routed`, keeps it; else the first by name gets it.
+pub(super) fn judge<'n>(
+    nodes: impl Iterator<Item = (&'n str, &'n Wants)>,
+    routed: &Routed,
+) -> (Routed, BTreeMap<String, Vec<Fault>>) {
+    let (mut result, mut faults) = (Routed::new(), BTreeMap::<String, Vec<Fault>>::new());
+    let mut wants = Vec::new();
+    for (name, node) in nodes {
+        if !node.faults.is_empty() {
+            faults.insert(name.to_owned(), node.faults.clone());
+        }
+        for (cidr, way) in &node.ways {
+            let key = (name.to_owned(), *cidr);
+            let standing = match routed.get(&key) {
+                Some(now) if now == way => Standing::Unchanged,
+                Some(_) => Standing::Moved,
+                None => Standing::New,
+            };
+            wants.push((standing, name, key, *way));
         }
     }
     // Stable: nodes came by name.
-    wants.sort_by_key(|(standing, _, _)| *standing);
-    let (mut cidrs, mut addresses) = (Claims::default(), HashMap::<IpAddr, String>::new());
-    for (_, (node, cidr), way) in wants {
-        let mut fault = |fault| faults.entry(node.clone()).or_default().push(fault);
-        if let Some(other) = addresses.get(&way.address).filter(|other| **other != node) {
-            fault(Fault::AddressTaken { address: way.address, node: other.clone() });
-        } else if let Err((other, owner)) = cidrs.claim(cidr, &node) {
-            fault(Fault::Overlaps { cidr, other: *other, node: owner.clone() });
+    wants.sort_by_key(|(standing, ..)| *standing);
+    let (mut cidrs, mut addresses) = (Claims::default(), HashMap::<IpAddr, &str>::new());
+    for (_, name, key, way) in wants {
+        let cidr = key.1;
+        let fault = if let Some(other) = addresses.get(&way.address).filter(|other| **other != name) {
+            Fault::AddressTaken { address: way.address, node: (*other).to_owned() }
+        } else if let Err((other, owner)) = cidrs.claim(cidr, &name) {
+            Fault::Overlaps { cidr, other: *other, node: (*owner).to_owned() }
         } else {
-            addresses.insert(way.address, node.clone());
-            result.insert((node, cidr), way);
-        }
+            addresses.insert(way.address, name);
+            result.insert(key, way);
+            continue;
+        };
+        faults.entry(name.to_owned()).or_default().push(fault);
     }
     (result, faults)
 }
 
-/// What a node wants by one of its pod CIDRs, as far as that can be said of it alone.
+/// What a node wants by one of its pod CIDRs.
 fn want(
     config: &Config,
     cluster: ClusterIdx,

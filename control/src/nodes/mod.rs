@@ -14,7 +14,7 @@ mod tests;
 pub use judge::Fault;
 pub use object::{NodeAddress, NodeCondition, NodeFact, NodeSpec, NodeStatus, Ready, read_nodes};
 pub use pending::Pending;
-pub use reconcile::{NodeRow, NodeState, Nodes};
+pub use reconcile::{NodeRow, NodeState, Nodes, Quarantine, SourceRow};
 
 /// What a source has to say about the nodes of its cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,16 +5,31 @@ use std::collections::BTreeMap;
 use causeway_fastpath::time::Instant;
 use ipnet::IpNet;
 
-use super::judge::{Fault, Routed, judge};
-use super::{NodeFact, Ready, Update};
-use crate::config::{ClusterIdx, Config};
+use super::judge::{Fault, Routed, Wants, judge};
+use super::{NodeFact, Update};
+use crate::config::{ClusterIdx, Config, MOST_NODES};
 use crate::domains::Domains;
 use crate::rib::{Change, Origin, node_route};
+
+const CROWDED: &str = "it has more than 65536 nodes: the others are left out";
 
 /// Nodes as their sources last said, and what is routed of them.
 #[derive(Debug, Default)]
 pub struct Nodes {
     clusters: BTreeMap<usize, ClusterNodes>,
+    /// Since they were last asked for.
+    quarantines: Vec<Quarantine>,
+}
+
+/// A node that something is wrong with since a moment ago.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantine {
+    /// Its cluster.
+    pub cluster: ClusterIdx,
+    /// Its name.
+    pub node: String,
+    /// What is wrong.
+    pub faults: Vec<Fault>,
 }
 
 #[derive(Debug)]
@@ -26,6 +41,8 @@ struct ClusterNodes {
     faults: BTreeMap<String, Vec<Fault>>,
     /// Has anything changed by which routes may?
     stale: bool,
+    /// Were there more nodes than [`MOST_NODES`]?
+    crowded: bool,
     /// Since when the source is up to date, or away and why; the latter before it was
     /// ever reached.
     source: Result<(), String>,
@@ -35,6 +52,8 @@ struct ClusterNodes {
 #[derive(Debug)]
 struct Known {
     fact: NodeFact,
+    /// What it wants by that; `None` until it is looked at.
+    wants: Option<Wants>,
     /// Since when it has been as ready as it is.
     since: Instant,
 }
@@ -63,10 +82,17 @@ pub struct NodeRow<'a> {
     pub state: NodeState,
     /// Since when it has been as ready as it is.
     pub since: Instant,
-    /// Is the source up to date? Else why not.
-    pub source: Result<(), &'a str>,
+}
+
+/// The source of a cluster's nodes, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceRow<'a> {
+    /// The cluster.
+    pub cluster: ClusterIdx,
+    /// Is it up to date? Else why not.
+    pub state: Result<(), &'a str>,
     /// Since when.
-    pub source_since: Instant,
+    pub since: Instant,
 }
 
 impl Nodes {
@@ -77,11 +103,12 @@ impl Nodes {
             routed: Routed::new(),
             faults: BTreeMap::new(),
             stale: false,
+            crowded: false,
             source: Err("not reached yet".to_owned()),
             source_since: now,
         };
         let clusters = config.clusters.iter().enumerate().filter(|(_, cluster)| cluster.nodes_from.is_some());
-        Nodes { clusters: clusters.map(|(at, _)| (at, new())).collect() }
+        Nodes { clusters: clusters.map(|(at, _)| (at, new())).collect(), quarantines: Vec::new() }
     }
 
     /// The source of a cluster has something to say. Nothing, if the cluster has none.
@@ -102,9 +129,26 @@ impl Nodes {
     pub fn reconcile(&mut self, config: &Config, domains: &Domains) -> Vec<Change> {
         let mut changes = Vec::new();
         for (at, cluster) in self.clusters.iter_mut().filter(|(_, cluster)| cluster.stale) {
-            cluster.reconcile(config, domains, ClusterIdx(*at), &mut changes);
+            cluster.reconcile(config, domains, ClusterIdx(*at), &mut changes, &mut self.quarantines);
         }
         changes
+    }
+
+    /// Nodes with which something is wrong that was not when this was last asked.
+    pub fn take_quarantines(&mut self) -> Vec<Quarantine> {
+        std::mem::take(&mut self.quarantines)
+    }
+
+    /// The source of every cluster that has one.
+    pub fn sources(&self) -> impl Iterator<Item = SourceRow<'_>> + '_ {
+        self.clusters.iter().map(|(at, cluster)| SourceRow {
+            cluster: ClusterIdx(*at),
+            state: match &cluster.source {
+                Ok(()) if cluster.crowded => Err(CROWDED),
+                state => state.as_ref().copied().map_err(String::as_str),
+            },
+            since: cluster.source_since,
+        })
     }
 
     /// Every node, by cluster and name.
@@ -118,6 +162,7 @@ impl Nodes {
 impl ClusterNodes {
     fn replace(&mut self, nodes: Vec<NodeFact>, now: Instant) {
         let mut before = std::mem::take(&mut self.nodes);
+        self.crowded = false;
         for node in nodes {
             if let Some(known) = before.remove(&node.name) {
                 self.nodes.insert(node.name.clone(), known);
@@ -128,18 +173,23 @@ impl ClusterNodes {
     }
 
     fn learn(&mut self, fact: NodeFact, now: Instant) {
+        let full = self.nodes.len() >= MOST_NODES;
         match self.nodes.get_mut(&fact.name) {
             Some(known) => {
-                // A node that comes and goes stays where it is: nothing is judged anew.
-                self.stale |= !known.fact.routes_as(&fact);
+                // A node that is well and not by turns stays where it is: nothing is judged anew.
+                if !known.fact.routes_as(&fact) {
+                    self.stale = true;
+                    known.wants = None;
+                }
                 if known.fact.ready != fact.ready {
                     known.since = now;
                 }
                 known.fact = fact;
             }
+            None if full => self.crowded = true,
             None => {
                 self.stale = true;
-                self.nodes.insert(fact.name.clone(), Known { fact, since: now });
+                self.nodes.insert(fact.name.clone(), Known { fact, wants: None, since: now });
             }
         }
     }
@@ -151,10 +201,20 @@ impl ClusterNodes {
         self.source = source;
     }
 
-    fn reconcile(&mut self, config: &Config, domains: &Domains, at: ClusterIdx, changes: &mut Vec<Change>) {
+    fn reconcile(
+        &mut self,
+        config: &Config,
+        domains: &Domains,
+        at: ClusterIdx,
+        changes: &mut Vec<Change>,
+        quarantines: &mut Vec<Quarantine>,
+    ) {
         self.stale = false;
-        let facts = self.nodes.values().map(|known| &known.fact);
-        let (routed, faults) = judge(config, at, facts, &self.routed);
+        for known in self.nodes.values_mut().filter(|known| known.wants.is_none()) {
+            known.wants = Some(Wants::of(config, at, &known.fact));
+        }
+        let nodes = self.nodes.iter().filter_map(|(name, known)| Some((name.as_str(), known.wants.as_ref()?)));
+        let (routed, faults) = judge(nodes, &self.routed);
         let domain = domains.of_cluster(at);
         for (node, to) in self.routed.keys().filter(|key| !routed.contains_key(key)) {
             changes.push(Change::Withdraw { domain, to: *to, origin: Origin::Node(at, node.clone()) });
@@ -163,6 +223,9 @@ impl ClusterNodes {
             if self.routed.get(key) != Some(way) {
                 changes.push(Change::Add(node_route(domains, at, node, *to, (way.port, way.address))));
             }
+        }
+        for (node, faults) in faults.iter().filter(|(node, faults)| self.faults.get(*node) != Some(faults)) {
+            quarantines.push(Quarantine { cluster: at, node: node.clone(), faults: faults.clone() });
         }
         (self.routed, self.faults) = (routed, faults);
     }
@@ -181,16 +244,6 @@ impl ClusterNodes {
             routed: own.map(|((_, to), way)| (*to, way.address)).collect(),
             state,
             since: known.since,
-            source: self.source.as_ref().map(|()| ()).map_err(String::as_str),
-            source_since: self.source_since,
         }
-    }
-}
-
-impl NodeRow<'_> {
-    /// Does the control plane say that it has lost the node? It stays routed: whether it
-    /// forwards is for its neighbours to find out.
-    pub fn is_lost(&self) -> bool {
-        self.fact.ready == Ready::Unknown
     }
 }

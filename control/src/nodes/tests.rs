@@ -7,7 +7,7 @@ use causeway_testkit::seed::{Rng, Seed};
 use ipnet::IpNet;
 
 use super::*;
-use crate::config::{ClusterIdx, Config};
+use crate::config::{ClusterIdx, Config, MOST_NODES};
 use crate::domains::Domains;
 use crate::rib::{Change, Origin, Rib};
 
@@ -161,7 +161,8 @@ fn what_the_source_said_last_holds_while_it_is_away_and_nodes_are_lost() {
     assert_eq!(world.routes(), ["10.0.1.0/24 192.168.0.11"]);
     let row = world.nodes.rows().next().expect("it is known");
     assert_eq!((row.fact.ready, row.since), (Ready::Unknown, Instant::from_secs(1060)));
-    assert_eq!((row.source, row.source_since), (Err("connection refused"), Instant::from_secs(1060)));
+    let source = world.nodes.sources().next().expect("the cluster has one");
+    assert_eq!((source.state, source.since), (Err("connection refused"), Instant::from_secs(1060)));
 }
 
 #[test]
@@ -220,9 +221,13 @@ fn a_bad_node_is_quarantined_alone_and_says_why() {
         let a = node("a", &["192.168.0.11"], &["10.0.1.0/24"]);
         world.say([Update::All(vec![a, node("b", addresses, cidrs), node("c", &["192.168.0.13"], &["10.0.3.0/24"])])]);
         assert_eq!(world.state("b"), why);
+        let quarantined: Vec<_> = world.nodes.take_quarantines().into_iter().map(|of| of.node).collect();
+        assert_eq!(quarantined, ["b"]);
         let routes = world.routes();
         assert!(routes.contains(&"10.0.1.0/24 192.168.0.11".to_owned()), "{why}: {routes:?}");
         assert!(routes.contains(&"10.0.3.0/24 192.168.0.13".to_owned()), "{why}: {routes:?}");
+        world.say([Update::One(node("d", &["192.168.0.14"], &["10.0.4.0/24"]))]);
+        assert_eq!(world.nodes.take_quarantines(), [], "that was said already");
         world.say([Update::One(node("b", &["192.168.0.12"], &["10.0.2.0/24"]))]);
         assert_eq!(world.state("b"), "routed", "once {why} is mended");
     }
@@ -265,8 +270,8 @@ fn thousands_of_nodes_come_at_once_and_flap_without_a_change_of_routes() {
     }
     // And of a hundred a second that go and are back with another CIDR.
     let before = world.changes;
-    for flap in 0..1_000 {
-        let mut moved = all[flap].clone();
+    for (flap, node) in all.iter().enumerate().take(1_000) {
+        let mut moved = node.clone();
         moved.pod_cidrs = vec![format!("10.200.{}.{}/30", flap / 64, flap % 64 * 4)];
         for update in [Update::Gone(moved.name.clone()), Update::One(moved)] {
             pending.put(update);
@@ -277,6 +282,18 @@ fn thousands_of_nodes_come_at_once_and_flap_without_a_change_of_routes() {
     }
     assert_eq!(world.changes - before, 2 * 1_000);
     assert_eq!((world.nodes.rows().count(), world.rib.routes().count()), (NODES, NODES));
+}
+
+#[test]
+fn of_more_nodes_than_a_cluster_can_have_the_rest_is_left_out_and_that_is_said() {
+    let mut world = World::new();
+    let many = (0..=MOST_NODES).map(|at| node(&format!("n{at}"), &[], &[])).collect();
+    world.say([Update::All(many), Update::InStep]);
+    assert_eq!(world.nodes.rows().count(), MOST_NODES);
+    let state = |world: &World| world.nodes.sources().next().expect("the cluster has one").state.map_err(str::to_owned);
+    assert_eq!(state(&world), Err(format!("it has more than {MOST_NODES} nodes: the others are left out")));
+    world.say([Update::All(vec![numbered(1)])]);
+    assert_eq!(state(&world), Ok(()));
 }
 
 #[test]

@@ -13,9 +13,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use causeway_control::config::{ClusterIdx, Config, NodesFrom};
-use causeway_control::nodes::Update;
+use causeway_control::control::Control;
+use causeway_control::nodes::{Quarantine, Update};
 use causeway_fastpath::time::Instant;
 use causeway_kubernetes::{Running, Server};
+use tracing::{error, warn};
 
 use crate::wake::Doorbell;
 use aside::spawn_aside;
@@ -24,6 +26,11 @@ use mailbox::Mailbox;
 /// Between two looks into the mailbox, at least: of a crowd of nodes that change, routes
 /// follow in one go.
 const REST: Duration = Duration::from_millis(50);
+
+/// How long threads have to end.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// Of nodes that go wrong at once.
+const MOST_LOGGED: usize = 10;
 
 /// The threads that know about nodes. They end when this is dropped.
 pub(crate) struct NodeSources {
@@ -70,7 +77,7 @@ impl NodeSources {
             let said = move |at: usize, update: Update| mailbox.put(clusters[at], update);
             let run = move || {
                 if let Err(error) = causeway_kubernetes::run(servers, ending, said) {
-                    tracing::error!(%error, "nodes cannot be watched");
+                    error!(%error, "nodes cannot be watched");
                 }
             };
             sources.threads.push(spawn_aside("kubernetes", cores, run)?);
@@ -98,9 +105,27 @@ impl Drop for NodeSources {
     fn drop(&mut self) {
         self.servers.take();
         self.stop_files.ring();
+        let patience = std::time::Instant::now() + FAREWELL;
         for thread in self.threads.drain(..) {
-            // One that has panicked has said so.
-            let _ = thread.join();
+            // One that hangs, in a kubeconfig's plug-in or on a dead file system, ends with
+            // the process.
+            while !thread.is_finished() && std::time::Instant::now() < patience {
+                std::thread::sleep(Duration::from_millis(1));
+            }
         }
+    }
+}
+
+/// Hands control what sources have said, and logs what it finds wrong.
+pub(crate) fn hand_over(said: Vec<(ClusterIdx, Update)>, control: &mut Control, now: Instant) {
+    control.update_nodes(said, now);
+    let quarantines = control.take_quarantines();
+    for Quarantine { cluster, node, faults } in quarantines.iter().take(MOST_LOGGED) {
+        let cluster = &control.config().clusters[cluster.0].name;
+        let why = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        warn!(cluster, node, why, "not all pod CIDRs of the node are routed");
+    }
+    if let Some(more @ 1..) = quarantines.len().checked_sub(MOST_LOGGED) {
+        warn!(more, "and so with more nodes: see causeway show nodes");
     }
 }

@@ -229,4 +229,4 @@ pub(in crate::config) const NODES_FROM: Section = Section {
 pub(in crate::config) const MOST_EXEMPTIONS: usize = 64;
 
 /// In one cluster.
-pub(in crate::config) const MOST_NODES: usize = 65_536;
+pub(crate) const MOST_NODES: usize = 65_536;

@@ -8,6 +8,7 @@ mod forward;
 mod network;
 mod policy;
 
+pub(crate) use cluster::MOST_NODES;
 pub(in crate::config) use cluster::{CLUSTER, MOST_EXEMPTIONS, NODE, NODE_MASK_SIZE, NODES_FROM};
 pub(in crate::config) use forward::{FORWARD, MOST_FORWARDED_PORTS, STATIC_NAT};
 pub(in crate::config) use network::{MOST_POOL_ADDRESSES, NEIGHBOR, NEXT_HOP, POOL, PORT, ROUTE};

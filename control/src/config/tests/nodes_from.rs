@@ -53,8 +53,8 @@ fn a_source_of_nodes_is_checked() {
         ),
         (from("{ file = \"\" }"), "31:23: cluster[0].nodes-from.file = \"\": is empty; write the path of a file"),
         (
-            from("{ url = \"https://10.0.0.1\" }"),
-            "31:16: cluster[0].nodes-from.url = \"https://10.0.0.1\": is not a key of [cluster.nodes-from]; known are file, kubeconfig, context and in-cluster",
+            from("{ file = \"a\", url = \"https://10.0.0.1\" }"),
+            "31:28: cluster[0].nodes-from.url: is not a key of [cluster.nodes-from]; known are file, kubeconfig, context and in-cluster",
         ),
         (
             "nodes-from = { in-cluster = true }\n".to_owned(),

@@ -1,0 +1,66 @@
+//! Any bytes as lists of nodes, one after the other (a line each): refused or taken, never a
+//! panic; the routes that follow are sound, and saying the same again changes nothing.
+#![no_main]
+
+use causeway_control::compile::PortFacts;
+use causeway_control::config::{ClusterIdx, Config};
+use causeway_control::control::Control;
+use causeway_control::nodes::{Update, read_nodes};
+use causeway_fastpath::command::{Command, Event};
+use causeway_fastpath::time::Instant;
+use libfuzzer_sys::fuzz_target;
+
+const CONFIG: &str = r#"
+gateway.name = "fuzz"
+[[port]]
+name = "nodes"
+driver = "memory"
+addresses = ["192.168.0.1/24", "fd00:a::1/64"]
+[[port]]
+name = "uplink"
+driver = "memory"
+addresses = ["203.0.113.2/24"]
+[[cluster]]
+name = "blue"
+model = "island"
+pod-cidrs = ["10.1.0.0/16", "fd00:10::/56"]
+egress = "masquerade"
+ports = ["nodes"]
+nodes-from = { in-cluster = true }
+"#;
+
+/// Carries out every command; says whether there were new tables.
+fn settle(control: &mut Control) -> bool {
+    let mut installed = false;
+    while let Some(command) = control.poll_command() {
+        match command {
+            Command::Install(snapshot) => {
+                assert_eq!(snapshot.check(), Ok(()));
+                installed = true;
+            }
+            Command::Transmit(_, frame) | Command::Inject(frame) => {
+                control.handle_event(Event::Spent(frame), Instant::ZERO);
+            }
+            Command::ListSessions(_) | Command::EndSessions(_) => {}
+        }
+    }
+    installed
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let (config, _) = Config::parse("fuzz.toml", CONFIG).expect("it is sound");
+    let facts = (0..2).map(|at| PortFacts { mac: [2, 0, 0, 0, 0, at], mtu: 1500 }).collect();
+    let mut control = Control::new(config, facts, 7, Instant::ZERO);
+    settle(&mut control);
+    for line in bytes.split(|byte| *byte == b'\n') {
+        let Ok(nodes) = read_nodes(line) else { continue };
+        let said = || [(ClusterIdx(0), Update::All(nodes.clone()))];
+        control.update_nodes(said(), Instant::ZERO);
+        settle(&mut control);
+        assert_eq!(control.nodes().count(), nodes.len());
+        let routed: usize = control.nodes().map(|row| row.routed.len()).sum();
+        assert_eq!(control.routes().filter(|route| route.origin.word() == "node").count(), routed);
+        control.update_nodes(said(), Instant::ZERO);
+        assert!(!settle(&mut control), "what was said before changes nothing");
+    }
+});
