@@ -123,8 +123,11 @@ pub struct Pool<A> {
     pub udp: Behavior,
 }
 
+/// Ports that the RFCs call well-known: those below.
+pub const WELL_KNOWN_PORTS: usize = 1024;
+
 /// How long a session may be silent, in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// TCP, open (RFC 5382 REQ-5: 2 h 4 min at least).
     pub tcp_established_ms: u32,
@@ -132,6 +135,9 @@ pub struct Timeouts {
     pub tcp_transitory_ms: u32,
     /// UDP (RFC 4787 REQ-5: 2 min at least).
     pub udp_ms: u32,
+    /// UDP to a well-known port, by the port; 0 is as any other (RFC 4787 REQ-5 allows
+    /// these less). `None`: none has a timer of its own.
+    pub udp_ports_ms: Option<Arc<[u32; WELL_KNOWN_PORTS]>>,
     /// ICMP echo (RFC 5508 REQ-2: 60 s at least).
     pub icmp_ms: u32,
     /// Not a session, but a name that let strangers in, before it is somebody else's
@@ -145,9 +151,18 @@ impl Default for Timeouts {
             tcp_established_ms: 7_440_000,
             tcp_transitory_ms: 240_000,
             udp_ms: 300_000,
+            udp_ports_ms: None,
             icmp_ms: 60_000,
             rest_ms: 120_000,
         }
+    }
+}
+
+impl Timeouts {
+    /// How long a UDP session may be silent whose first packet went to this port.
+    pub fn udp_ms_to(&self, port: u16) -> u32 {
+        let own = self.udp_ports_ms.as_ref().and_then(|ports| ports.get(usize::from(port)));
+        own.copied().filter(|own| *own > 0).unwrap_or(self.udp_ms)
     }
 }
 

@@ -113,6 +113,7 @@ impl Compiler {
                 tcp_established_ms: config.timers.tcp_established_s.saturating_mul(1000),
                 tcp_transitory_ms: config.timers.tcp_transitory_s.saturating_mul(1000),
                 udp_ms: config.timers.udp_s.saturating_mul(1000),
+                udp_ports_ms: policy::udp_ports_ms(&config.timers),
                 icmp_ms: config.timers.icmp_s.saturating_mul(1000),
                 ..Timeouts::default()
             },
@@ -250,7 +251,7 @@ impl Compiler {
             flow_seed: self.flow_seed,
             v4: self.v4.publish(),
             v6: self.v6.publish(),
-            timeouts: self.timeouts,
+            timeouts: self.timeouts.clone(),
             icmp_errors_per_second: self.icmp_errors_per_second,
         };
         debug_assert_eq!(snapshot.check(), Ok(()), "the compiler makes sound tables");

@@ -1,14 +1,16 @@
 //! What may leave an island, and under which addresses.
 
+use std::sync::Arc;
+
 use causeway_fastpath::address::Address;
 use causeway_fastpath::fib::Prefix;
 use causeway_fastpath::ids::{PoolId, VrfId};
 use causeway_fastpath::nat::{EgressAction, EgressRule};
-use causeway_fastpath::snapshot::Pool;
+use causeway_fastpath::snapshot::{Pool, WELL_KNOWN_PORTS};
 use causeway_fastpath::verdict::DropReason;
 
 use super::{forwards, prefix};
-use crate::config::{Config, Egress, PortIdx};
+use crate::config::{Config, Egress, PortIdx, Timers};
 use crate::domains::Domains;
 use crate::rib::is_primary;
 
@@ -104,6 +106,17 @@ fn pool<A: Address>(pool: &crate::config::Pool) -> Pool<A> {
         tcp: pool.tcp,
         udp: pool.udp,
     }
+}
+
+/// Timers of well-known UDP ports, by port, where any has one.
+pub(super) fn udp_ports_ms(timers: &Timers) -> Option<Arc<[u32; WELL_KNOWN_PORTS]>> {
+    let mut table = [0; WELL_KNOWN_PORTS];
+    for timer in &timers.udp_ports {
+        for port in timer.ports.clone() {
+            table[usize::from(port)] = timer.udp_s.saturating_mul(1000);
+        }
+    }
+    (!timers.udp_ports.is_empty()).then(|| Arc::new(table))
 }
 
 /// The port's first address of the family.

@@ -33,7 +33,7 @@ use std::path::Path;
 
 pub use model::{
     Cluster, ClusterIdx, Config, Driver, Egress, Gateway, Idle, Model, Neighbor, NextHop, Node, NodeMaskSize, Pool,
-    PoolIdx, Port, PortIdx, Route, RouteKind, Timers,
+    PoolIdx, Port, PortIdx, Route, RouteKind, Timers, UdpPortTimer,
 };
 pub use public::{Forward, Protocol, StaticNat};
 pub use reference::reference;

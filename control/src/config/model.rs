@@ -266,7 +266,7 @@ pub struct Neighbor {
 }
 
 /// How long a session may be silent before it ends: `[timers]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timers {
     /// An established TCP session, in seconds.
     ///
@@ -284,10 +284,21 @@ pub struct Timers {
     ///
     /// Never below 60: RFC 5508 REQ-2.
     pub icmp_s: u32,
+    /// UDP sessions to single ports, in the order of the file; disjoint.
+    pub udp_ports: Vec<UdpPortTimer>,
+}
+
+/// How long a UDP session to some ports may be silent: `[[timers.udp-port]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UdpPortTimer {
+    /// The destination ports; 1 to 1 023 (RFC 4787 REQ-5).
+    pub ports: RangeInclusive<u16>,
+    /// In seconds; 5 at least.
+    pub udp_s: u32,
 }
 
 impl Default for Timers {
     fn default() -> Self {
-        Self { tcp_established_s: 7_440, tcp_transitory_s: 240, udp_s: 300, icmp_s: 60 }
+        Self { tcp_established_s: 7_440, tcp_transitory_s: 240, udp_s: 300, icmp_s: 60, udp_ports: Vec::new() }
     }
 }

@@ -327,7 +327,7 @@ pub fn timeout_ms<A: Address>(session: &Session<A>, timeouts: &Timeouts) -> u32 
             Phase::Established => timeouts.tcp_established_ms,
             Phase::Opening | Phase::Closing => timeouts.tcp_transitory_ms,
         },
-        protocol::UDP => timeouts.udp_ms,
+        protocol::UDP => timeouts.udp_ms_to(session.forth.dst_port),
         _ => timeouts.icmp_ms,
     }
 }

@@ -7,7 +7,7 @@ use causeway_fastpath::address::Address;
 use causeway_fastpath::fib::{Hop, Prefix};
 use causeway_fastpath::ids::{AdjacencyId, Epoch, PoolId, PortId, VrfId};
 use causeway_fastpath::nat::{Behavior, EgressAction, EgressRule, Filtering, Forward, Forwards, Mapping};
-use causeway_fastpath::snapshot::{NeighborState, Pool, Snapshot, Tables, Timeouts};
+use causeway_fastpath::snapshot::{NeighborState, Pool, Snapshot, Tables, Timeouts, WELL_KNOWN_PORTS};
 use causeway_testkit::packet::ToIp;
 use causeway_testkit::seed::Rng;
 
@@ -20,8 +20,16 @@ use crate::world::{
 /// Neighbours that come and go.
 pub(crate) const FICKLE: [AdjacencyId; 4] = [NODE_A, NODE_B, NODE_C, ROUTER];
 /// As the rules have it (RFC 5382, section 5), but shorter.
-pub(crate) const TIMEOUTS: Timeouts =
-    Timeouts { tcp_established_ms: 20_000, tcp_transitory_ms: 4_000, udp_ms: 5_000, icmp_ms: 1_600, rest_ms: 3_000 };
+pub(crate) const TIMEOUTS: Timeouts = Timeouts {
+    tcp_established_ms: 20_000,
+    tcp_transitory_ms: 4_000,
+    udp_ms: 5_000,
+    udp_ports_ms: None,
+    icmp_ms: 1_600,
+    rest_ms: 1_500,
+};
+/// Of UDP to port 53.
+pub(crate) const DNS_MS: u32 = 2_000;
 
 /// A public address and port, and to whom inside its flows go.
 #[derive(Clone, Copy, Debug)]
@@ -220,6 +228,8 @@ impl Scene {
         for (neighbor, state) in FICKLE.iter().zip(self.states) {
             adjacencies[neighbor.index()].state = state;
         }
+        let mut udp_ports_ms = [0; WELL_KNOWN_PORTS];
+        udp_ports_ms[53] = DNS_MS;
         Arc::new(Snapshot {
             epoch: Epoch(epoch),
             ports: Arc::clone(&base.ports),
@@ -228,7 +238,7 @@ impl Scene {
             flow_seed: base.flow_seed,
             v4: self.family_tables(&base.v4),
             v6: self.family_tables(&base.v6),
-            timeouts: TIMEOUTS,
+            timeouts: Timeouts { udp_ports_ms: Some(Arc::new(udp_ports_ms)), ..TIMEOUTS },
             icmp_errors_per_second: 1_000_000_000,
         })
     }

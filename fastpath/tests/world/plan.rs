@@ -215,7 +215,7 @@ impl Plan {
             flow_seed: 0x5eed,
             v4: self.v4.compile(),
             v6: self.v6.compile(),
-            timeouts: self.timeouts,
+            timeouts: self.timeouts.clone(),
             icmp_errors_per_second: self.icmp_errors_per_second,
         })
     }

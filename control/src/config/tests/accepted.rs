@@ -58,6 +58,15 @@ fn a_pool_says_for_each_protocol_whom_its_names_let_in() {
 }
 
 #[test]
+fn well_known_udp_ports_may_have_timers_of_their_own() {
+    let text = "[[timers.udp-port]]\nports = 53\nudp-s = 30\n[[timers.udp-port]]\nports = \"67-68\"\nudp-s = 400\n";
+    let timer = |ports, udp_s| UdpPortTimer { ports, udp_s };
+    let timers = accepted(&format!("{BASE}{text}")).timers;
+    assert_eq!(timers.udp_ports, [timer(53..=53, 30), timer(67..=68, 400)]);
+    assert_eq!(timers.udp_s, 300, "the others have the usual one");
+}
+
+#[test]
 fn what_is_left_out_has_its_default() {
     let config = accepted("gateway.name = \"g\"\n[[port]]\nname = \"p\"\ndriver = \"memory\"\n");
     let gateway = Gateway {

@@ -15,7 +15,7 @@ use causeway_fastpath::verdict::DropReason;
 use causeway_testkit::packet::{ACK, FIN, RST, SYN};
 
 use crate::flow::{Flow, Packet, Protocol};
-use crate::scene::{Scene, TIMEOUTS};
+use crate::scene::{DNS_MS, Scene, TIMEOUTS};
 use crate::traffic::Item;
 use crate::world::Endpoint;
 pub(crate) use tcp::{Conversation, Way};
@@ -266,6 +266,7 @@ impl Session {
         u64::from(match self.forth.protocol {
             Protocol::Tcp if self.tcp.is_open() => TIMEOUTS.tcp_established_ms,
             Protocol::Tcp => TIMEOUTS.tcp_transitory_ms,
+            Protocol::Udp if self.forth.dst.1 == 53 => DNS_MS,
             Protocol::Udp => TIMEOUTS.udp_ms,
             Protocol::Ask | Protocol::Reply => TIMEOUTS.icmp_ms,
         })
