@@ -7,7 +7,7 @@ use causeway_benches::flows::{Flow, flows, session};
 use causeway_benches::scale::Scale;
 use causeway_fastpath::chance::Chance;
 use causeway_fastpath::ids::{PoolId, VrfId};
-use causeway_fastpath::nat::{Forwards, Nat, Translation};
+use causeway_fastpath::nat::{Forwards, Nat, SenderLimits, Translation};
 use causeway_fastpath::session::{Seed, SessionTable};
 use causeway_fastpath::snapshot::{Pool, Timeouts};
 use causeway_fastpath::time::Instant;
@@ -73,7 +73,7 @@ fn create(criterion: &mut Criterion) {
         let flows: Vec<Flow> = udp.iter().map(|flow| Flow { protocol, ..*flow }).collect();
         let (standing, passing) = flows.split_at(live);
         let pool = Pool { addresses: (0xcb00_7100..0xcb00_7108).collect(), ..Pool::default() };
-        let translation = Translation { pool: PoolId(0), outer: VrfId::MAIN, most_sessions: None };
+        let translation = Translation { pool: PoolId(0), outer: VrfId::MAIN, limits: SenderLimits::default() };
         let mut nat = Nat::<u32>::new(flows.len(), Seed([1, 2]), Instant::ZERO);
         nat.set_names(&Arc::from([pool]), &Arc::new(Forwards::new()));
         let (timeouts, mut chance) = (Timeouts::default(), Chance::new([7; 32]));

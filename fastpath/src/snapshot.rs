@@ -13,7 +13,7 @@ use crate::address::Address;
 use crate::ecmp::Group;
 use crate::fib::Fib;
 use crate::ids::{AdjacencyId, Epoch, PoolId, PortId, VrfId};
-use crate::nat::{Behavior, EgressRule, Forward, Forwards};
+use crate::nat::{Behavior, EgressRule, Forward, Forwards, SenderLimits};
 use crate::session::FlowKey;
 use crate::wire::ethernet::{HEADER_LEN, Mac};
 
@@ -184,9 +184,9 @@ impl<A: Address> Tables<A> {
         &self.fibs[vrf.index()]
     }
 
-    /// Must somebody not have too many sessions?
+    /// Must somebody not have or begin too many sessions?
     pub fn limits_senders(&self) -> bool {
-        self.egress.iter().flatten().any(|rule| rule.most_sessions.is_some())
+        self.egress.iter().flatten().any(|rule| rule.limits != SenderLimits::default())
     }
 
     /// The forward for a flow from outside.

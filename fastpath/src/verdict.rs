@@ -101,6 +101,7 @@ reasons! {
         NatNoPool = "nat-no-pool": "The island has no egress address of this family.",
         NatPortsExhausted = "nat-ports-exhausted": "No free port is left on the egress addresses for this destination.",
         NatSourceLimit = "nat-source-limit": "The sender has as many sessions as it may have at once.",
+        NatSourceRate = "nat-source-rate": "The sender has begun as many sessions as it may in a second.",
         NatConflict = "nat-conflict": "A flow whose answers could not be told from packets of another session: one of the two is forwarded.",
         NatTableFull = "nat-table-full": "The session table is full.",
         NatHairpin = "nat-hairpin": "From inside to a public address of what is inside, under a name of its own: only what is translated comes in again.",

@@ -6,6 +6,7 @@ use causeway_fastpath::ids::{PoolId, VrfId};
 use causeway_fastpath::nat::{EgressAction, EgressRule, Forward, Forwards};
 use causeway_fastpath::snapshot::Pool;
 
+use super::policy::limits;
 use crate::config::Config;
 use crate::domains::Domains;
 
@@ -59,7 +60,7 @@ pub(super) fn egress_rules<A: Address>(
             source,
             destination,
             action,
-            most_sessions: config.clusters[nat.cluster.0].sessions_per_pod,
+            limits: limits(&config.clusters[nat.cluster.0]),
         })
     };
     config.static_nat.iter().enumerate().filter_map(rule).collect()

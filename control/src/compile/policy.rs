@@ -5,12 +5,12 @@ use std::sync::Arc;
 use causeway_fastpath::address::Address;
 use causeway_fastpath::fib::Prefix;
 use causeway_fastpath::ids::{PoolId, VrfId};
-use causeway_fastpath::nat::{EgressAction, EgressRule};
+use causeway_fastpath::nat::{EgressAction, EgressRule, SenderLimits};
 use causeway_fastpath::snapshot::{Pool, WELL_KNOWN_PORTS};
 use causeway_fastpath::verdict::DropReason;
 
 use super::{forwards, prefix};
-use crate::config::{Config, Egress, PortIdx, Timers};
+use crate::config::{Cluster, Config, Egress, PortIdx, Timers};
 use crate::domains::Domains;
 use crate::rib::is_primary;
 
@@ -35,7 +35,7 @@ pub(super) fn egress_rules<A: Address>(config: &Config, domains: &Domains, domai
             Egress::Masquerade => EgressAction::Masquerade,
         };
         for source in cluster.pod_cidrs.iter().filter_map(|cidr| prefix(*cidr)) {
-            rules.push(EgressRule { source, destination: everywhere, action, most_sessions: cluster.sessions_per_pod });
+            rules.push(EgressRule { source, destination: everywhere, action, limits: limits(cluster) });
         }
     }
     for (at, port) in config.ports.iter().enumerate() {
@@ -45,7 +45,7 @@ pub(super) fn egress_rules<A: Address>(config: &Config, domains: &Domains, domai
                     source,
                     destination: everywhere,
                     action: EgressAction::Forward,
-                    most_sessions: None,
+                    limits: SenderLimits::default(),
                 });
             }
         }
@@ -54,9 +54,14 @@ pub(super) fn egress_rules<A: Address>(config: &Config, domains: &Domains, domai
         source: everywhere,
         destination: everywhere,
         action: EgressAction::Drop(DropReason::NotInIsland),
-        most_sessions: None,
+        limits: SenderLimits::default(),
     });
     rules
+}
+
+/// What each pod of a cluster may have.
+pub(super) fn limits(cluster: &Cluster) -> SenderLimits {
+    SenderLimits { sessions: cluster.sessions_per_pod, new_per_second: cluster.new_sessions_per_pod_per_second }
 }
 
 /// Whether a cluster goes by the addresses of ports.

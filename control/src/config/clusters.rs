@@ -83,6 +83,9 @@ fn cluster(
         service_cidrs,
         egress,
         sessions_per_pod: table.number(report, "sessions-per-pod").map(|most| most.value as u32),
+        new_sessions_per_pod_per_second: table
+            .number(report, "new-sessions-per-pod-per-second")
+            .map(|rate| rate.value as u32),
         ports,
         nodes: nodes.into_iter().map(|draft| draft.node).collect(),
     };

@@ -202,6 +202,8 @@ pub struct Cluster {
     pub egress: Egress,
     /// Translated sessions that one pod may have at once, of each family.
     pub sessions_per_pod: Option<u32>,
+    /// Translated sessions that one pod may begin a second; `None`: no limit.
+    pub new_sessions_per_pod_per_second: Option<u32>,
     /// Ports on which its nodes live, ascending, at least one.
     pub ports: Vec<PortIdx>,
     /// Its nodes, in the order of the file.

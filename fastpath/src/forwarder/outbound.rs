@@ -91,7 +91,8 @@ impl<'a, A: Address> Walk<'a, A> {
             DropReason::NatPortsExhausted
             | DropReason::NatTableFull
             | DropReason::NatNoPool
-            | DropReason::NatSourceLimit => {
+            | DropReason::NatSourceLimit
+            | DropReason::NatSourceRate => {
                 self.refuse(i, Refusal::NatResources(reason));
             }
             reason => self.drop(i, reason),
@@ -139,8 +140,7 @@ impl<'a, A: Address> Walk<'a, A> {
         {
             return Ok(Plan::AsIs);
         }
-        let most_sessions = rule.most_sessions;
-        let translation = Translation { pool, outer: self.scratch.beyond[i], most_sessions };
+        let translation = Translation { pool, outer: self.scratch.beyond[i], limits: rule.limits };
         let session = self.nat.begin(&key, translation, &self.snapshot.timeouts, self.now, self.chance)?;
         self.counters.sessions_created += 1;
         Ok(Plan::Translate(Found { session, direction: Direction::Forth }))

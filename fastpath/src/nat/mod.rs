@@ -18,7 +18,7 @@ mod translate;
 pub use admit::Admission;
 pub use behavior::{Behavior, Filtering, Mapping};
 pub use forward::{Forward, Forwards};
-pub use policy::{EgressAction, EgressRule};
+pub use policy::{EgressAction, EgressRule, SenderLimits};
 pub use translate::{Nat, Translation, timeout_ms};
 
 use crate::wire::checksum::Delta;

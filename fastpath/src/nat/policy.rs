@@ -14,8 +14,17 @@ pub struct EgressRule<A> {
     pub destination: Prefix<A>,
     /// What becomes of them.
     pub action: EgressAction,
-    /// Sessions that a sender may have at once; `None`: as many as it likes.
-    pub most_sessions: Option<u32>,
+    /// What each of them may have.
+    pub limits: SenderLimits,
+}
+
+/// How many sessions a sender may have; `None`: as many as it likes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SenderLimits {
+    /// At once (RFC 6888 REQ-4).
+    pub sessions: Option<u32>,
+    /// Begun in a second, and as many saved up at most (RFC 6888 REQ-5).
+    pub new_per_second: Option<u32>,
 }
 
 /// What an [`EgressRule`] does.

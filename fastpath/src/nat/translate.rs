@@ -7,6 +7,7 @@ use super::binding::{BindingTable, endpoint};
 use super::forward::Forwards;
 use super::hosts::Hosts;
 use super::open::OpenNames;
+use super::policy::SenderLimits;
 use super::space::Space;
 use crate::address::Address;
 use crate::chance::Chance;
@@ -43,8 +44,8 @@ pub struct Translation {
     pub pool: PoolId,
     /// The routing domain it goes to.
     pub outer: VrfId,
-    /// Sessions that its sender may have at once.
-    pub most_sessions: Option<u32>,
+    /// What its sender may have.
+    pub limits: SenderLimits,
 }
 
 impl<A: Address> Nat<A> {
@@ -187,23 +188,29 @@ impl<A: Address> Nat<A> {
         if self.sessions.len() == self.sessions.capacity() {
             return Err(DropReason::NatTableFull);
         }
-        self.may_begin(key, translation.most_sessions)?;
+        self.may_begin(key, translation.limits, now)?;
         let (outside, binding) = self.name(key, translation, chance)?;
         let mut session = Session::new(*key, outside, now);
         session.binding = binding;
-        self.enter(session, timeouts, now)
+        self.enter(session, translation.limits, timeouts, now)
     }
 
     /// May who sends packets with this key have another session?
-    pub(super) fn may_begin(&self, key: &FlowKey<A>, most: Option<u32>) -> Result<(), DropReason> {
-        match (&self.hosts, most) {
-            (Some(hosts), Some(most)) if hosts.sessions(key.src, key.vrf) >= most => Err(DropReason::NatSourceLimit),
-            _ => Ok(()),
+    pub(super) fn may_begin(&mut self, key: &FlowKey<A>, limits: SenderLimits, now: Instant) -> Result<(), DropReason> {
+        match &mut self.hosts {
+            Some(hosts) => hosts.may_begin(key.src, key.vrf, limits, now),
+            None => Ok(()),
         }
     }
 
     /// Enters a session that stands on a binding.
-    pub(super) fn enter(&mut self, session: Session<A>, timeouts: &Timeouts, now: Instant) -> Result<u32, DropReason> {
+    pub(super) fn enter(
+        &mut self,
+        session: Session<A>,
+        limits: SenderLimits,
+        timeouts: &Timeouts,
+        now: Instant,
+    ) -> Result<u32, DropReason> {
         let (number, protocol) = (session.binding, session.forth.protocol);
         let standing = self.bindings.hold(number);
         let binding = self.bindings.get(number);
@@ -220,7 +227,7 @@ impl<A: Address> Nat<A> {
             open.meet(number, inside.dst);
         }
         if let Some(hosts) = &mut self.hosts {
-            hosts.add(inside.src, inside.vrf);
+            hosts.add(inside.src, inside.vrf, limits, now);
         }
         self.inbound += usize::from(session.is_inbound());
         let timeout = timeout_ms(&session, timeouts);

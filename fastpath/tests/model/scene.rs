@@ -6,7 +6,7 @@ use std::sync::Arc;
 use causeway_fastpath::address::Address;
 use causeway_fastpath::fib::{Hop, Prefix};
 use causeway_fastpath::ids::{AdjacencyId, Epoch, PoolId, PortId, VrfId};
-use causeway_fastpath::nat::{Behavior, EgressAction, EgressRule, Filtering, Forward, Forwards, Mapping};
+use causeway_fastpath::nat::{Behavior, EgressAction, EgressRule, Filtering, Forward, Forwards, Mapping, SenderLimits};
 use causeway_fastpath::snapshot::{NeighborState, Pool, Snapshot, Tables, Timeouts, WELL_KNOWN_PORTS};
 use causeway_testkit::packet::ToIp;
 use causeway_testkit::seed::Rng;
@@ -318,5 +318,5 @@ fn own_name<A: Address>(plan: &mut FamilyPlan<A>, pod: &str) {
     let destination = Prefix::containing(A::default(), 0);
     let action = EgressAction::Translate(PoolId(1));
     plan.egress[ISLAND.index()]
-        .insert(0, EgressRule { source: Prefix::host(pod), destination, action, most_sessions: None });
+        .insert(0, EgressRule { source: Prefix::host(pod), destination, action, limits: SenderLimits::default() });
 }

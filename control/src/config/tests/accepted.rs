@@ -23,13 +23,15 @@ fn every_file_in_configs_loads_without_a_warning() {
 }
 
 #[test]
-fn a_pod_may_be_held_to_a_number_of_sessions() {
-    let limit = |line: &str| {
+fn a_pod_may_be_held_to_a_number_of_sessions_and_to_a_rate() {
+    let limits = |line: &str| {
         let text = BASE.replacen("egress = \"egress\"\n", &format!("egress = \"egress\"\n{line}"), 1);
-        accepted(&text).clusters[0].sessions_per_pod
+        let cluster = &accepted(&text).clusters[0];
+        (cluster.sessions_per_pod, cluster.new_sessions_per_pod_per_second)
     };
-    assert_eq!(limit(""), None);
-    assert_eq!(limit("sessions-per-pod = 500\n"), Some(500));
+    assert_eq!(limits(""), (None, None));
+    assert_eq!(limits("sessions-per-pod = 500\n"), (Some(500), None));
+    assert_eq!(limits("new-sessions-per-pod-per-second = 20\n"), (None, Some(20)));
 }
 
 #[test]
