@@ -86,6 +86,7 @@ impl World {
             destination: Prefix::containing(0, 0),
             action: EgressAction::Translate(PoolId(0)),
             limits: SenderLimits::default(),
+            picks_up: false,
         };
         snapshot.v4 = Tables {
             fibs: vec![Arc::new(outside.build()), Arc::new(inside.build())],

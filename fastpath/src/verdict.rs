@@ -97,7 +97,7 @@ reasons! {
         NatProtocol = "nat-protocol": "A protocol that cannot be translated: neither TCP, UDP nor ICMP echo.",
         NatIcmpQuery = "nat-icmp-query": "An ICMP message that is neither an echo nor an error about a translated flow.",
         NatIcmpErrorUnmatched = "nat-icmp-error-unmatched": "An ICMP error that quotes no live session, or whose quote is damaged.",
-        NatTcpNotSyn = "nat-tcp-not-syn": "A TCP segment from inside that opens nothing and belongs to no session.",
+        NatTcpNotSyn = "nat-tcp-not-syn": "A TCP segment that opens nothing and belongs to no session.",
         NatNoPool = "nat-no-pool": "The island has no egress address of this family.",
         NatPortsExhausted = "nat-ports-exhausted": "No free port is left on the egress addresses for this destination.",
         NatSourceLimit = "nat-source-limit": "The sender has as many sessions as it may have at once.",

@@ -144,6 +144,7 @@ fn tables<A: Address>(place: &Place) -> Tables<A> {
         destination: everything(),
         action: EgressAction::Masquerade,
         limits: SenderLimits::default(),
+        picks_up: false,
     };
     let rules = vec![masquerade(prefix(place.hosts)), masquerade(prefix(place.inside_net))];
     let addresses = vec![address(place.public.to_ip())];

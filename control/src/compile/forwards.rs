@@ -61,6 +61,7 @@ pub(super) fn egress_rules<A: Address>(
             destination,
             action,
             limits: limits(&config.clusters[nat.cluster.0]),
+            picks_up: config.clusters[nat.cluster.0].tcp_pick_up,
         })
     };
     config.static_nat.iter().enumerate().filter_map(rule).collect()

@@ -35,7 +35,13 @@ pub(super) fn egress_rules<A: Address>(config: &Config, domains: &Domains, domai
             Egress::Masquerade => EgressAction::Masquerade,
         };
         for source in cluster.pod_cidrs.iter().filter_map(|cidr| prefix(*cidr)) {
-            rules.push(EgressRule { source, destination: everywhere, action, limits: limits(cluster) });
+            rules.push(EgressRule {
+                source,
+                destination: everywhere,
+                action,
+                limits: limits(cluster),
+                picks_up: cluster.tcp_pick_up,
+            });
         }
     }
     for (at, port) in config.ports.iter().enumerate() {
@@ -46,6 +52,7 @@ pub(super) fn egress_rules<A: Address>(config: &Config, domains: &Domains, domai
                     destination: everywhere,
                     action: EgressAction::Forward,
                     limits: SenderLimits::default(),
+                    picks_up: false,
                 });
             }
         }
@@ -55,6 +62,7 @@ pub(super) fn egress_rules<A: Address>(config: &Config, domains: &Domains, domai
         destination: everywhere,
         action: EgressAction::Drop(DropReason::NotInIsland),
         limits: SenderLimits::default(),
+        picks_up: false,
     });
     rules
 }

@@ -86,6 +86,7 @@ fn cluster(
         new_sessions_per_pod_per_second: table
             .number(report, "new-sessions-per-pod-per-second")
             .map(|rate| rate.value as u32),
+        tcp_pick_up: table.flag(report, "tcp-pick-up"),
         ports,
         nodes: nodes.into_iter().map(|draft| draft.node).collect(),
     };

@@ -204,6 +204,8 @@ pub struct Cluster {
     pub sessions_per_pod: Option<u32>,
     /// Translated sessions that one pod may begin a second; `None`: no limit.
     pub new_sessions_per_pod_per_second: Option<u32>,
+    /// Do TCP segments of its pods begin sessions in the middle of a conversation?
+    pub tcp_pick_up: bool,
     /// Ports on which its nodes live, ascending, at least one.
     pub ports: Vec<PortIdx>,
     /// Its nodes, in the order of the file.

@@ -10,6 +10,7 @@ use crate::fib::Hop;
 use crate::ids::{AdjacencyId, PortId};
 use crate::nat::{EgressAction, EgressRule, Translation, icmp_error};
 use crate::parse::{self, L4Kind};
+use crate::session::tcp::TcpState;
 use crate::session::{Direction, Found};
 use crate::snapshot::NeighborState;
 use crate::verdict::DropReason;
@@ -132,7 +133,12 @@ impl<'a, A: Address> Walk<'a, A> {
         if let Some(found) = self.nat.sessions.find(&key) {
             return Ok(Plan::Translate(found));
         }
-        self.opens(i)?;
+        let opens = self.opens(i);
+        let is_picked_up =
+            opens == Err(DropReason::NatTcpNotSyn) && rule.picks_up && tcp::goes_on(self.scratch.tcp_flags[i]);
+        if !is_picked_up {
+            opens?;
+        }
         // With nobody to hand it to, `forward` punts or refuses the packet, and no
         // name is spent on it.
         if let Way::Neighbor(to) = way
@@ -142,6 +148,9 @@ impl<'a, A: Address> Walk<'a, A> {
         }
         let translation = Translation { pool, outer: self.scratch.beyond[i], limits: rule.limits };
         let session = self.nat.begin(&key, translation, &self.snapshot.timeouts, self.now, self.chance)?;
+        if is_picked_up {
+            self.nat.sessions.get_mut(session).tcp.state = TcpState::PICKED_UP;
+        }
         self.counters.sessions_created += 1;
         Ok(Plan::Translate(Found { session, direction: Direction::Forth }))
     }

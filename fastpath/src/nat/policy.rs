@@ -16,6 +16,8 @@ pub struct EgressRule<A> {
     pub action: EgressAction,
     /// What each of them may have.
     pub limits: SenderLimits,
+    /// May a TCP segment begin a session in the middle of a conversation?
+    pub picks_up: bool,
 }
 
 /// How many sessions a sender may have; `None`: as many as it likes.

@@ -54,6 +54,8 @@ pub(crate) struct Scene {
     /// How names are given out to TCP and to UDP.
     pub(crate) tcp: Behavior,
     pub(crate) udp: Behavior,
+    /// Conversations of which nobody saw the beginning go on.
+    pub(crate) picks_up: bool,
     /// Packets that a port collects before they are put through together.
     pub(crate) burst: usize,
     /// Sessions that there is room for.
@@ -74,7 +76,7 @@ pub(crate) struct Scene {
 impl Scene {
     /// Any.
     pub(crate) fn draw(family: Family, masquerade: bool, rng: &mut Rng) -> Scene {
-        let (has_own, crowded) = (rng.bool(), rng.chance(1, 4));
+        let (has_own, crowded, picks_up) = (rng.bool(), rng.chance(1, 4), rng.chance(1, 3));
         Scene {
             family,
             masquerade,
@@ -83,6 +85,7 @@ impl Scene {
             keep_ports: rng.bool(),
             tcp: behavior(Behavior::TCP, rng),
             udp: behavior(Behavior::UDP, rng),
+            picks_up,
             burst: *rng.choose(&[1, 1, 2, 5]),
             capacity: if crowded { 200 } else { *rng.choose(&[6, 14, 30, 60]) },
             ports: if crowded { 24 } else { *rng.choose(&[2, 4, 8]) },
@@ -90,7 +93,7 @@ impl Scene {
             forwards: [rng.bool(), rng.bool(), rng.bool()],
             own_is_open: true,
             states: [NeighborState::Reachable; 4],
-            base: plan(masquerade, has_own).compile(1),
+            base: plan(masquerade, has_own, picks_up).compile(1),
         }
     }
 
@@ -288,7 +291,7 @@ fn behavior(usual: Behavior, rng: &mut Rng) -> Behavior {
 }
 
 /// What does not change: routes, neighbours, and who gets names from where.
-fn plan(masquerade: bool, has_own: bool) -> Plan {
+fn plan(masquerade: bool, has_own: bool, picks_up: bool) -> Plan {
     let mut plan = Plan::two_islands();
     if masquerade {
         plan.ports[UPLINK.index()].masquerade = Some(PoolId(0));
@@ -300,6 +303,9 @@ fn plan(masquerade: bool, has_own: bool) -> Plan {
     if has_own {
         own_name(&mut plan.v4, "10.1.1.10");
         own_name(&mut plan.v6, "fd00:10:0:1::10");
+    }
+    if picks_up {
+        plan = plan.with_pick_up();
     }
     // Each scene brings its own.
     plan.v4.pools.push(plan.v4.pools[0].clone());
@@ -317,6 +323,8 @@ fn own_name<A: Address>(plan: &mut FamilyPlan<A>, pod: &str) {
     let pod = A::from_ip(pod.to_ip()).expect("an address of this family");
     let destination = Prefix::containing(A::default(), 0);
     let action = EgressAction::Translate(PoolId(1));
-    plan.egress[ISLAND.index()]
-        .insert(0, EgressRule { source: Prefix::host(pod), destination, action, limits: SenderLimits::default() });
+    plan.egress[ISLAND.index()].insert(
+        0,
+        EgressRule { source: Prefix::host(pod), destination, action, limits: SenderLimits::default(), picks_up: false },
+    );
 }

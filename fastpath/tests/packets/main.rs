@@ -21,6 +21,7 @@ mod masquerade;
 mod neighbors;
 mod offloads;
 mod own_addresses;
+mod pick_up;
 mod pod_to_pod;
 mod random_frames;
 mod refusals;

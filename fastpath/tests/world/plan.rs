@@ -213,6 +213,13 @@ impl Plan {
         self
     }
 
+    /// Conversations of which nobody saw the beginning go on.
+    pub(crate) fn with_pick_up(mut self) -> Plan {
+        self.v4.egress.iter_mut().flatten().for_each(|rule| rule.picks_up = true);
+        self.v6.egress.iter_mut().flatten().for_each(|rule| rule.picks_up = true);
+        self
+    }
+
     pub(crate) fn compile(&self, epoch: u64) -> Arc<Snapshot> {
         Arc::new(Snapshot {
             epoch: Epoch(epoch),
@@ -257,6 +264,7 @@ impl<A: Address> FamilyPlan<A> {
             destination: Prefix::containing(A::default(), 0),
             action,
             limits: SenderLimits::default(),
+            picks_up: false,
         };
         self.egress[vrf.index()].push(rule);
     }
@@ -279,6 +287,7 @@ impl<A: Address> FamilyPlan<A> {
             destination: Prefix::containing(A::default(), 0),
             action: EgressAction::Translate(PoolId(1)),
             limits: SenderLimits::default(),
+            picks_up: false,
         };
         self.egress[ISLAND.index()].insert(0, rule);
     }

@@ -79,6 +79,15 @@ pub(in crate::config) const CLUSTER: Section = Section {
                     with ICMP and counted as `nat-source-rate`.",
         },
         Key {
+            name: "tcp-pick-up",
+            kind: Kind::Flag,
+            fallback: Fallback::Said("`false`"),
+            example: "true",
+            about: "A TCP segment from inside that belongs to no session, and neither opens nor resets one, begins \
+                    one in the middle of its conversation: after a restart of the gateway connections go on, if \
+                    the pool has `keep-ports`. Otherwise such segments are dropped as `nat-tcp-not-syn`.",
+        },
+        Key {
             name: "ports",
             kind: Kind::List { of: "names of ports", most: 64 },
             fallback: Fallback::Said("those in whose subnets its nodes lie"),

@@ -23,6 +23,13 @@ fn every_file_in_configs_loads_without_a_warning() {
 }
 
 #[test]
+fn conversations_are_picked_up_where_a_cluster_says_so() {
+    let text = |line: &str| BASE.replacen("egress = \"egress\"\n", &format!("egress = \"egress\"\n{line}"), 1);
+    assert!(!accepted(&text("")).clusters[0].tcp_pick_up);
+    assert!(accepted(&text("tcp-pick-up = true\n")).clusters[0].tcp_pick_up);
+}
+
+#[test]
 fn a_pod_may_be_held_to_a_number_of_sessions_and_to_a_rate() {
     let limits = |line: &str| {
         let text = BASE.replacen("egress = \"egress\"\n", &format!("egress = \"egress\"\n{line}"), 1);

@@ -145,7 +145,8 @@ impl RefNat {
                 if echo && self.scene.is_gateways(flow.dst.0) {
                     return Ok(local(packet, true));
                 }
-                if let Err(reason) = opens(packet) {
+                let is_picked_up = self.scene.picks_up && goes_on(packet);
+                if let (Err(reason), false) = (opens(packet), is_picked_up) {
                     return Ok(Fate::Drop(reason));
                 }
                 // No name is spent on what cannot go on.
@@ -154,7 +155,12 @@ impl RefNat {
                     return Ok(self.hand_over(neighbor, *packet, &[]));
                 }
                 match self.begin(&flow, chosen)? {
-                    Ok(number) => (number, Way::Forth),
+                    Ok(number) => {
+                        if is_picked_up {
+                            self.sessions[number].tcp = Conversation::picked_up();
+                        }
+                        (number, Way::Forth)
+                    }
                     Err(reason) => return Ok(refuse(reason)),
                 }
             }
@@ -310,6 +316,11 @@ fn opens(packet: &Packet) -> Result<(), DropReason> {
         Protocol::Reply => Err(DropReason::NatUnsolicited),
         _ => Ok(()),
     }
+}
+
+/// May it be a packet of a conversation that is open?
+fn goes_on(packet: &Packet) -> bool {
+    packet.flow.protocol == Protocol::Tcp && packet.segment.flags & (SYN | ACK | RST) == ACK
 }
 
 /// Who waits for a name is told that there is none (RFC 5508 REQ-8); others are not.
