@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use causeway_fastpath::command::{Command, Event, SessionRow};
+use causeway_fastpath::command::{Command, Event, PoolRow, SessionRow};
 use causeway_fastpath::frame::Frame;
-use causeway_fastpath::ids::{Epoch, PortId, VrfId};
+use causeway_fastpath::ids::{Epoch, PoolId, PortId, VrfId};
 use causeway_fastpath::session::SessionFilter;
 use causeway_fastpath::time::Instant;
 use causeway_fastpath::verdict::PuntReason;
@@ -15,6 +15,7 @@ use crate::api::read_filter;
 use crate::compile::{self, Build, Compiler, PortFacts};
 use crate::config::{Config, PortIdx};
 use crate::domains::Domains;
+use crate::holders::{HostRow, HostWalk, PoolAlarm, PoolWalk};
 use crate::neighbors::{Effect, Neighbors, Row, free};
 use crate::rib::{Change, Route};
 use crate::sessions::Walks;
@@ -36,6 +37,9 @@ pub struct Control {
     installed: Epoch,
     commands: VecDeque<Command>,
     walks: Walks,
+    pools: PoolWalk,
+    hosts: HostWalk,
+    pool_names: Vec<String>,
 }
 
 /// A forwarding table, for people.
@@ -57,6 +61,7 @@ impl Control {
     pub fn new(config: Config, facts: Vec<PortFacts>, flow_seed: u64, now: Instant) -> Control {
         let (domains, compiler) = compile::plan(&config, facts.clone(), flow_seed);
         let neighbors = Neighbors::new(&config, &facts, now);
+        let pool_names = compile::pool_names(&config);
         let mut control = Control {
             config,
             domains,
@@ -66,6 +71,9 @@ impl Control {
             installed: Epoch(0),
             commands: VecDeque::new(),
             walks: Walks::default(),
+            pools: PoolWalk::default(),
+            hosts: HostWalk::default(),
+            pool_names,
         };
         control.meet_routers(now);
         control.settle();
@@ -93,7 +101,15 @@ impl Control {
             }
             Event::Punted(reason, frame) => self.punted(reason, frame, now),
             Event::Sessions(page) => {
-                let next = self.walks.paged(*page);
+                let next = if self.hosts.wants(&page) { self.hosts.met(page) } else { self.walks.paged(*page) };
+                self.commands.extend(next);
+            }
+            Event::Pools(page) => {
+                let next = self.pools.paged(page);
+                self.commands.extend(next);
+            }
+            Event::Refused(page) => {
+                let next = self.hosts.refused(page);
                 self.commands.extend(next);
             }
             Event::SessionsEnded(kill) => {
@@ -198,6 +214,48 @@ impl Control {
     /// The request, and how many sessions were meant, once all were looked at.
     pub fn take_killed(&mut self) -> Option<(u64, u64)> {
         self.walks.take_killed()
+    }
+
+    /// Starts to collect what is in use of the pools that have a name. One such walk goes on
+    /// at a time: `false` when one does already. [`Control::take_pools`] has the result.
+    #[must_use]
+    pub fn list_pools(&mut self, request: u64) -> bool {
+        let first = self.pools.begin(request, PoolId(self.pool_names.len() as u16));
+        let started = first.is_some();
+        self.commands.extend(first);
+        started
+    }
+
+    /// What is in use of the pools, a row an address, once it is there; and which have become
+    /// full since the last time, or no longer are.
+    pub fn take_pools(&mut self) -> Option<(Vec<PoolRow>, Vec<PoolAlarm>)> {
+        self.pools.take()
+    }
+
+    /// Was the pool full when it was last looked at? `protocol` as in [`PoolAlarm`].
+    pub fn is_full(&self, pool: PoolId, v6: bool, protocol: usize) -> bool {
+        self.pools.is_full(pool, v6, protocol)
+    }
+
+    /// What people call a pool: its name, or `masquerade` and the port whose addresses it has.
+    pub fn pool_name(&self, pool: PoolId) -> &str {
+        &self.pool_names[pool.index()]
+    }
+
+    /// Starts to collect who holds sessions and who was refused some. One such walk goes on
+    /// at a time: `false` when one does already. [`Control::take_hosts`] has the result.
+    #[must_use]
+    pub fn list_hosts(&mut self, request: u64) -> bool {
+        let first = self.hosts.begin(request);
+        let started = first.is_some();
+        self.commands.extend(first);
+        started
+    }
+
+    /// Every host that has sessions or was refused some, once it is there; who has most
+    /// comes first.
+    pub fn take_hosts(&mut self) -> Option<Vec<HostRow>> {
+        self.hosts.take()
     }
 
     fn punted(&mut self, reason: PuntReason, frame: Frame, now: Instant) {

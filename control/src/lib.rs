@@ -4,12 +4,14 @@
 //! handed events and the time and answers with commands, so that the same code
 //! runs the appliance, a replay and a test.
 
+pub mod alarm;
 pub mod api;
 pub mod compile;
 pub mod config;
 pub mod control;
 pub mod counters;
 pub mod domains;
+pub mod holders;
 pub mod ipam;
 pub mod neighbors;
 pub mod rib;

@@ -155,12 +155,17 @@ fn show(options: Show) -> Result {
     if !options.filter.is_empty() && options.what != What::Sessions {
         return Err("only sessions can be filtered: causeway show sessions --filter".into());
     }
+    if options.addresses && options.what != What::Pools {
+        return Err("only pools have a row for each address: causeway show pools --addresses".into());
+    }
     let show = match options.what {
         What::Ports => ToShow::Ports,
         What::Routes if options.summary => ToShow::RouteSummary,
         What::Routes => ToShow::Routes,
         What::Neighbors => ToShow::Neighbors,
         What::Forwards => ToShow::Forwards,
+        What::Pools => ToShow::Pools { addresses: options.addresses },
+        What::Hosts => ToShow::Hosts { limit: options.limit },
         What::Sessions => ToShow::Sessions { limit: options.limit, filter: options.filter },
         What::Counters => ToShow::Counters,
     };

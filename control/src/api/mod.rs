@@ -4,12 +4,14 @@
 //! other program. `VERSION` grows when an answer loses or changes a field.
 
 mod filter;
+mod pools;
 mod table;
 mod view;
 
 use serde::{Deserialize, Serialize};
 
 pub(crate) use filter::read as read_filter;
+pub use pools::{HostView, PoolView};
 pub use table::render;
 pub use view::{
     CounterView, ForwardView, LengthView, NeighborView, NextHopView, PortView, RouteView, SessionView, TableView,
@@ -73,6 +75,18 @@ pub enum Show {
     Neighbors,
     /// Every forward and static NAT.
     Forwards,
+    /// What is in use of pools.
+    Pools {
+        /// A row for each address?
+        #[serde(default)]
+        addresses: bool,
+    },
+    /// Who holds most sessions.
+    Hosts {
+        /// How many at most.
+        #[serde(default = "a_few")]
+        limit: usize,
+    },
     /// Live sessions.
     Sessions {
         /// How many at most.
@@ -104,6 +118,15 @@ pub enum Answer {
     Neighbors(Vec<NeighborView>),
     /// To [`Show::Forwards`].
     Forwards(Vec<ForwardView>),
+    /// To [`Show::Pools`].
+    Pools(Vec<PoolView>),
+    /// To [`Show::Hosts`].
+    Hosts {
+        /// How many hosts have sessions or were refused some.
+        known: u64,
+        /// Those that were asked for; who has most sessions comes first.
+        hosts: Vec<HostView>,
+    },
     /// To [`Show::Sessions`].
     Sessions {
         /// Sessions alive when the answer was put together.
@@ -175,6 +198,8 @@ mod tests {
             Ask::Show(Show::RouteSummary),
             Ask::Show(Show::Neighbors),
             Ask::Show(Show::Forwards),
+            Ask::Show(Show::Pools { addresses: true }),
+            Ask::Show(Show::Hosts { limit: 7 }),
             Ask::Show(Show::Sessions { limit: 7, filter: Vec::new() }),
             Ask::Show(Show::Sessions { limit: 7, filter: filter.clone() }),
             Ask::Show(Show::Counters),

@@ -10,6 +10,8 @@ mod numbers;
 mod policy;
 mod tables;
 
+pub(crate) use policy::pool_names;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -84,6 +84,15 @@ pub(super) fn port_pool(config: &Config, domains: &Domains, port: PortIdx) -> Op
     stands_for_clusters.then(|| PoolId((config.pools.len() + port.0) as u16))
 }
 
+/// What people call the pools that have names: all but those of static NAT, which come last.
+pub(crate) fn pool_names(config: &Config) -> Vec<String> {
+    let mut names: Vec<String> = config.pools.iter().map(|pool| pool.name.clone()).collect();
+    if masquerades(config) {
+        names.extend(config.ports.iter().map(|port| format!("masquerade {}", port.name)));
+    }
+    names
+}
+
 fn first_static_pool(config: &Config) -> PoolId {
     let ports = if masquerades(config) { config.ports.len() } else { 0 };
     PoolId((config.pools.len() + ports) as u16)

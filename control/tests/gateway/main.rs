@@ -13,6 +13,7 @@ mod domains;
 mod ecmp;
 mod egress;
 mod forwards;
+mod holders;
 mod hostile;
 mod lab;
 mod resolve;

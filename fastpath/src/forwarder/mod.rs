@@ -6,6 +6,7 @@ mod fragment;
 mod group;
 mod hairpin;
 mod inbound;
+mod listing;
 mod local;
 mod outbound;
 mod refuse;

@@ -12,14 +12,17 @@ mod name;
 mod numbers;
 mod open;
 mod policy;
+mod refused;
 mod space;
 mod translate;
+mod usage;
 
 pub use admit::Admission;
 pub use behavior::{Behavior, Filtering, Mapping};
 pub use forward::{Forward, Forwards};
 pub use policy::{EgressAction, EgressRule, SenderLimits};
 pub use translate::{Nat, Translation, timeout_ms};
+pub use usage::Load;
 
 use crate::wire::checksum::Delta;
 

@@ -25,10 +25,16 @@ impl<A: Address> Nat<A> {
         translation: Translation,
         chance: &mut Chance,
     ) -> Result<(FlowKey<A>, u32), DropReason> {
-        match self.pools[translation.pool.index()].behavior(key.protocol).mapping {
+        let pool = translation.pool.index();
+        let name = match self.pools[pool].behavior(key.protocol).mapping {
             Mapping::EndpointIndependent => self.name_by_endpoint(key, translation, chance),
             Mapping::AddressAndPortDependent => self.name_by_destination(key, translation, chance),
+        };
+        if name == Err(DropReason::NatPortsExhausted) {
+            let address = self.paired(&self.pools[pool], key);
+            self.spaces[pool].usage(key.protocol).refused(address);
         }
+        name
     }
 
     /// Endpoint-independent mapping: the name the endpoint has, be it at rest, or a new one.

@@ -67,10 +67,10 @@ impl<A: Address> OpenNames<A> {
         self.index.insert(self.hash(number, bindings), number)
     }
 
-    /// The binding is gone, or about to be.
-    pub(super) fn leave(&mut self, number: u32, bindings: &BindingTable<A>) {
-        self.wake(number);
+    /// The binding is about to be gone; did it rest?
+    pub(super) fn leave(&mut self, number: u32, bindings: &BindingTable<A>) -> bool {
         self.index.remove(self.hash(number, bindings), number);
+        self.wake(number)
     }
 
     /// The binding that a packet from outside is for by its name, if it is in use and
@@ -116,14 +116,15 @@ impl<A: Address> OpenNames<A> {
         self.last = number;
     }
 
-    /// The binding rests no longer, if it did.
-    pub(super) fn wake(&mut self, number: u32) {
+    /// The binding rests no longer; did it?
+    pub(super) fn wake(&mut self, number: u32) -> bool {
         let Place { rests, before, after, .. } = self.places[number as usize];
         if rests {
             self.places[number as usize].rests = false;
             *self.link(before, Side::After) = after;
             *self.link(after, Side::Before) = before;
         }
+        rests
     }
 
     /// A binding that has rested for so long, if there is one.

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::behavior::{Behavior, Mapping};
 use super::crowd::Crowds;
 use super::numbers::NumberSet;
+use super::usage::{Load, Usage};
 use crate::snapshot::Pool;
 use crate::wire::protocol;
 
@@ -15,6 +16,8 @@ pub(super) struct Space {
     tcp: Ports,
     udp: Ports,
     icmp: Ports,
+    /// What is in use of them, in this order.
+    usage: [Usage; 3],
 }
 
 /// The ports for one protocol, by how they are mapped.
@@ -33,6 +36,8 @@ struct Owned {
     addresses: NumberSet,
     /// Ports that belong to forwards: address and port. Not free, and in no use.
     reserved: Vec<(u32, u16)>,
+    /// How many of them there are by address.
+    forwarded: Vec<u32>,
 }
 
 /// Ports that are free toward a destination unless a session says otherwise.
@@ -54,7 +59,15 @@ impl Space {
                 held: vec![0; addresses],
             }),
         };
-        Space { first_port: pool.first_port, tcp: ports(pool.tcp), udp: ports(pool.udp), icmp: ports(Behavior::UDP) }
+        let behaviors = [pool.tcp, pool.udp, Behavior::UDP];
+        let is_shared = |behavior: Behavior| behavior.mapping == Mapping::AddressAndPortDependent;
+        Space {
+            first_port: pool.first_port,
+            tcp: ports(pool.tcp),
+            udp: ports(pool.udp),
+            icmp: ports(Behavior::UDP),
+            usage: behaviors.map(|behavior| Usage::new(addresses, count, is_shared(behavior))),
+        }
     }
 
     /// Notes which ports of a protocol belong to forwards, each given by address and
@@ -69,7 +82,7 @@ impl Space {
 
     /// As [`Space::give_back`], for a port that meanwhile belongs to a forward.
     pub(super) fn give_to_forward(&mut self, protocol: u8, address: u32, port: u16) {
-        self.owned(protocol).reserved.push((address, port));
+        self.owned(protocol).forward(address, port);
     }
 
     /// Takes a free port for an endpoint: on this address if it has one, on the next one
@@ -99,6 +112,21 @@ impl Space {
         }
     }
 
+    /// What is in use for a protocol.
+    pub(super) fn usage(&mut self, protocol: u8) -> &mut Usage {
+        match protocol {
+            protocol::TCP => &mut self.usage[0],
+            protocol::UDP => &mut self.usage[1],
+            _ => &mut self.usage[2],
+        }
+    }
+
+    /// What is in use of an address for TCP, UDP and echo identifiers.
+    pub(super) fn loads(&self, address: u32) -> [Load; 3] {
+        let load = |at: usize, ports: &Ports| self.usage[at].load(address, ports.forwarded(address));
+        [load(0, &self.tcp), load(1, &self.udp), load(2, &self.icmp)]
+    }
+
     fn owned(&mut self, protocol: u8) -> &mut Owned {
         match self.of(protocol) {
             Ports::Owned(owned) => owned,
@@ -111,6 +139,16 @@ impl Space {
             protocol::TCP => &mut self.tcp,
             protocol::UDP => &mut self.udp,
             _ => &mut self.icmp,
+        }
+    }
+}
+
+impl Ports {
+    /// How many of an address belong to forwards.
+    fn forwarded(&self, address: u32) -> u32 {
+        match self {
+            Ports::Owned(owned) => owned.forwarded[address as usize],
+            Ports::Shared(shared) => shared.held[address as usize],
         }
     }
 }
@@ -136,13 +174,20 @@ impl Owned {
             free: (0..addresses).map(|_| NumberSet::all(ports)).collect(),
             addresses: NumberSet::all(addresses),
             reserved: Vec::new(),
+            forwarded: vec![0; addresses],
         }
+    }
+
+    fn forward(&mut self, address: u32, port: u16) {
+        self.reserved.push((address, port));
+        self.forwarded[address as usize] += 1;
     }
 
     fn reserve(&mut self, first_port: u16, ports: impl Iterator<Item = (u32, u16)>) {
         for (address, port) in core::mem::take(&mut self.reserved) {
             self.insert(address, u32::from(port - first_port));
         }
+        self.forwarded.fill(0);
         let ports: Vec<(u32, u16)> = ports.collect();
         // Room for those that are in use, too.
         self.reserved.reserve(ports.len());
@@ -150,7 +195,7 @@ impl Owned {
             let number = u32::from(port - first_port);
             if self.free[address as usize].contains(number) {
                 self.remove(address, number);
-                self.reserved.push((address, port));
+                self.forward(address, port);
             }
         }
     }

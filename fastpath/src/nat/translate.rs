@@ -8,9 +8,11 @@ use super::forward::Forwards;
 use super::hosts::Hosts;
 use super::open::OpenNames;
 use super::policy::SenderLimits;
+use super::refused::Refused;
 use super::space::Space;
 use crate::address::Address;
 use crate::chance::Chance;
+use crate::command::PoolRow;
 use crate::ids::{PoolId, VrfId};
 use crate::session::tcp::{Phase, Segment};
 use crate::session::{FlowKey, Found, Seed, Session, SessionTable};
@@ -34,6 +36,8 @@ pub struct Nat<A> {
     hosts: Option<Hosts<A>>,
     /// Sessions that were begun from outside.
     pub(super) inbound: usize,
+    /// Hosts that were refused a session.
+    refused: Refused<A>,
     pub(super) seed: Seed,
 }
 
@@ -60,6 +64,7 @@ impl<A: Address> Nat<A> {
             open: None,
             hosts: None,
             inbound: 0,
+            refused: Refused::new(seed),
             seed,
         }
     }
@@ -114,6 +119,24 @@ impl<A: Address> Nat<A> {
                 }
             }
         }
+    }
+
+    /// What is in use of an address of a pool, if it has so many.
+    pub fn in_use(&self, pool: PoolId, address: u32) -> Option<PoolRow> {
+        let (own, space) = (self.pools.get(pool.index())?, self.spaces.get(pool.index())?);
+        let name = own.addresses.get(address as usize)?.to_ip();
+        Some(PoolRow { pool, address: name, ports: own.ports() as u32, loads: space.loads(address) })
+    }
+
+    /// Hosts that were refused a session, from number `from` on, and how often; looks at
+    /// `limit` records at most. Says where to go on, until it is `None`.
+    pub fn refused(&self, from: u32, limit: u32, each: impl FnMut(A, VrfId, u64)) -> Option<u32> {
+        self.refused.page(from, limit, each)
+    }
+
+    /// Is there such a pool?
+    pub fn has_pool(&self, pool: PoolId) -> bool {
+        pool.index() < self.pools.len()
     }
 
     /// Counts sessions by host from now on. Those there are do not count.
@@ -181,6 +204,21 @@ impl<A: Address> Nat<A> {
         now: Instant,
         chance: &mut Chance,
     ) -> Result<u32, DropReason> {
+        let begun = self.try_begin(key, translation, timeouts, now, chance);
+        if begun.is_err() {
+            self.refused.count(key.src, key.vrf);
+        }
+        begun
+    }
+
+    fn try_begin(
+        &mut self,
+        key: &FlowKey<A>,
+        translation: Translation,
+        timeouts: &Timeouts,
+        now: Instant,
+        chance: &mut Chance,
+    ) -> Result<u32, DropReason> {
         let pool = translation.pool.index();
         if self.pools[pool].addresses.is_empty() {
             return Err(DropReason::NatNoPool);
@@ -216,6 +254,7 @@ impl<A: Address> Nat<A> {
         let binding = self.bindings.get(number);
         let pool = usize::from(binding.pool);
         let inside = *session.outward();
+        let mut rested = false;
         if let Some(shared) = self.spaces[pool].shared(protocol) {
             let taken = shared.taken(binding.address, standing);
             shared.crowds.began(number, session.back.dst_port, taken);
@@ -223,9 +262,10 @@ impl<A: Address> Nat<A> {
         if let Some(open) = &mut self.open
             && self.pools[pool].behavior(protocol).is_open()
         {
-            open.wake(number);
+            rested = open.wake(number);
             open.meet(number, inside.dst);
         }
+        self.spaces[pool].usage(protocol).began(binding.address, standing, rested);
         if let Some(hosts) = &mut self.hosts {
             hosts.add(inside.src, inside.vrf, limits, now);
         }
@@ -294,14 +334,18 @@ impl<A: Address> Nat<A> {
             let taken = shared.taken(binding.address, binding.sessions);
             shared.crowds.ended(number, session.back.dst_port, taken, binding.sessions == 0);
         }
+        let mut rests = false;
         if let Some(open) = &mut self.open
             && self.pools[pool].behavior(protocol).is_open()
         {
             open.part(number, inside.dst);
-            if binding.sessions == 0 {
+            rests = binding.sessions == 0;
+            if rests {
                 open.rest(number, now);
             }
-        } else if binding.sessions == 0 {
+        }
+        self.spaces[pool].usage(protocol).ended(binding.address, binding.sessions, rests);
+        if binding.sessions == 0 && !rests {
             self.let_go(number);
         }
     }
@@ -312,8 +356,9 @@ impl<A: Address> Nat<A> {
         let (pool, protocol) = (usize::from(binding.pool), binding.key.protocol);
         if let Some(open) = &mut self.open
             && self.pools[pool].behavior(protocol).is_open()
+            && open.leave(number, &self.bindings)
         {
-            open.leave(number, &self.bindings);
+            self.spaces[pool].usage(protocol).rested(binding.address);
         }
         self.bindings.discard(number);
         let space = &mut self.spaces[pool];

@@ -31,3 +31,4 @@ mod session_kill;
 mod session_list;
 mod too_big;
 mod translation;
+mod usage;
