@@ -21,7 +21,7 @@ const POOL_PAGE: u32 = 64;
 #[derive(Default)]
 pub(crate) struct PoolWalk {
     going: Option<(u64, Vec<PoolRow>)>,
-    done: Option<(u64, Vec<PoolRow>)>,
+    done: Option<Vec<PoolRow>>,
     /// By pool, family (is it IPv6?) and protocol.
     alarms: BTreeMap<(PoolId, bool, usize), Alarm>,
 }
@@ -63,13 +63,13 @@ impl PoolWalk {
             self.going = Some((request, rows));
             return Some(Command::ListPools(page));
         }
-        self.done = Some((request, rows));
+        self.done = Some(rows);
         None
     }
 
     /// The result of a walk, once it is there, and which alarms it has changed.
     pub(crate) fn take(&mut self) -> Option<(Vec<PoolRow>, Vec<PoolAlarm>)> {
-        let (_, rows) = self.done.take()?;
+        let rows = self.done.take()?;
         let mut sums: BTreeMap<(PoolId, bool, usize), (u64, u64)> = BTreeMap::new();
         for row in &rows {
             for (protocol, load) in row.loads.iter().enumerate() {

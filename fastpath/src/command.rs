@@ -164,7 +164,7 @@ pub struct SessionRow {
     pub outside: (IpAddr, u16),
     /// The peer; 0 as port of an echo.
     pub peer: (IpAddr, u16),
-    /// Was it begun by the peer, and forwarded to who is inside?
+    /// Was it begun by the peer, who reached who is inside by a forward or an open name?
     pub forwarded: bool,
     /// Where the conversation stands: a TCP state, or empty.
     pub state: &'static str,

@@ -30,7 +30,7 @@ impl<A: Address> Hosts<A> {
 
     /// May the host have another session?
     pub(super) fn may_begin(
-        &mut self,
+        &self,
         address: A,
         vrf: VrfId,
         limits: SenderLimits,

@@ -11,9 +11,10 @@ use crate::snapshot::Pool;
 use crate::verdict::DropReason;
 use crate::wire::protocol;
 
-/// Ports that are tried for a flow. Those that destinations share are drawn: a quarter of them in use makes a
-/// crowd, which knows its free ports; before that, so many draws fail together less than
-/// once in 10^38 flows. Then, and while the set of a crowd is being filled, each is looked at.
+/// Ports that are tried for a flow. Those that destinations share are drawn: a quarter of them
+/// in use makes a crowd, which knows its free ports; before that, so many draws fail together
+/// less than once in 10^38 flows. Then, and while the set of a crowd is being filled, each is
+/// looked at.
 const DRAWS: usize = 64;
 
 impl<A: Address> Nat<A> {

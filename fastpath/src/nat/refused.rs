@@ -3,6 +3,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::Nat;
 use crate::address::{Address, GOLDEN, folded_multiply};
 use crate::ids::VrfId;
 use crate::session::Seed;
@@ -50,6 +51,14 @@ impl<A: Address> Refused<A> {
             }
         }
         (end < self.records.len()).then_some(end as u32)
+    }
+}
+
+impl<A: Address> Nat<A> {
+    /// Hosts that were refused a session, from number `from` on, and how often; looks at
+    /// `limit` records at most. Says where to go on, until it is `None`.
+    pub fn refused(&self, from: u32, limit: u32, each: impl FnMut(A, VrfId, u64)) -> Option<u32> {
+        self.refused.page(from, limit, each)
     }
 }
 

@@ -12,7 +12,6 @@ use super::refused::Refused;
 use super::space::Space;
 use crate::address::Address;
 use crate::chance::Chance;
-use crate::command::PoolRow;
 use crate::ids::{PoolId, VrfId};
 use crate::session::tcp::{Phase, Segment};
 use crate::session::{FlowKey, Found, Seed, Session, SessionTable};
@@ -37,7 +36,7 @@ pub struct Nat<A> {
     /// Sessions that were begun from outside.
     pub(super) inbound: usize,
     /// Hosts that were refused a session.
-    refused: Refused<A>,
+    pub(super) refused: Refused<A>,
     pub(super) seed: Seed,
 }
 
@@ -121,45 +120,11 @@ impl<A: Address> Nat<A> {
         }
     }
 
-    /// What is in use of an address of a pool, if it has so many.
-    pub fn in_use(&self, pool: PoolId, address: u32) -> Option<PoolRow> {
-        let (own, space) = (self.pools.get(pool.index())?, self.spaces.get(pool.index())?);
-        let name = own.addresses.get(address as usize)?.to_ip();
-        Some(PoolRow { pool, address: name, ports: own.ports() as u32, loads: space.loads(address) })
-    }
-
-    /// Hosts that were refused a session, from number `from` on, and how often; looks at
-    /// `limit` records at most. Says where to go on, until it is `None`.
-    pub fn refused(&self, from: u32, limit: u32, each: impl FnMut(A, VrfId, u64)) -> Option<u32> {
-        self.refused.page(from, limit, each)
-    }
-
-    /// Is there such a pool?
-    pub fn has_pool(&self, pool: PoolId) -> bool {
-        pool.index() < self.pools.len()
-    }
-
     /// Counts sessions by host from now on. Those there are do not count.
     pub fn count_hosts(&mut self) {
         if self.hosts.is_none() {
             self.hosts = Some(Hosts::new(self.sessions.capacity(), self.seed));
         }
-    }
-
-    /// Names that are open rest on bindings without a session. No more than `capacity` do at
-    /// a time, as sessions live longer than names rest, but those that were killed or to a
-    /// port with a shorter timer: if there are too many, who is new is refused.
-    fn make_room_to_rest(&mut self) {
-        let capacity = self.sessions.capacity();
-        let open_ports = |pool: &Pool<A>| {
-            let protocols = [pool.tcp, pool.udp].iter().filter(|behavior| behavior.is_open()).count();
-            pool.addresses.len() * pool.ports() * protocols
-        };
-        let resting = self.pools.iter().map(open_ports).sum::<usize>().min(capacity);
-        if self.bindings.capacity() != capacity + resting {
-            self.bindings = BindingTable::new(capacity + resting, self.seed);
-        }
-        self.open = (resting > 0).then(|| OpenNames::new(capacity + resting, capacity, self.seed));
     }
 
     /// Ends every session, and rest; says how many sessions there were.
@@ -234,8 +199,8 @@ impl<A: Address> Nat<A> {
     }
 
     /// May who sends packets with this key have another session?
-    pub(super) fn may_begin(&mut self, key: &FlowKey<A>, limits: SenderLimits, now: Instant) -> Result<(), DropReason> {
-        match &mut self.hosts {
+    pub(super) fn may_begin(&self, key: &FlowKey<A>, limits: SenderLimits, now: Instant) -> Result<(), DropReason> {
+        match &self.hosts {
             Some(hosts) => hosts.may_begin(key.src, key.vrf, limits, now),
             None => Ok(()),
         }
@@ -296,18 +261,6 @@ impl<A: Address> Nat<A> {
         };
         self.ended(&session, now);
         true
-    }
-
-    /// Lets go of names that have rested, as many as `budget` allows; takes from it what
-    /// it used.
-    pub fn end_rests(&mut self, now: Instant, budget: &mut u32, timeouts: &Timeouts) {
-        while *budget > 0
-            && let Some(open) = &self.open
-            && let Some(number) = open.rested(now, timeouts.rest_ms)
-        {
-            *budget -= 1;
-            self.let_go(number);
-        }
     }
 
     /// Ends a session.

@@ -4,6 +4,11 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::Nat;
+use crate::address::Address;
+use crate::command::PoolRow;
+use crate::ids::PoolId;
+
 /// What is in use for one protocol, by address of the pool.
 pub(super) struct Usage {
     loads: Vec<Load>,
@@ -103,6 +108,15 @@ impl Usage {
         if after > 0 {
             self.levels[from + is as usize] += 1;
         }
+    }
+}
+
+impl<A: Address> Nat<A> {
+    /// What is in use of an address of a pool, if it has so many.
+    pub fn in_use(&self, pool: PoolId, address: u32) -> Option<PoolRow> {
+        let (own, space) = (self.pools.get(pool.index())?, self.spaces.get(pool.index())?);
+        let name = own.addresses.get(address as usize)?.to_ip();
+        Some(PoolRow { pool, address: name, ports: own.ports() as u32, loads: space.loads(address) })
     }
 }
 

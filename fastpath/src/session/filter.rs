@@ -28,7 +28,7 @@ pub enum Condition {
     Port(End, u16),
     /// The conversation stands there: one of [`SessionFilter::STATES`].
     State(&'static str),
-    /// Was it begun by the peer, and forwarded?
+    /// Was it begun by the peer?
     Forwarded(bool),
 }
 
