@@ -122,6 +122,27 @@ fn pools_are_shown_by_address_and_hosts_by_what_they_hold() {
 }
 
 #[test]
+fn a_pool_that_is_used_up_is_shown_and_the_log_says_so() {
+    if !needs::met("a_pool_that_is_used_up_is_shown_and_the_log_says_so", Privilege::UserNamespace, &[]) {
+        return;
+    }
+    let mut stage = Stage::new(Medium::AfPacket);
+    let own = "addresses = [\"203.0.113.16/29\", \"2001:db8:1::100/125\"]";
+    assert!(causeway_lab::plan::CONFIG.contains(own));
+    let small = "addresses = [\"203.0.113.16\", \"2001:db8:1::100\"]\nports = \"1024-1024\"";
+    stage.configure(&causeway_lab::plan::CONFIG.replace(own, small));
+    stage.start();
+    let (pod, server) = (stage.world.host("pod-a1"), stage.world.host("server"));
+    traffic::udp_exchange(pod, server, server.address(Family::V4), 1).expect("UDP");
+    let table = stage.gateway().show(&["pools"]).expect("a table");
+    let full: Vec<&str> = table.lines().filter(|line| line.ends_with("full")).collect();
+    assert!(full.len() == 1 && full[0].contains("ipv4") && full[0].contains("udp"), "{table}");
+    let log = stage.stop().stderr;
+    let told = log.lines().filter(|line| line.contains("WARN") && line.contains("nearly used up")).count();
+    assert_eq!(told, 1, "{log}");
+}
+
+#[test]
 fn zeros_are_shown_only_when_asked_for_and_sessions_only_so_many() {
     let Some(mut stage) = stage("zeros_are_shown_only_when_asked_for_and_sessions_only_so_many") else { return };
     let few = stage.gateway().show(&["counters"]).expect("a table");
