@@ -8,7 +8,7 @@ use causeway_benches::scale::Scale;
 use causeway_fastpath::chance::Chance;
 use causeway_fastpath::handoff::Workers;
 use causeway_fastpath::ids::{Epoch, PoolId, VrfId};
-use causeway_fastpath::nat::{Choice, Forwards, Nat, Translation};
+use causeway_fastpath::nat::{Choice, Forwards, Nat, SenderLimits, Translation};
 use causeway_fastpath::session::{Seed, SessionTable};
 use causeway_fastpath::snapshot::{Pool, Timeouts};
 use causeway_fastpath::time::Instant;
@@ -74,7 +74,8 @@ fn create(criterion: &mut Criterion) {
         let flows: Vec<Flow> = udp.iter().map(|flow| Flow { protocol, ..*flow }).collect();
         let (standing, passing) = flows.split_at(live);
         let pool = Pool { addresses: (0xcb00_7100..0xcb00_7108).collect(), ..Pool::default() };
-        let translation = Translation { pool: PoolId(0), outer: VrfId::MAIN, inward: false, most_sessions: None };
+        let limits = SenderLimits::default();
+        let translation = Translation { pool: PoolId(0), outer: VrfId::MAIN, inward: false, limits };
         let mut nat = Nat::<u32>::new(flows.len(), Seed([1, 2]), Workers::ALONE, Instant::ZERO);
         nat.set_names(&Arc::from([pool]), &Arc::new(Forwards::new()), Epoch(1));
         let (timeouts, mut chance) = (Timeouts::default(), Chance::new([7; 32]));

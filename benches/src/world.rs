@@ -9,7 +9,7 @@ use causeway_fastpath::fib::{Fib, FibBuilder, Hop, NextHop, Prefix};
 use causeway_fastpath::forwarder::{Capacity, Forwarder, Stage};
 use causeway_fastpath::fragment;
 use causeway_fastpath::ids::{Epoch, PoolId, PortId, VrfId};
-use causeway_fastpath::nat::{EgressAction, EgressRule};
+use causeway_fastpath::nat::{EgressAction, EgressRule, SenderLimits};
 use causeway_fastpath::snapshot::{Adjacency, NeighborState, Pool, PortEntry, Snapshot, Tables, Timeouts};
 use causeway_fastpath::time::Instant;
 use causeway_testkit::seed::Rng;
@@ -85,7 +85,8 @@ impl World {
             source: Prefix::containing(0x0a00_0000, 8),
             destination: Prefix::containing(0, 0),
             action: EgressAction::Translate(PoolId(0)),
-            most_sessions: None,
+            limits: SenderLimits::default(),
+            picks_up: false,
         };
         snapshot.v4 = Tables {
             fibs: vec![Arc::new(outside.build()), Arc::new(inside.build())],

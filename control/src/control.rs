@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use causeway_fastpath::command::{Command, Event, SessionRow};
+use causeway_fastpath::command::{Command, Event, PoolRow, SessionRow};
 use causeway_fastpath::frame::Frame;
-use causeway_fastpath::ids::{Epoch, PortId, VrfId, WorkerId};
+use causeway_fastpath::ids::{Epoch, PoolId, PortId, VrfId, WorkerId};
 use causeway_fastpath::session::SessionFilter;
 use causeway_fastpath::time::Instant;
 use causeway_fastpath::verdict::PuntReason;
@@ -15,6 +15,7 @@ use crate::api::read_filter;
 use crate::compile::{self, Build, Compiler, PortFacts};
 use crate::config::{ClusterIdx, Config, PortIdx};
 use crate::domains::Domains;
+use crate::holders::{HostRow, HostWalk, PoolAlarm, PoolWalk};
 use crate::neighbors::{Effect, Neighbors, Row, free};
 use crate::nodes::{NodeRow, Nodes, Quarantine, SourceRow, Update};
 use crate::rib::{Change, Route};
@@ -40,6 +41,9 @@ pub struct Control {
     installed: Vec<Epoch>,
     commands: Vec<VecDeque<Command>>,
     walks: Walks,
+    pools: PoolWalk,
+    hosts: HostWalk,
+    pool_names: Vec<String>,
 }
 
 /// A forwarding table, for people.
@@ -63,6 +67,7 @@ impl Control {
         let neighbors = Neighbors::new(&config, &facts, now);
         let nodes = Nodes::new(&config, now);
         let workers = config.gateway.cores.len();
+        let pool_names = compile::pool_names(&config);
         let mut control = Control {
             config,
             domains,
@@ -73,6 +78,9 @@ impl Control {
             installed: vec![Epoch(0); workers],
             commands: (0..workers).map(|_| VecDeque::new()).collect(),
             walks: Walks::new(workers),
+            pools: PoolWalk::new(workers),
+            hosts: HostWalk::new(workers),
+            pool_names,
         };
         control.meet_routers(now);
         control.settle();
@@ -120,7 +128,19 @@ impl Control {
             }
             Event::Punted(reason, frame) => self.punted(reason, frame, now),
             Event::Sessions(page) => {
-                let next = self.walks.paged(worker, *page);
+                let next = if self.hosts.wants(&page) {
+                    self.hosts.met(worker, page)
+                } else {
+                    self.walks.paged(worker, *page)
+                };
+                self.command(next);
+            }
+            Event::Pools(page) => {
+                let next = self.pools.paged(worker, page);
+                self.command(next);
+            }
+            Event::Refused(page) => {
+                let next = self.hosts.refused(worker, page);
                 self.command(next);
             }
             Event::SessionsEnded(kill) => {
@@ -249,6 +269,48 @@ impl Control {
     /// The request, and how many sessions were meant, once all were looked at.
     pub fn take_killed(&mut self) -> Option<(u64, u64)> {
         self.walks.take_killed()
+    }
+
+    /// Starts to collect what is in use of the pools that have a name. One such walk goes on
+    /// at a time: `false` when one does already. [`Control::take_pools`] has the result.
+    #[must_use]
+    pub fn list_pools(&mut self, request: u64) -> bool {
+        let first = self.pools.begin(request, PoolId(self.pool_names.len() as u16));
+        let started = first.is_some();
+        self.command(first);
+        started
+    }
+
+    /// What is in use of the pools, a row an address, once it is there; and which have become
+    /// full since the last time, or no longer are.
+    pub fn take_pools(&mut self) -> Option<(Vec<PoolRow>, Vec<PoolAlarm>)> {
+        self.pools.take()
+    }
+
+    /// Was the pool full when it was last looked at? `protocol` as in [`PoolAlarm`].
+    pub fn is_full(&self, pool: PoolId, v6: bool, protocol: usize) -> bool {
+        self.pools.is_full(pool, v6, protocol)
+    }
+
+    /// What people call a pool: its name, or `masquerade` and the port whose addresses it has.
+    pub fn pool_name(&self, pool: PoolId) -> &str {
+        &self.pool_names[pool.index()]
+    }
+
+    /// Starts to collect who holds sessions and who was refused some. One such walk goes on
+    /// at a time: `false` when one does already. [`Control::take_hosts`] has the result.
+    #[must_use]
+    pub fn list_hosts(&mut self, request: u64) -> bool {
+        let first = self.hosts.begin(request);
+        let started = first.is_some();
+        self.command(first);
+        started
+    }
+
+    /// Every host that has sessions or was refused some, once it is there; who has most
+    /// comes first.
+    pub fn take_hosts(&mut self) -> Option<Vec<HostRow>> {
+        self.hosts.take()
     }
 
     fn command(&mut self, next: Option<(WorkerId, Command)>) {

@@ -4,6 +4,7 @@
 //! handed events and the time and answers with commands, so that the same code
 //! runs the appliance, a replay and a test.
 
+pub mod alarm;
 pub mod api;
 pub mod compile;
 pub mod config;
@@ -11,9 +12,11 @@ pub mod control;
 pub mod counters;
 pub mod domains;
 pub mod flannel;
+pub mod holders;
 pub mod ipam;
 pub mod neighbors;
 pub mod nodes;
 pub mod rib;
+mod rounds;
 mod sessions;
 mod shore;

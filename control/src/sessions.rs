@@ -5,6 +5,8 @@ use causeway_fastpath::command::{Command, SessionCursor, SessionKill, SessionPag
 use causeway_fastpath::ids::WorkerId;
 use causeway_fastpath::session::SessionFilter;
 
+use crate::rounds::go_on;
+
 /// Records that one step looks at. Small, so that a worker is never kept long.
 const PAGE: u32 = 256;
 
@@ -30,13 +32,6 @@ impl Walks {
     /// Over the tables of so many workers.
     pub(crate) fn new(workers: usize) -> Walks {
         Walks { workers, ..Walks::default() }
-    }
-
-    /// Where to go on after a step at this worker; `None` when all was walked over.
-    fn behind(&self, worker: WorkerId, cursor: Option<SessionCursor>) -> Option<(WorkerId, SessionCursor)> {
-        let next = WorkerId(worker.0 + 1);
-        let other = (next.index() < self.workers).then(|| (next, SessionCursor::default()));
-        cursor.map(|cursor| (worker, cursor)).or(other)
     }
 
     /// The first step of a listing of `most` sessions that are meant, unless one goes on.
@@ -65,7 +60,7 @@ impl Walks {
         let mut listing = self.listing.take_if(|listing| listing.request == found.request)?;
         let meant = found.rows.iter().filter(|row| listing.filter.matches(row));
         listing.rows.extend(meant.take(listing.most - listing.rows.len()));
-        if let Some((worker, cursor)) = self.behind(worker, found.cursor)
+        if let Some((worker, cursor)) = go_on(self.workers, worker, found.cursor)
             && listing.rows.len() < listing.most
         {
             self.listing = Some(listing);
@@ -79,7 +74,7 @@ impl Walks {
     /// one.
     pub(crate) fn ended(&mut self, worker: WorkerId, mut kill: Box<SessionKill>) -> Option<(WorkerId, Command)> {
         let request = self.killing.take_if(|request| *request == kill.request)?;
-        if let Some((worker, cursor)) = self.behind(worker, kill.cursor) {
+        if let Some((worker, cursor)) = go_on(self.workers, worker, kill.cursor) {
             self.killing = Some(request);
             kill.cursor = Some(cursor);
             return Some((worker, Command::EndSessions(kill)));

@@ -94,6 +94,8 @@ impl World {
                 Command::Inject(frame) | Command::Transmit(_, frame) => Event::Spent(frame),
                 Command::ListSessions(page) => Event::Sessions(page),
                 Command::EndSessions(kill) => Event::SessionsEnded(kill),
+                Command::ListPools(page) => Event::Pools(page),
+                Command::ListRefused(page) => Event::Refused(page),
             };
             self.control.handle_event(event, self.now);
         }

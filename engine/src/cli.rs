@@ -127,13 +127,16 @@ pub struct Show {
     /// Where the gateway's API listens.
     #[arg(long, value_name = "SOCKET", env = "CAUSEWAY_API", default_value = "/run/causeway/api.sock")]
     pub api: PathBuf,
-    /// The most sessions to show.
+    /// The most sessions or hosts to show.
     #[arg(long, default_value_t = 1000)]
     pub limit: usize,
     /// With sessions: only those of which this is true, as inside=10.1.2.0/24. May stand
     /// several times, and then all must be.
     #[arg(long, value_name = "KEY=VALUE", long_help = FILTER_HELP)]
     pub filter: Vec<String>,
+    /// With pools: a row for each address.
+    #[arg(long)]
+    pub addresses: bool,
     /// Show counters that are 0, too.
     #[arg(long)]
     pub all: bool,
@@ -272,6 +275,10 @@ pub enum What {
     Nodes,
     /// Port forwards and static NAT.
     Forwards,
+    /// Pools: how many of their ports are in use, and how many flows found none.
+    Pools,
+    /// Hosts inside that hold most sessions and ports, and were refused most.
+    Hosts,
     /// Live sessions with their inside and outside names.
     Sessions,
     /// What happened to packets; each way to be dropped has a counter.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use causeway_control::alarm::{Alarm, Turn};
 use causeway_control::api::{
     Answer, Ask, CounterView, Deed, ForwardView, MOST_SESSIONS, NeighborView, NodeView, PortView, RouteView, Show,
     SourceView, TableView, mac_text,
@@ -30,6 +31,8 @@ use crate::thread::{StartError, WorkerThread};
 use crate::wake::{Doorbell, readable, sleep};
 use crate::walks::{Purpose, Walks};
 
+/// How often pools are looked at.
+const WATCH: Duration = Duration::from_secs(5);
 /// How long control sleeps at most.
 const SLEEP: Duration = Duration::from_secs(1);
 
@@ -95,7 +98,16 @@ pub fn run(mut config: Config, out: &mut dyn Write) -> Result<(), GatewayError> 
     let nodes = NodeSources::start(&config, Arc::clone(&bell)).map_err(system("a thread for nodes"))?;
     let control = Control::new(config, facts, flow_seed(seed), clock::now());
     let up = vec![true; worker.ports.len()];
-    let mut gateway = Gateway { control, nodes, worker, backlog: VecDeque::new(), walks: Walks::default(), up };
+    let mut gateway = Gateway {
+        control,
+        nodes,
+        worker,
+        backlog: VecDeque::new(),
+        walks: Walks::default(),
+        up,
+        watch_at: clock::now(),
+        tables: Default::default(),
+    };
     let result = gateway.serve(&bell, &signals, &server, out);
     drop(server);
     let orderly = gateway.worker.stop();
@@ -113,6 +125,10 @@ struct Gateway {
     walks: Walks,
     /// Which ports were up when last looked at.
     up: Vec<bool>,
+    /// When pools are to be looked at.
+    watch_at: Instant,
+    /// Are the session tables nearly full: IPv4, IPv6?
+    tables: [Alarm; 2],
 }
 
 impl Gateway {
@@ -153,6 +169,7 @@ impl Gateway {
                 let _ = writeln!(out, "ready").and_then(|()| out.flush());
             }
             self.watch_ports();
+            self.watch_room(now);
             if signals.asked_to_reload() {
                 warn!("SIGHUP: this version cannot reload; restart it to use a changed configuration");
             }
@@ -192,6 +209,29 @@ impl Gateway {
         }
     }
 
+    /// Logs when a session table fills up or has room again, and has pools looked at now and
+    /// then.
+    fn watch_room(&mut self, now: Instant) {
+        let most = u64::from(self.control.config().gateway.max_sessions);
+        let families = [("ipv4", self.worker.stats.sessions_v4()), ("ipv6", self.worker.stats.sessions_v6())];
+        for (alarm, (family, sessions)) in self.tables.iter_mut().zip(families) {
+            match alarm.update(sessions, most) {
+                Some(Turn::Raised) => warn!(
+                    family,
+                    sessions,
+                    most,
+                    "the session table is nearly full: causeway show hosts says who holds most, gateway.max-sessions sets its size"
+                ),
+                Some(Turn::Cleared) => info!(family, sessions, most, "the session table has room again"),
+                None => {}
+            }
+        }
+        if now >= self.watch_at {
+            self.watch_at = now + WATCH;
+            self.walks.watch();
+        }
+    }
+
     fn send_commands(&mut self) {
         let mut sent = false;
         while let Some(command) = self.backlog.pop_front().or_else(|| self.control.poll_command()) {
@@ -220,6 +260,10 @@ impl Gateway {
             Ask::Show(Show::Counters) => Ok(Answer::Counters(counters(&self.worker.stats.counters()))),
             Ask::Show(Show::Sessions { limit, filter }) => {
                 Err((filter, Purpose::List { most: (*limit).min(MOST_SESSIONS) }))
+            }
+            Ask::Show(Show::Pools { addresses }) => Err((&Vec::new(), Purpose::Pools { addresses: *addresses })),
+            Ask::Show(Show::Hosts { limit }) => {
+                Err((&Vec::new(), Purpose::Hosts { most: (*limit).min(MOST_SESSIONS) }))
             }
             Ask::Do(Deed::KillSessions { filter, dry_run }) => Err((filter, Purpose::Kill { dry_run: *dry_run })),
         };

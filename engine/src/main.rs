@@ -165,6 +165,9 @@ fn show(options: Show) -> Result {
     if !options.filter.is_empty() && options.what != What::Sessions {
         return Err("only sessions can be filtered: causeway show sessions --filter".into());
     }
+    if options.addresses && options.what != What::Pools {
+        return Err("only pools have a row for each address: causeway show pools --addresses".into());
+    }
     let show = match options.what {
         What::Ports => ToShow::Ports,
         What::Routes if options.summary => ToShow::RouteSummary,
@@ -172,6 +175,8 @@ fn show(options: Show) -> Result {
         What::Neighbors => ToShow::Neighbors,
         What::Nodes => ToShow::Nodes,
         What::Forwards => ToShow::Forwards,
+        What::Pools => ToShow::Pools { addresses: options.addresses },
+        What::Hosts => ToShow::Hosts { limit: options.limit },
         What::Sessions => ToShow::Sessions { limit: options.limit, filter: options.filter },
         What::Counters => ToShow::Counters,
     };

@@ -81,7 +81,17 @@ impl StatsPage {
 
     /// Sessions alive.
     pub fn sessions(&self) -> u64 {
-        self.sessions_v4.load(Ordering::Relaxed) + self.sessions_v6.load(Ordering::Relaxed)
+        self.sessions_v4() + self.sessions_v6()
+    }
+
+    /// Of IPv4.
+    pub fn sessions_v4(&self) -> u64 {
+        self.sessions_v4.load(Ordering::Relaxed)
+    }
+
+    /// Of IPv6.
+    pub fn sessions_v6(&self) -> u64 {
+        self.sessions_v6.load(Ordering::Relaxed)
     }
 
     /// Is the port up? `None` before it was first published.

@@ -112,6 +112,14 @@ impl<P: Port + ?Sized> Worker<P> {
                 self.forwarder.end_sessions(now, &mut kill);
                 self.events.push_back(Event::SessionsEnded(kill));
             }
+            Command::ListPools(mut page) => {
+                self.forwarder.list_pools(&mut page);
+                self.events.push_back(Event::Pools(page));
+            }
+            Command::ListRefused(mut page) => {
+                self.forwarder.list_refused(&mut page);
+                self.events.push_back(Event::Refused(page));
+            }
         }
     }
 

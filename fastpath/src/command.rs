@@ -10,7 +10,8 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use crate::frame::Frame;
-use crate::ids::{Epoch, PortId, VrfId};
+use crate::ids::{Epoch, PoolId, PortId, VrfId};
+use crate::nat::Load;
 use crate::session::SessionFilter;
 use crate::snapshot::Snapshot;
 use crate::verdict::PuntReason;
@@ -28,6 +29,10 @@ pub enum Command {
     ListSessions(Box<SessionPage>),
     /// End the sessions of a part of the table that are meant.
     EndSessions(Box<SessionKill>),
+    /// Fill this page with what is in use of pools.
+    ListPools(Box<PoolPage>),
+    /// Fill this page with hosts that were refused.
+    ListRefused(Box<RefusedPage>),
 }
 
 /// From a worker to control.
@@ -46,6 +51,10 @@ pub enum Event {
     Sessions(Box<SessionPage>),
     /// Those that were meant have ended.
     SessionsEnded(Box<SessionKill>),
+    /// The page, filled.
+    Pools(Box<PoolPage>),
+    /// The page, filled.
+    Refused(Box<RefusedPage>),
     /// A heap frame that has served, to be freed by control.
     Spent(Frame),
 }
@@ -81,13 +90,75 @@ pub struct SessionKill {
     pub met: u64,
 }
 
-/// A place in the session tables.
+/// A place in the session tables, or in the lists of who was refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SessionCursor {
     /// In the IPv6 table, after all of IPv4.
     pub v6: bool,
     /// The number to go on with.
     pub number: u32,
+}
+
+/// A part of the pools, copied out: a row an address.
+#[derive(Debug, Default)]
+pub struct PoolPage {
+    /// Which request it answers.
+    pub request: u64,
+    /// Where to go on; start with the default. `None` when filled to the end.
+    pub cursor: Option<PoolCursor>,
+    /// Only pools before this one.
+    pub end: PoolId,
+    /// At most this many pools and addresses are looked at; `rows` has room for as many.
+    pub limit: u32,
+    /// What was found.
+    pub rows: Vec<PoolRow>,
+}
+
+/// A place in the pools.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolCursor {
+    /// Of IPv6, after all of IPv4.
+    pub v6: bool,
+    /// The pool to go on with.
+    pub pool: PoolId,
+    /// And its address.
+    pub address: u32,
+}
+
+/// A part of the hosts that were refused sessions, copied out.
+#[derive(Debug, Default)]
+pub struct RefusedPage {
+    /// Which request it answers.
+    pub request: u64,
+    /// Where to go on; start with the default. `None` when filled to the end.
+    pub cursor: Option<SessionCursor>,
+    /// At most this many records are looked at; `rows` has room for as many.
+    pub limit: u32,
+    /// Who, in which routing domain, and how often.
+    pub rows: Vec<(VrfId, IpAddr, u64)>,
+}
+
+/// What is in use of an address of a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolRow {
+    /// The pool.
+    pub pool: PoolId,
+    /// The address.
+    pub address: IpAddr,
+    /// How many ports the pool may use of it.
+    pub ports: u32,
+    /// What is in use for TCP, UDP and echo identifiers.
+    pub loads: [Load; 3],
+}
+
+impl PoolRow {
+    /// Adds what another worker has of the address.
+    pub fn add(&mut self, other: &PoolRow) {
+        self.ports += other.ports;
+        for (load, other) in self.loads.iter_mut().zip(&other.loads) {
+            load.add(other);
+        }
+    }
 }
 
 /// A session, for people.
@@ -103,7 +174,7 @@ pub struct SessionRow {
     pub outside: (IpAddr, u16),
     /// The peer; 0 as port of an echo.
     pub peer: (IpAddr, u16),
-    /// Was it begun by the peer, and forwarded to who is inside?
+    /// Was it begun by the peer, who reached who is inside by a forward or an open name?
     pub forwarded: bool,
     /// Where the conversation stands: a TCP state, or empty.
     pub state: &'static str,

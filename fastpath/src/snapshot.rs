@@ -13,7 +13,7 @@ use crate::address::Address;
 use crate::ecmp::Group;
 use crate::fib::Fib;
 use crate::ids::{AdjacencyId, Epoch, PoolId, PortId, VrfId};
-use crate::nat::{Behavior, EgressRule, Forward, Forwards};
+use crate::nat::{Behavior, EgressRule, Forward, Forwards, SenderLimits};
 use crate::session::FlowKey;
 use crate::wire::ethernet::{HEADER_LEN, Mac};
 
@@ -127,8 +127,11 @@ pub struct Pool<A> {
     pub other_protocols: bool,
 }
 
+/// Ports that the RFCs call well-known: those below.
+pub const WELL_KNOWN_PORTS: usize = 1024;
+
 /// How long a session may be silent, in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// TCP, open (RFC 5382 REQ-5: 2 h 4 min at least).
     pub tcp_established_ms: u32,
@@ -136,6 +139,9 @@ pub struct Timeouts {
     pub tcp_transitory_ms: u32,
     /// UDP (RFC 4787 REQ-5: 2 min at least), and every protocol that has no timer of its own.
     pub udp_ms: u32,
+    /// UDP to a well-known port, by the port; 0 is as any other (RFC 4787 REQ-5 allows
+    /// these less). `None`: none has a timer of its own.
+    pub udp_ports_ms: Option<Arc<[u32; WELL_KNOWN_PORTS]>>,
     /// ICMP queries (RFC 5508 REQ-2: 60 s at least).
     pub icmp_ms: u32,
     /// Not a session, but a name that let strangers in, before it is somebody else's
@@ -149,9 +155,18 @@ impl Default for Timeouts {
             tcp_established_ms: 7_440_000,
             tcp_transitory_ms: 240_000,
             udp_ms: 300_000,
+            udp_ports_ms: None,
             icmp_ms: 60_000,
             rest_ms: 120_000,
         }
+    }
+}
+
+impl Timeouts {
+    /// How long a UDP session may be silent whose first packet went to this port.
+    pub fn udp_ms_to(&self, port: u16) -> u32 {
+        let own = self.udp_ports_ms.as_ref().and_then(|ports| ports.get(usize::from(port)));
+        own.copied().filter(|own| *own > 0).unwrap_or(self.udp_ms)
     }
 }
 
@@ -173,9 +188,9 @@ impl<A: Address> Tables<A> {
         &self.fibs[vrf.index()]
     }
 
-    /// Must somebody not have too many sessions?
+    /// Must somebody not have or begin too many sessions?
     pub fn limits_senders(&self) -> bool {
-        self.egress.iter().flatten().any(|rule| rule.most_sessions.is_some())
+        self.egress.iter().flatten().any(|rule| rule.limits != SenderLimits::default())
     }
 
     /// The forward for a flow from outside.

@@ -44,7 +44,7 @@ fn everything_is_shown_as_a_table_and_as_json() {
     stage.settled_counters();
     let rows = |what: &str| -> Vec<Value> {
         let answer = stage.show(what);
-        let rows = if what == "sessions" { &answer["sessions"]["sessions"] } else { &answer[what] };
+        let rows = if ["sessions", "hosts"].contains(&what) { &answer[what][what] } else { &answer[what] };
         rows.as_array().unwrap_or_else(|| panic!("no {what} in {answer}")).clone()
     };
     let table = |what: &str| stage.gateway().show(&[what]).expect("a table");
@@ -59,6 +59,8 @@ fn everything_is_shown_as_a_table_and_as_json() {
         ("routes", &["10.1.1.0/24", "fd00:10:0:2::/64", "192.168.0.12", "203.0.113.16/29"]),
         ("neighbors", &["192.168.0.11", "fd00:a::11", "203.0.113.10"]),
         ("sessions", &["tcp", "udp", "10.1.1.10", "fd00:10:0:1::10", "2001:db8:1::10"]),
+        ("pools", &["egress", "ipv6", "all 8", "icmp", "516096"]),
+        ("hosts", &["blue", "10.1.1.10", "fd00:10:0:1::10"]),
         ("counters", &["received", "forwarded", "translated-out", "sessions-created"]),
     ] {
         let (rows, table) = (rows(what), table(what));
@@ -92,6 +94,52 @@ fn routes_are_summarised_table_by_table() {
     let refusal = stage.gateway().show(&["ports", "--summary"]).expect_err("ports have none").to_string();
     assert!(refusal.contains("causeway show routes --summary"), "{refusal}");
     stage.stop();
+}
+
+#[test]
+fn pools_are_shown_by_address_and_hosts_by_what_they_hold() {
+    let Some(mut stage) = stage("pools_are_shown_by_address_and_hosts_by_what_they_hold") else { return };
+    let json = |what: &[&str]| -> Value {
+        let text = stage.gateway().show(&[what, &["--json"]].concat()).expect("JSON");
+        serde_json::from_str(&text).expect("JSON")
+    };
+    let sum = |pools: &Value, key: &str| -> u64 {
+        pools["pools"].as_array().expect("a list").iter().map(|pool| pool[key].as_u64().expect("a number")).sum()
+    };
+    let (whole, each) = (json(&["pools"]), json(&["pools", "--addresses"]));
+    assert_eq!(each["pools"].as_array().expect("a list").len(), 16 * 3, "{each}");
+    assert_eq!(whole["pools"].as_array().expect("a list").len(), 2 * 3, "{whole}");
+    for key in ["ports", "sessions", "used"] {
+        assert_eq!(sum(&whole, key), sum(&each, key), "{key}");
+    }
+    assert!(sum(&whole, "sessions") >= 4, "{whole}");
+    let hosts = json(&["hosts", "--limit", "1"]);
+    assert_eq!(hosts["hosts"]["hosts"].as_array().expect("a list").len(), 1, "{hosts}");
+    assert_eq!(hosts["hosts"]["known"], 2, "a pod by each of its addresses: {hosts}");
+    let refusal = stage.gateway().show(&["ports", "--addresses"]).expect_err("ports have no such rows").to_string();
+    assert!(refusal.contains("causeway show pools --addresses"), "{refusal}");
+    stage.stop();
+}
+
+#[test]
+fn a_pool_that_is_used_up_is_shown_and_the_log_says_so() {
+    if !needs::met("a_pool_that_is_used_up_is_shown_and_the_log_says_so", Privilege::UserNamespace, &[]) {
+        return;
+    }
+    let mut stage = Stage::new(Medium::AfPacket);
+    let own = "addresses = [\"203.0.113.16/29\", \"2001:db8:1::100/125\"]";
+    assert!(causeway_lab::plan::CONFIG.contains(own));
+    let small = "addresses = [\"203.0.113.16\", \"2001:db8:1::100\"]\nports = \"1024-1024\"";
+    stage.configure(&causeway_lab::plan::CONFIG.replace(own, small));
+    stage.start();
+    let (pod, server) = (stage.world.host("pod-a1"), stage.world.host("server"));
+    traffic::udp_exchange(pod, server, server.address(Family::V4), 1).expect("UDP");
+    let table = stage.gateway().show(&["pools"]).expect("a table");
+    let full: Vec<&str> = table.lines().filter(|line| line.ends_with("full")).collect();
+    assert!(full.len() == 1 && full[0].contains("ipv4") && full[0].contains("udp"), "{table}");
+    let log = stage.stop().stderr;
+    let told = log.lines().filter(|line| line.contains("WARN") && line.contains("nearly used up")).count();
+    assert_eq!(told, 1, "{log}");
 }
 
 #[test]

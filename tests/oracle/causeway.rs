@@ -11,7 +11,7 @@ use causeway_fastpath::forwarder::{Capacity, Forwarder};
 use causeway_fastpath::fragment;
 use causeway_fastpath::frame::Frame;
 use causeway_fastpath::ids::{AdjacencyId, Epoch, PoolId, PortId, VrfId};
-use causeway_fastpath::nat::{EgressAction, EgressRule};
+use causeway_fastpath::nat::{EgressAction, EgressRule, SenderLimits};
 use causeway_fastpath::snapshot::{Adjacency, NeighborState, Pool, PortEntry, Snapshot, Tables, Timeouts};
 use causeway_fastpath::time::Instant;
 use causeway_fastpath::verdict::Verdict;
@@ -150,7 +150,8 @@ fn tables<A: Address>(place: &Place) -> Tables<A> {
         source,
         destination: everything(),
         action: EgressAction::Masquerade,
-        most_sessions: None,
+        limits: SenderLimits::default(),
+        picks_up: false,
     };
     let rules = vec![masquerade(prefix(place.hosts)), masquerade(prefix(place.inside_net))];
     let addresses = vec![address(place.public.to_ip())];

@@ -167,7 +167,7 @@ mod tests {
             ("port=65536", "\"65536\" is not a port; a port or echo identifier is 0 to 65535"),
             (
                 "state=open",
-                "\"open\" is not known here; known are syn-sent, syn-received, established, half-closed, closing and reset",
+                "\"open\" is not known here; known are syn-sent, syn-received, established, half-closed, closing, reset and picked-up",
             ),
             ("begun=here", "\"here\" is not known here; known are inside and outside"),
         ] {

@@ -5,6 +5,7 @@
 
 mod filter;
 mod nodes;
+mod pools;
 mod table;
 mod view;
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use filter::read as read_filter;
 pub use nodes::{NodeNeighborView, NodeView, SourceView};
+pub use pools::{HostView, PoolView};
 pub use table::render;
 pub use view::{
     CounterView, ForwardView, LengthView, NeighborView, NextHopView, PortView, RouteView, SessionView, TableView,
@@ -77,6 +79,18 @@ pub enum Show {
     Nodes,
     /// Every forward and static NAT.
     Forwards,
+    /// What is in use of pools.
+    Pools {
+        /// A row for each address?
+        #[serde(default)]
+        addresses: bool,
+    },
+    /// Who holds most sessions.
+    Hosts {
+        /// How many at most.
+        #[serde(default = "a_few")]
+        limit: usize,
+    },
     /// Live sessions.
     Sessions {
         /// How many at most.
@@ -115,6 +129,15 @@ pub enum Answer {
     },
     /// To [`Show::Forwards`].
     Forwards(Vec<ForwardView>),
+    /// To [`Show::Pools`].
+    Pools(Vec<PoolView>),
+    /// To [`Show::Hosts`].
+    Hosts {
+        /// How many hosts have sessions or were refused some.
+        known: u64,
+        /// Those that were asked for; who has most sessions comes first.
+        hosts: Vec<HostView>,
+    },
     /// To [`Show::Sessions`].
     Sessions {
         /// Sessions alive when the answer was put together.
@@ -187,6 +210,8 @@ mod tests {
             Ask::Show(Show::Neighbors),
             Ask::Show(Show::Nodes),
             Ask::Show(Show::Forwards),
+            Ask::Show(Show::Pools { addresses: true }),
+            Ask::Show(Show::Hosts { limit: 7 }),
             Ask::Show(Show::Sessions { limit: 7, filter: Vec::new() }),
             Ask::Show(Show::Sessions { limit: 7, filter: filter.clone() }),
             Ask::Show(Show::Counters),

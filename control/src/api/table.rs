@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use super::{
-    Answer, CounterView, ForwardView, NeighborView, NextHopView, NodeView, PortView, RouteView, SessionView,
-    SourceView, TableView,
+    Answer, CounterView, ForwardView, HostView, NeighborView, NextHopView, NodeView, PoolView, PortView, RouteView,
+    SessionView, SourceView, TableView,
 };
 
 /// An answer as text: aligned columns under a headline, ending in a newline.
@@ -23,6 +23,13 @@ pub fn render(answer: &Answer, all: bool) -> String {
             text
         }
         Answer::Forwards(forwards) => columns(FORWARDS, forwards.iter().map(forward)),
+        Answer::Pools(pools) => columns(POOLS, pools.iter().map(pool)),
+        Answer::Hosts { known, hosts } => {
+            let mut text = columns(HOSTS, hosts.iter().map(host));
+            // Writing to a String does not fail.
+            let _ = writeln!(text, "{} shown, {known} known", hosts.len());
+            text
+        }
         Answer::Sessions { alive, sessions } => {
             let mut text = columns(SESSIONS, sessions.iter().map(session));
             let shown = sessions.len();
@@ -175,6 +182,54 @@ fn forward(forward: &ForwardView) -> Vec<String> {
         forward.protocol.clone(),
         end(forward.address, forward.ports),
         end(forward.to, forward.to_ports),
+    ]
+}
+
+const POOLS: &[Column] = &[
+    ("POOL", false),
+    ("FAMILY", false),
+    ("ADDRESS", false),
+    ("PROTO", false),
+    ("PORTS", true),
+    ("USED", true),
+    ("RESTING", true),
+    ("FORWARDED", true),
+    ("FREE", true),
+    ("HIGH", true),
+    ("BINDINGS", true),
+    ("SESSIONS", true),
+    ("REFUSED", true),
+    ("ALARM", false),
+];
+
+fn pool(pool: &PoolView) -> Vec<String> {
+    vec![
+        pool.pool.clone(),
+        pool.family.clone(),
+        pool.address.map_or_else(|| format!("all {}", pool.addresses), |address| address.to_string()),
+        pool.protocol.clone(),
+        pool.ports.to_string(),
+        pool.used.to_string(),
+        pool.resting.to_string(),
+        pool.forwarded.to_string(),
+        pool.free.to_string(),
+        pool.high_water.to_string(),
+        pool.bindings.to_string(),
+        pool.sessions.to_string(),
+        pool.refused.to_string(),
+        if pool.full { "full" } else { "-" }.to_owned(),
+    ]
+}
+
+const HOSTS: &[Column] = &[("DOMAIN", false), ("HOST", false), ("SESSIONS", true), ("PORTS", true), ("REFUSED", true)];
+
+fn host(host: &HostView) -> Vec<String> {
+    vec![
+        host.domain.clone(),
+        host.address.to_string(),
+        host.sessions.to_string(),
+        host.ports.to_string(),
+        host.refused.to_string(),
     ]
 }
 
@@ -343,6 +398,41 @@ static-nat  blue    any    203.0.113.24             10.1.2.21
             row("static-nat", "203.0.113.24", None, "10.1.2.21", None),
         ]);
         assert_eq!(render(&answer, false), expected);
+    }
+
+    #[test]
+    fn a_pool_is_a_row_for_each_protocol_and_a_host_one_with_what_it_holds() {
+        let pool = |address, full| PoolView {
+            pool: "egress".into(),
+            family: "ipv4".into(),
+            address,
+            addresses: if address.is_none() { 8 } else { 1 },
+            protocol: "tcp".into(),
+            ports: 64_512,
+            used: 60_000,
+            resting: 20,
+            forwarded: 2,
+            free: 4_490,
+            high_water: 61_000,
+            bindings: 7,
+            sessions: 90_000,
+            refused: 3,
+            full,
+        };
+        let expected = "\
+POOL    FAMILY  ADDRESS       PROTO  PORTS   USED  RESTING  FORWARDED  FREE   HIGH  BINDINGS  SESSIONS  REFUSED  ALARM
+egress  ipv4    all 8         tcp    64512  60000       20          2  4490  61000         7     90000        3  full
+egress  ipv4    203.0.113.16  tcp    64512  60000       20          2  4490  61000         7     90000        3  -
+";
+        let address = "203.0.113.16".parse().expect("an address");
+        assert_eq!(render(&Answer::Pools(vec![pool(None, true), pool(Some(address), false)]), false), expected);
+        let host = HostView { domain: "blue".into(), address, sessions: 9, ports: 4, refused: 1 };
+        let expected = "\
+DOMAIN  HOST          SESSIONS  PORTS  REFUSED
+blue    203.0.113.16         9      4        1
+1 shown, 12 known
+";
+        assert_eq!(render(&Answer::Hosts { known: 12, hosts: vec![host] }, false), expected);
     }
 
     #[test]

@@ -177,7 +177,7 @@ pub struct SessionView {
     pub peer: IpAddr,
     /// Its port; 0 for echoes.
     pub peer_port: u16,
-    /// Was it begun by the peer, and forwarded to who is inside?
+    /// Was it begun by the peer, who reached who is inside by a forward or an open name?
     #[serde(default)]
     pub forwarded: bool,
     /// Where a TCP conversation stands.

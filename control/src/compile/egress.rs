@@ -9,7 +9,8 @@ use causeway_fastpath::ids::{PoolId, VrfId};
 use causeway_fastpath::nat::{EgressAction, EgressRule};
 use causeway_fastpath::verdict::DropReason;
 
-use super::{forwards, policies, policy, prefix};
+use super::policy::{self, of_pods};
+use super::{forwards, policies, prefix};
 use crate::config::{Cluster, ClusterIdx, Config, Egress, Model, PortIdx};
 use crate::domains::Domains;
 use crate::flannel::IpMasq;
@@ -56,8 +57,7 @@ fn enter<A: Address>(config: &Config, domains: &Domains, domain: VrfId, rules: &
 
 /// Everybody inside reaches this destination, if it is of the family.
 fn from_inside<A: Address>(config: &Config, to: Option<Prefix<A>>) -> impl Iterator<Item = EgressRule<A>> {
-    let rule =
-        |source, destination| EgressRule { source, destination, action: EgressAction::Forward, most_sessions: None };
+    let rule = |source, destination| EgressRule::new(source, destination, EgressAction::Forward);
     to.into_iter().flat_map(move |to| config.inside().filter_map(prefix).map(move |source| rule(source, to)))
 }
 
@@ -66,7 +66,7 @@ fn enter_one<A: Address>(config: &Config, shore: &Shore, domain: VrfId, rules: &
     let Some(pods) = prefix(shore.pods) else {
         return;
     };
-    let mut rule = |source, action| rules.push(EgressRule { source, destination: pods, action, most_sessions: None });
+    let mut rule = |source, action| rules.push(EgressRule::new(source, pods, action));
     let cluster = &config.clusters[shore.cluster.0];
     match shore.entry {
         Entry::Unknown => {}
@@ -108,7 +108,7 @@ fn leave<A: Address>(config: &Config, domains: &Domains, domain: VrfId, rules: &
     for (at, port) in config.ports.iter().enumerate() {
         if domains.of_port(PortIdx(at)) == domain {
             let subnets = port.addresses.iter().filter_map(|subnet| prefix(subnet.trunc()));
-            rules.extend(subnets.map(|source| to_everywhere(source, EgressAction::Forward, None)));
+            rules.extend(subnets.map(|source| to_everywhere(source, EgressAction::Forward)));
         }
     }
     for cluster in clusters() {
@@ -118,16 +118,16 @@ fn leave<A: Address>(config: &Config, domains: &Domains, domain: VrfId, rules: &
             let kept = cluster.non_masquerade_cidrs.iter().copied().chain(inside);
             for destination in kept.filter_map(prefix) {
                 let action = if is_flat { EgressAction::Forward } else { EgressAction::Track };
-                rules.push(EgressRule { source, destination, action, most_sessions: cluster.sessions_per_pod });
+                rules.push(of_pods(EgressRule::new(source, destination, action), cluster));
             }
         }
     }
     rules.extend(own_of_pods);
     for cluster in clusters() {
-        let rule = |source| to_everywhere(source, leaves(cluster), cluster.sessions_per_pod);
+        let rule = |source| of_pods(to_everywhere(source, leaves(cluster)), cluster);
         rules.extend(pods(cluster).into_iter().map(rule));
     }
-    rules.push(to_everywhere(everywhere(), EgressAction::Drop(DropReason::NotInIsland), None));
+    rules.push(to_everywhere(everywhere(), EgressAction::Drop(DropReason::NotInIsland)));
 }
 
 /// How pods of a cluster leave.
@@ -140,8 +140,8 @@ pub(super) fn leaves(cluster: &Cluster) -> EgressAction {
     }
 }
 
-fn to_everywhere<A: Address>(source: Prefix<A>, action: EgressAction, most_sessions: Option<u32>) -> EgressRule<A> {
-    EgressRule { source, destination: everywhere(), action, most_sessions }
+fn to_everywhere<A: Address>(source: Prefix<A>, action: EgressAction) -> EgressRule<A> {
+    EgressRule::new(source, everywhere(), action)
 }
 
 fn everywhere<A: Address>() -> Prefix<A> {

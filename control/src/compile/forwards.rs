@@ -6,6 +6,7 @@ use causeway_fastpath::ids::{PoolId, VrfId};
 use causeway_fastpath::nat::{EgressAction, EgressRule, Forward, Forwards};
 use causeway_fastpath::snapshot::Pool;
 
+use super::policy::of_pods;
 use crate::config::Config;
 use crate::domains::Domains;
 
@@ -56,12 +57,8 @@ pub(super) fn egress_rules<A: Address>(
         let source = Prefix::host(A::from_ip(nat.to)?);
         let destination = Prefix::containing(A::default(), 0);
         let action = EgressAction::Translate(PoolId(first.0 + at as u16));
-        (domains.of_cluster(nat.cluster) == domain).then_some(EgressRule {
-            source,
-            destination,
-            action,
-            most_sessions: config.clusters[nat.cluster.0].sessions_per_pod,
-        })
+        let rule = of_pods(EgressRule::new(source, destination, action), &config.clusters[nat.cluster.0]);
+        (domains.of_cluster(nat.cluster) == domain).then_some(rule)
     };
     config.static_nat.iter().enumerate().filter_map(rule).collect()
 }

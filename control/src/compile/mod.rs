@@ -12,6 +12,8 @@ mod policies;
 mod policy;
 mod tables;
 
+pub(crate) use policy::pool_names;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -116,6 +118,7 @@ impl Compiler {
                 tcp_established_ms: config.timers.tcp_established_s.saturating_mul(1000),
                 tcp_transitory_ms: config.timers.tcp_transitory_s.saturating_mul(1000),
                 udp_ms: config.timers.udp_s.saturating_mul(1000),
+                udp_ports_ms: policy::udp_ports_ms(&config.timers),
                 icmp_ms: config.timers.icmp_s.saturating_mul(1000),
                 ..Timeouts::default()
             },
@@ -254,7 +257,7 @@ impl Compiler {
             flow_seed: self.flow_seed,
             v4: self.v4.publish(),
             v6: self.v6.publish(),
-            timeouts: self.timeouts,
+            timeouts: self.timeouts.clone(),
             icmp_errors_per_second: self.icmp_errors_per_second,
             icmp_errors_per_destination: self.icmp_errors_per_destination,
         };

@@ -10,6 +10,7 @@ use causeway_fastpath::nat::{EgressAction, EgressRule};
 use causeway_fastpath::verdict::DropReason;
 use ipnet::IpNet;
 
+use super::policy::of_pods;
 use super::{egress, prefix};
 use crate::config::{Cluster, ClusterIdx, Config, Egress, Model, Party, overlap};
 use crate::domains::Domains;
@@ -52,10 +53,10 @@ impl Policing<'_> {
                 let (cluster, apart) = (&self.config.clusters[from.0], self.config.are_apart(from, to));
                 for source in self.senders(Party::Cluster(from)) {
                     if apart {
-                        self.push(rules, source, self.pods(to), EgressAction::Track, cluster.sessions_per_pod);
+                        self.push(rules, source, self.pods(to), EgressAction::Track, Some(cluster));
                     }
                     let action = if apart { EgressAction::Track } else { egress::leaves(cluster) };
-                    self.push(rules, source, self.subnets(to), action, cluster.sessions_per_pod);
+                    self.push(rules, source, self.subnets(to), action, Some(cluster));
                 }
             }
             (Party::Cluster(from), Party::Prefix(net)) => {
@@ -69,8 +70,8 @@ impl Policing<'_> {
                 let exempted = cluster.non_masquerade_cidrs.iter().filter_map(|exempted| common(*exempted, net));
                 let exempted: Vec<Prefix<A>> = exempted.filter_map(prefix).collect();
                 for source in self.senders(Party::Cluster(from)) {
-                    self.push(rules, source, exempted.iter().copied(), kept, cluster.sessions_per_pod);
-                    self.push(rules, source, prefix(net), action, cluster.sessions_per_pod);
+                    self.push(rules, source, exempted.iter().copied(), kept, Some(cluster));
+                    self.push(rules, source, prefix(net), action, Some(cluster));
                 }
             }
             (Party::Prefix(_), Party::Cluster(to)) if self.domains.is_open(self.domain) => {
@@ -139,9 +140,10 @@ impl Policing<'_> {
         source: Prefix<A>,
         destinations: impl IntoIterator<Item = Prefix<A>>,
         action: EgressAction,
-        most_sessions: Option<u32>,
+        cluster: Option<&Cluster>,
     ) {
-        let rule = |destination| EgressRule { source, destination, action, most_sessions };
+        let rule = |destination| EgressRule::new(source, destination, action);
+        let rule = |destination| cluster.map_or(rule(destination), |cluster| of_pods(rule(destination), cluster));
         rules.extend(destinations.into_iter().map(rule));
     }
 

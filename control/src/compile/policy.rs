@@ -1,16 +1,25 @@
 //! Under which addresses clusters leave.
 
+use std::sync::Arc;
+
 use causeway_fastpath::address::Address;
 use causeway_fastpath::ids::PoolId;
-use causeway_fastpath::snapshot::Pool;
+use causeway_fastpath::nat::{EgressRule, SenderLimits};
+use causeway_fastpath::snapshot::{Pool, WELL_KNOWN_PORTS};
 
 use super::{forwards, prefix};
-use crate::config::{Config, Egress, PortIdx};
+use crate::config::{Cluster, Config, Egress, PortIdx, Timers};
 use crate::domains::Domains;
 use crate::rib::{self, is_primary};
 
 /// Ports that masquerading takes on a port's own address: all but the well-known ones.
 const MASQUERADE_PORTS: (u16, u16) = (1024, 65535);
+
+/// A rule as it is for pods of a cluster: what each may have, and what a cluster asked for.
+pub(super) fn of_pods<A: Address>(rule: EgressRule<A>, cluster: &Cluster) -> EgressRule<A> {
+    let (sessions, new_per_second) = (cluster.sessions_per_pod, cluster.new_sessions_per_pod_per_second);
+    EgressRule { limits: SenderLimits { sessions, new_per_second }, picks_up: cluster.tcp_pick_up, ..rule }
+}
 
 /// Whether anybody goes by the addresses of ports.
 fn masquerades(config: &Config) -> bool {
@@ -21,6 +30,15 @@ fn masquerades(config: &Config) -> bool {
 pub(super) fn port_pool(config: &Config, domains: &Domains, port: PortIdx) -> Option<PoolId> {
     let stands_for_clusters = rib::stands_for_others(config, domains, port);
     stands_for_clusters.then(|| PoolId((config.pools.len() + port.0) as u16))
+}
+
+/// What people call the pools that have names: all but those of static NAT, which come last.
+pub(crate) fn pool_names(config: &Config) -> Vec<String> {
+    let mut names: Vec<String> = config.pools.iter().map(|pool| pool.name.clone()).collect();
+    if masquerades(config) {
+        names.extend(config.ports.iter().map(|port| format!("masquerade {}", port.name)));
+    }
+    names
 }
 
 /// The number of the first pool that static NAT has.
@@ -60,6 +78,17 @@ fn pool<A: Address>(pool: &crate::config::Pool) -> Pool<A> {
         udp: pool.udp,
         other_protocols: pool.other_protocols,
     }
+}
+
+/// Timers of well-known UDP ports, by port, where any has one.
+pub(super) fn udp_ports_ms(timers: &Timers) -> Option<Arc<[u32; WELL_KNOWN_PORTS]>> {
+    let mut table = [0; WELL_KNOWN_PORTS];
+    for timer in &timers.udp_ports {
+        for port in timer.ports.clone() {
+            table[usize::from(port)] = timer.udp_s.saturating_mul(1000);
+        }
+    }
+    (!timers.udp_ports.is_empty()).then(|| Arc::new(table))
 }
 
 /// The port's first address of the family.

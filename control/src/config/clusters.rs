@@ -104,6 +104,10 @@ fn cluster(
         non_masquerade_cidrs,
         flannel_ip_masq,
         sessions_per_pod: table.number(report, "sessions-per-pod").map(|most| most.value as u32),
+        new_sessions_per_pod_per_second: table
+            .number(report, "new-sessions-per-pod-per-second")
+            .map(|rate| rate.value as u32),
+        tcp_pick_up: table.flag(report, "tcp-pick-up"),
         ports,
         nodes: nodes.into_iter().map(|draft| draft.node).collect(),
         nodes_from,

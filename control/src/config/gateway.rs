@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::keys;
-use super::model::{Gateway, Idle, Timers};
-use super::report::Report;
+use super::model::{Gateway, Idle, Timers, UdpPortTimer};
+use super::report::{At, Report, Spanned};
 use super::table::Table;
 use super::value;
 
@@ -42,7 +42,34 @@ pub(super) fn timers(report: &mut Report<'_>, file: &Table<'_>) -> Timers {
         tcp_transitory_s: number(report, &table, "tcp-transitory-s"),
         udp_s: number(report, &table, "udp-s"),
         icmp_s: number(report, &table, "icmp-s"),
+        udp_ports: udp_ports(report, &table),
     }
+}
+
+/// Timers of single ports, in the order of the file.
+fn udp_ports(report: &mut Report<'_>, timers: &Table<'_>) -> Vec<UdpPortTimer> {
+    let mut list: Vec<(UdpPortTimer, At)> = Vec::new();
+    for table in timers.tables(report, "udp-port", &keys::UDP_PORT) {
+        let ports = table.ports(report, "ports");
+        let udp_s = number(report, &table, "udp-s");
+        let Some(Spanned { at, value: ports }) = ports else {
+            continue;
+        };
+        if *ports.end() > HIGHEST_WELL_KNOWN {
+            let remedy = format!("ports up to {HIGHEST_WELL_KNOWN} may have a timer of their own (RFC 4787 REQ-5)");
+            report.error(&at, "is not well-known", remedy);
+            continue;
+        }
+        let overlaps =
+            |(other, _): &&(UdpPortTimer, At)| other.ports.start() <= ports.end() && ports.start() <= other.ports.end();
+        if let Some((_, place)) = list.iter().find(overlaps) {
+            let what = format!("overlaps {}", report.reference(place));
+            report.error(&at, what, "a port has one timer: write it once");
+            continue;
+        }
+        list.push((UdpPortTimer { ports, udp_s }, at));
+    }
+    list.into_iter().map(|(timer, _)| timer).collect()
 }
 
 fn cores(report: &mut Report<'_>, table: &Table<'_>) -> Vec<usize> {
@@ -99,6 +126,9 @@ fn nothing() -> Gateway {
 
 /// `sun_path` of `unix(7)` without its closing zero.
 const LONGEST_SOCKET_PATH: usize = 107;
+
+/// The last of the ports that IANA assigns to services (RFC 6335, section 6).
+const HIGHEST_WELL_KNOWN: u16 = 1_023;
 
 /// `CONFIG_NR_CPUS` allows no more than 8 192.
 const HIGHEST_CORE: usize = 8_191;

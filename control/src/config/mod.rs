@@ -39,7 +39,7 @@ pub(crate) use claims::{Claims, overlap};
 pub(crate) use keys::MOST_NODES;
 pub use model::{
     Cluster, ClusterIdx, Config, Driver, Egress, Gateway, Idle, Model, Neighbor, NextHop, Node, NodeMaskSize,
-    NodesFrom, Pool, PoolIdx, Port, PortIdx, Route, RouteKind, Timers,
+    NodesFrom, Pool, PoolIdx, Port, PortIdx, Route, RouteKind, Timers, UdpPortTimer,
 };
 pub use policies::{Party, Policy};
 pub use public::{Forward, Protocol, StaticNat};

@@ -216,6 +216,10 @@ pub struct Cluster {
     pub flannel_ip_masq: Option<Variant>,
     /// Translated sessions that one pod may have at once, of each family.
     pub sessions_per_pod: Option<u32>,
+    /// Translated sessions that one pod may begin a second; `None`: no limit.
+    pub new_sessions_per_pod_per_second: Option<u32>,
+    /// Do TCP segments of its pods begin sessions in the middle of a conversation?
+    pub tcp_pick_up: bool,
     /// Ports on which its nodes live, ascending, at least one.
     pub ports: Vec<PortIdx>,
     /// Its nodes, in the order of the file.
@@ -318,7 +322,7 @@ pub struct Neighbor {
 }
 
 /// How long a session may be silent before it ends: `[timers]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timers {
     /// An established TCP session, in seconds.
     ///
@@ -336,10 +340,21 @@ pub struct Timers {
     ///
     /// Never below 60: RFC 5508 REQ-2.
     pub icmp_s: u32,
+    /// UDP sessions to single ports, in the order of the file; disjoint.
+    pub udp_ports: Vec<UdpPortTimer>,
+}
+
+/// How long a UDP session to some ports may be silent: `[[timers.udp-port]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UdpPortTimer {
+    /// The destination ports; 1 to 1 023 (RFC 4787 REQ-5).
+    pub ports: RangeInclusive<u16>,
+    /// In seconds; 5 at least.
+    pub udp_s: u32,
 }
 
 impl Default for Timers {
     fn default() -> Self {
-        Self { tcp_established_s: 7_440, tcp_transitory_s: 240, udp_s: 300, icmp_s: 60 }
+        Self { tcp_established_s: 7_440, tcp_transitory_s: 240, udp_s: 300, icmp_s: 60, udp_ports: Vec::new() }
     }
 }

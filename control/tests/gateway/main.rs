@@ -16,6 +16,7 @@ mod exempted;
 mod flannel;
 mod flat;
 mod forwards;
+mod holders;
 mod hostile;
 mod isolated;
 mod lab;

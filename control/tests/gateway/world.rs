@@ -36,6 +36,8 @@ pub(crate) enum Step {
     Transmit,
     ListSessions,
     EndSessions,
+    ListPools,
+    ListRefused,
 }
 
 /// Control and a forwarder in lockstep.
@@ -231,6 +233,16 @@ impl World {
                 self.steps.push(Step::EndSessions);
                 self.forwarder.end_sessions(self.now, &mut kill);
                 self.events.push_back(Event::SessionsEnded(kill));
+            }
+            Command::ListPools(mut page) => {
+                self.steps.push(Step::ListPools);
+                self.forwarder.list_pools(&mut page);
+                self.events.push_back(Event::Pools(page));
+            }
+            Command::ListRefused(mut page) => {
+                self.steps.push(Step::ListRefused);
+                self.forwarder.list_refused(&mut page);
+                self.events.push_back(Event::Refused(page));
             }
         }
     }

@@ -6,6 +6,7 @@ mod fragment;
 mod group;
 mod hairpin;
 mod inbound;
+mod listing;
 mod local;
 mod outbound;
 mod refuse;
@@ -391,12 +392,12 @@ impl Forwarder {
         let Some(cursor) = kill.cursor.filter(|_| limit > 0) else {
             return;
         };
-        let (from, timeouts) = (cursor.number, self.snapshot.timeouts);
+        let (from, timeouts) = (cursor.number, &self.snapshot.timeouts);
         let (filter, dry_run) = (&kill.filter, kill.dry_run);
         let (met, next) = if cursor.v6 {
-            end_met(&mut self.v6, from, limit, dry_run, now, |session| filter.matches(&row(session, now, &timeouts)))
+            end_met(&mut self.v6, from, limit, dry_run, now, |session| filter.matches(&row(session, now, timeouts)))
         } else {
-            end_met(&mut self.v4, from, limit, dry_run, now, |session| filter.matches(&row(session, now, &timeouts)))
+            end_met(&mut self.v4, from, limit, dry_run, now, |session| filter.matches(&row(session, now, timeouts)))
         };
         kill.met += met;
         kill.cursor = cursor.behind(next);

@@ -10,6 +10,7 @@ use crate::fib::Hop;
 use crate::ids::{AdjacencyId, PortId, VrfId};
 use crate::nat::{Choice, EgressAction, EgressRule, Translation, icmp_error};
 use crate::parse::{self, L4Kind};
+use crate::session::tcp::TcpState;
 use crate::session::{Direction, FlowKey, Found};
 use crate::snapshot::NeighborState;
 use crate::verdict::DropReason;
@@ -109,7 +110,8 @@ impl<'a, A: Address> Walk<'a, A> {
             | DropReason::NatNoPool
             | DropReason::NatNameTaken
             | DropReason::NatProtocol
-            | DropReason::NatSourceLimit => {
+            | DropReason::NatSourceLimit
+            | DropReason::NatSourceRate => {
                 self.refuse(i, Refusal::NatResources(reason));
             }
             // Outside, nobody learns who is there.
@@ -168,7 +170,12 @@ impl<'a, A: Address> Walk<'a, A> {
         if let Some(found) = self.nat.sessions.find(&key) {
             return Ok(Plan::Translate(found));
         }
-        self.opens(i)?;
+        let opens = self.opens(i);
+        let is_picked_up =
+            opens == Err(DropReason::NatTcpNotSyn) && rule.picks_up && tcp::goes_on(self.scratch.tcp_flags[i]);
+        if !is_picked_up {
+            opens?;
+        }
         // With nobody to hand it to, `forward` punts or refuses the packet, and no
         // name is spent on it.
         if let Way::Neighbor(to) = way
@@ -176,21 +183,25 @@ impl<'a, A: Address> Walk<'a, A> {
         {
             return Ok(Plan::AsIs);
         }
-        let (outer, most_sessions) = (self.scratch.beyond[i], rule.most_sessions);
-        match pool {
+        let (outer, limits) = (self.scratch.beyond[i], rule.limits);
+        let begun = match pool {
             Some(pool) => {
-                let translation = Translation { pool, outer, inward: matches!(way, Way::Inward(_)), most_sessions };
+                let translation = Translation { pool, outer, inward: matches!(way, Way::Inward(_)), limits };
                 if self.handed.workers.is_alone() {
-                    self.begin_session(&key, translation, Choice::Any)
+                    self.begin_session(&key, translation, Choice::Any)?
                 } else {
-                    self.begin_among(i, &key, translation)
+                    self.begin_among(i, &key, translation)?
                 }
             }
             None => {
-                let session = self.nat.track(&key, outer, most_sessions, &self.snapshot.timeouts, self.now)?;
-                Ok(self.begun(session))
+                let session = self.nat.track(&key, outer, limits, &self.snapshot.timeouts, self.now)?;
+                self.begun(session)
             }
+        };
+        if let (Plan::Translate(found), true) = (begun, is_picked_up) {
+            self.nat.sessions.get_mut(found.session).tcp.state = TcpState::PICKED_UP;
         }
+        Ok(begun)
     }
 
     /// Begins a session under a name of this choice.

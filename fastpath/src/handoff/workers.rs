@@ -54,6 +54,12 @@ impl Workers {
         WorkerId(port % self.count)
     }
 
+    /// Is this port of a pool, whose ports are `dealt_out` or not, another worker's to give?
+    #[inline]
+    pub(crate) fn give_elsewhere(&self, dealt_out: bool, port: u16) -> bool {
+        dealt_out && self.of_port(port) != self.me
+    }
+
     /// The secret that says under which address of a pool a host is.
     pub(crate) fn pairing(&self) -> u64 {
         self.secret.rotate_left(32) ^ GOLDEN

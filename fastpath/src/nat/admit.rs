@@ -1,7 +1,7 @@
 //! Sessions that are begun from outside: to whom they lead, and how many there may be.
 
 use super::forward::Forward;
-use super::policy::EgressRule;
+use super::policy::{EgressRule, SenderLimits};
 use super::translate::Nat;
 use crate::address::Address;
 use crate::session::{Direction, FlowKey, Found, Session};
@@ -16,20 +16,20 @@ pub struct Admission<A> {
     pub answer: FlowKey<A>,
     /// The binding whose name is open, or [`Session::UNBOUND`] where a forward leads in.
     binding: u32,
-    /// Sessions that the receiver may have at once.
-    most_sessions: Option<u32>,
+    /// What the receiver may have.
+    limits: SenderLimits,
 }
 
 impl<A: Address> Admission<A> {
     /// A forward says so.
     pub fn by_forward(forward: &Forward<A>, flow: &FlowKey<A>) -> Admission<A> {
-        Admission { answer: forward.answer(flow), binding: Session::<A>::UNBOUND, most_sessions: None }
+        Admission { answer: forward.answer(flow), binding: Session::<A>::UNBOUND, limits: SenderLimits::default() }
     }
 
     /// As it is under the rule for what the receiver sends.
     #[must_use]
     pub fn under(self, rule: &EgressRule<A>) -> Admission<A> {
-        Admission { most_sessions: rule.most_sessions, ..self }
+        Admission { limits: rule.limits, ..self }
     }
 }
 
@@ -43,7 +43,7 @@ impl<A: Address> Nat<A> {
         let answer = FlowKey { src, src_port, vrf, hairpin: 0, ..flow.reversed() };
         // Whoever is called by his own name outside is nobody that a name leads to.
         let is_translated = (src, src_port) != (flow.dst, flow.dst_port);
-        is_translated.then_some(Admission { answer, binding, most_sessions: None })
+        is_translated.then_some(Admission { answer, binding, limits: SenderLimits::default() })
     }
 
     /// Begins the session of a flow from outside, whose packets arrive as `forth`.
@@ -58,17 +58,17 @@ impl<A: Address> Nat<A> {
         timeouts: &Timeouts,
         now: Instant,
     ) -> Result<Found, DropReason> {
-        let Admission { answer, binding, most_sessions } = admission;
+        let Admission { answer, binding, limits } = admission;
         if self.is_full_of_inbound() {
             return Err(DropReason::NatTableFull);
         }
-        self.may_begin(answer, *most_sessions)?;
+        self.may_begin(answer, *limits, now)?;
         if self.sessions.find(answer).is_some() {
             return Err(DropReason::NatConflict);
         }
         let mut session = Session::new(*forth, *answer, now);
         session.binding = *binding;
-        let session = self.enter(session, timeouts, now)?;
+        let session = self.enter(session, *limits, timeouts, now)?;
         Ok(Found { session, direction: Direction::Forth })
     }
 }

@@ -47,11 +47,6 @@ pub(super) fn borrowed<A: Address>(outside: &FlowKey<A>) -> FlowKey<A> {
     FlowKey { src_port: BORROWED, ..outside.reversed() }
 }
 
-/// Is it the key of such a binding?
-pub(super) fn is_borrowed<A>(key: &FlowKey<A>) -> bool {
-    key.src_port == BORROWED
-}
-
 /// In the place of the source port, where [`destination`] has 0.
 const BORROWED: u16 = 1;
 

@@ -1,8 +1,8 @@
 //! Destinations to which nearly every port of an address is in use.
 //!
-//! Where mapping is by destination a port serves many, so it is free *toward a destination*, and
-//! to know all that are would take a set for each. Drawing ports until one is free
-//! needs no set, and hardly ever more than a draw or two, as long as few are taken.
+//! Where mapping is by destination a port serves many of them, so a port is free *toward a
+//! destination*, and to know all that are would take a set for each. Drawing ports until one
+//! is free needs no set, and hardly ever more than a draw or two, as long as few are taken.
 //! Where a quarter is, a destination becomes a *crowd*: it gets a set, which is filled
 //! in steps while draws still succeed, and from then on the last free port is found
 //! as fast as the first.

@@ -29,7 +29,7 @@ impl<A: Address> Nat<A> {
         let by_endpoint = self.maps_by_endpoint(translation.pool, key.protocol);
         let lent = if by_endpoint { endpoint_outside(&outside) } else { outside };
         if !self.lent.lend_again(&lent, to) {
-            self.hold(binding, outside.dst_port);
+            self.hold(binding, outside.dst_port, false);
             if !self.lent.lend(lent, to, binding) {
                 self.unlend(binding, &outside);
                 return Err(DropReason::NatTableFull);

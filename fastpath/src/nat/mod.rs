@@ -16,16 +16,19 @@ mod name;
 mod numbers;
 mod open;
 mod policy;
+mod refused;
 mod space;
 mod stripe;
 mod translate;
+mod usage;
 
 pub use admit::Admission;
 pub use behavior::{Behavior, Filtering, Mapping};
 pub use forward::{Forward, Forwards};
 pub use keep::keeps_ports;
-pub use policy::{EgressAction, EgressRule};
+pub use policy::{EgressAction, EgressRule, SenderLimits};
 pub use translate::{Choice, Nat, Translation, timeout_ms};
+pub use usage::Load;
 
 use crate::wire::checksum::Delta;
 

@@ -13,9 +13,10 @@ use crate::snapshot::Pool;
 use crate::verdict::DropReason;
 use crate::wire::protocol;
 
-/// Ports that are tried for a flow. Those that destinations share are drawn: a quarter of them in use makes a
-/// crowd, which knows its free ports; before that, so many draws fail together less than
-/// once in 10^38 flows. Then, and while the set of a crowd is being filled, each is looked at.
+/// Ports that are tried for a flow. Those that destinations share are drawn: a quarter of them
+/// in use makes a crowd, which knows its free ports; before that, so many draws fail together
+/// less than once in 10^38 flows. Then, and while the set of a crowd is being filled, each is
+/// looked at.
 const DRAWS: usize = 64;
 
 impl<A: Address> Nat<A> {
@@ -34,10 +35,16 @@ impl<A: Address> Nat<A> {
         if keeps_ports(key.protocol) {
             return self.name_as_it_is(key, translation);
         }
-        match self.pools[translation.pool.index()].behavior(key.protocol).mapping {
+        let pool = translation.pool.index();
+        let name = match self.pools[pool].behavior(key.protocol).mapping {
             Mapping::EndpointIndependent => self.name_by_endpoint(key, translation, choice, chance),
             Mapping::AddressAndPortDependent => self.name_by_destination(key, translation, choice, chance),
+        };
+        if name == Err(DropReason::NatPortsExhausted) && matches!(choice, Choice::Any) {
+            let address = self.paired(&self.pools[pool], key);
+            self.spaces[pool].refused(key.protocol, address);
         }
+        name
     }
 
     /// Has the endpoint that sends the flow a name, whomever it talks to?

@@ -4,12 +4,14 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::Nat;
 use super::behavior::Filtering;
 use super::binding::BindingTable;
 use super::ledger::{Ledger, Use};
 use crate::address::Address;
 use crate::ids::VrfId;
 use crate::session::{FlowKey, Index, Seed};
+use crate::snapshot::{Pool, Timeouts};
 use crate::time::Instant;
 
 /// The bindings whose names are open. Allocates once, when made.
@@ -67,10 +69,10 @@ impl<A: Address> OpenNames<A> {
         self.index.insert(self.hash(number, bindings), number)
     }
 
-    /// The binding is gone, or about to be.
-    pub(super) fn leave(&mut self, number: u32, bindings: &BindingTable<A>) {
-        self.wake(number);
+    /// The binding is about to be gone; did it rest?
+    pub(super) fn leave(&mut self, number: u32, bindings: &BindingTable<A>) -> bool {
         self.index.remove(self.hash(number, bindings), number);
+        self.wake(number)
     }
 
     /// The binding that a packet from outside is for by its name, if it is in use and
@@ -116,14 +118,15 @@ impl<A: Address> OpenNames<A> {
         self.last = number;
     }
 
-    /// The binding rests no longer, if it did.
-    pub(super) fn wake(&mut self, number: u32) {
+    /// The binding rests no longer; did it?
+    pub(super) fn wake(&mut self, number: u32) -> bool {
         let Place { rests, before, after, .. } = self.places[number as usize];
         if rests {
             self.places[number as usize].rests = false;
             *self.link(before, Side::After) = after;
             *self.link(after, Side::Before) = before;
         }
+        rests
     }
 
     /// A binding that has rested for so long, if there is one.
@@ -155,6 +158,36 @@ impl<A: Address> OpenNames<A> {
 
     fn hash(&self, number: u32, bindings: &BindingTable<A>) -> u64 {
         self.name(number, bindings).hash(self.seed)
+    }
+}
+
+impl<A: Address> Nat<A> {
+    /// Names that are open rest on bindings without a session. No more than `capacity` do at
+    /// a time, as sessions live longer than names rest, but those that were killed or to a
+    /// port with a shorter timer: if there are too many, who is new is refused.
+    pub(super) fn make_room_to_rest(&mut self) {
+        let capacity = self.sessions.capacity();
+        let open_ports = |pool: &Pool<A>| {
+            let protocols = [pool.tcp, pool.udp].iter().filter(|behavior| behavior.is_open()).count();
+            pool.addresses.len() * pool.ports() * protocols
+        };
+        let resting = self.pools.iter().map(open_ports).sum::<usize>().min(capacity);
+        if self.bindings.capacity() != capacity + resting {
+            self.bindings = BindingTable::new(capacity + resting, self.seed);
+        }
+        self.open = (resting > 0).then(|| OpenNames::new(capacity + resting, capacity, self.seed));
+    }
+
+    /// Lets go of names that have rested, as many as `budget` allows; takes from it what
+    /// it used.
+    pub fn end_rests(&mut self, now: Instant, budget: &mut u32, timeouts: &Timeouts) {
+        while *budget > 0
+            && let Some(open) = &self.open
+            && let Some(number) = open.rested(now, timeouts.rest_ms)
+        {
+            *budget -= 1;
+            self.let_go(number);
+        }
     }
 }
 

@@ -14,8 +14,19 @@ pub struct EgressRule<A> {
     pub destination: Prefix<A>,
     /// What becomes of them.
     pub action: EgressAction,
-    /// Sessions that a sender may have at once; `None`: as many as it likes.
-    pub most_sessions: Option<u32>,
+    /// What each of them may have.
+    pub limits: SenderLimits,
+    /// May a TCP segment begin a session in the middle of a conversation?
+    pub picks_up: bool,
+}
+
+/// How many sessions a sender may have; `None`: as many as it likes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SenderLimits {
+    /// At once (RFC 6888 REQ-4).
+    pub sessions: Option<u32>,
+    /// Begun in a second, and as many saved up at most (RFC 6888 REQ-5).
+    pub new_per_second: Option<u32>,
 }
 
 /// What an [`EgressRule`] does.
@@ -35,6 +46,11 @@ pub enum EgressAction {
 }
 
 impl<A: Address> EgressRule<A> {
+    /// A rule that limits nobody, and by which conversations begin with their beginning.
+    pub fn new(source: Prefix<A>, destination: Prefix<A>, action: EgressAction) -> EgressRule<A> {
+        EgressRule { source, destination, action, limits: SenderLimits::default(), picks_up: false }
+    }
+
     /// Does it give the sender another name?
     pub fn renames(&self) -> bool {
         matches!(self.action, EgressAction::Translate(_) | EgressAction::Masquerade)

@@ -7,6 +7,7 @@ use super::behavior::{Behavior, Mapping};
 use super::crowd::Crowds;
 use super::numbers::NumberSet;
 use super::stripe::Stripe;
+use super::usage::{Load, Usage};
 use crate::snapshot::Pool;
 use crate::wire::protocol;
 
@@ -20,6 +21,8 @@ pub(super) struct Space {
     icmp: Ports,
     /// Of whatever has ports or none and is none of those.
     other: Ports,
+    /// What is in use of TCP, UDP and ICMP.
+    usage: [Usage; 3],
 }
 
 /// The ports for one protocol, by how they are mapped.
@@ -38,6 +41,8 @@ struct Owned {
     addresses: NumberSet,
     /// Ports that belong to forwards: address and port. Not free, and in no use.
     reserved: Vec<(u32, u16)>,
+    /// How many of them there are by address.
+    forwarded: Vec<u32>,
 }
 
 /// Ports that are free toward a destination unless a session says otherwise.
@@ -59,8 +64,16 @@ impl Space {
                 held: vec![0; addresses],
             }),
         };
-        let (tcp, udp, icmp) = (ports(pool.tcp), ports(pool.udp), ports(Behavior::UDP));
-        Space { stripe, tcp, udp, icmp, other: ports(Behavior::TCP) }
+        let behaviors = [pool.tcp, pool.udp, Behavior::UDP];
+        let is_shared = |behavior: Behavior| behavior.mapping == Mapping::AddressAndPortDependent;
+        Space {
+            stripe,
+            tcp: ports(pool.tcp),
+            udp: ports(pool.udp),
+            icmp: ports(Behavior::UDP),
+            other: ports(Behavior::TCP),
+            usage: behaviors.map(|behavior| Usage::new(addresses, stripe.len(), is_shared(behavior))),
+        }
     }
 
     /// Notes which ports of a protocol belong to forwards, each given by address and
@@ -75,7 +88,7 @@ impl Space {
 
     /// As [`Space::give_back`], for a port that meanwhile belongs to a forward.
     pub(super) fn give_to_forward(&mut self, protocol: u8, address: u32, port: u16) {
-        self.owned(protocol).reserved.push((address, port));
+        self.owned(protocol).forward(address, port);
     }
 
     /// Takes a free port for an endpoint: on this address if it has one, on the next one
@@ -106,6 +119,49 @@ impl Space {
         }
     }
 
+    /// As [`Usage::began`], for a protocol whose use is counted.
+    pub(super) fn began(&mut self, protocol: u8, address: u32, standing: u32, rested: bool) {
+        if let Some(usage) = self.usage(protocol) {
+            usage.began(address, standing, rested);
+        }
+    }
+
+    /// As [`Usage::ended`], likewise.
+    pub(super) fn ended(&mut self, protocol: u8, address: u32, standing: u32, rests: bool) {
+        if let Some(usage) = self.usage(protocol) {
+            usage.ended(address, standing, rests);
+        }
+    }
+
+    /// As [`Usage::rested`], likewise.
+    pub(super) fn rested(&mut self, protocol: u8, address: u32) {
+        if let Some(usage) = self.usage(protocol) {
+            usage.rested(address);
+        }
+    }
+
+    /// As [`Usage::refused`], likewise.
+    pub(super) fn refused(&mut self, protocol: u8, address: u32) {
+        if let Some(usage) = self.usage(protocol) {
+            usage.refused(address);
+        }
+    }
+
+    fn usage(&mut self, protocol: u8) -> Option<&mut Usage> {
+        match protocol {
+            protocol::TCP => Some(&mut self.usage[0]),
+            protocol::UDP => Some(&mut self.usage[1]),
+            protocol::ICMP | protocol::ICMPV6 => Some(&mut self.usage[2]),
+            _ => None,
+        }
+    }
+
+    /// What is in use of an address for TCP, UDP and echo identifiers.
+    pub(super) fn loads(&self, address: u32) -> [Load; 3] {
+        let load = |at: usize, ports: &Ports| self.usage[at].load(address, ports.forwarded(address));
+        [load(0, &self.tcp), load(1, &self.udp), load(2, &self.icmp)]
+    }
+
     fn owned(&mut self, protocol: u8) -> &mut Owned {
         match self.of(protocol) {
             Ports::Owned(owned) => owned,
@@ -119,6 +175,16 @@ impl Space {
             protocol::UDP => &mut self.udp,
             protocol::ICMP | protocol::ICMPV6 => &mut self.icmp,
             _ => &mut self.other,
+        }
+    }
+}
+
+impl Ports {
+    /// How many of an address belong to forwards.
+    fn forwarded(&self, address: u32) -> u32 {
+        match self {
+            Ports::Owned(owned) => owned.forwarded[address as usize],
+            Ports::Shared(shared) => shared.held[address as usize],
         }
     }
 }
@@ -144,13 +210,20 @@ impl Owned {
             free: (0..addresses).map(|_| NumberSet::all(ports)).collect(),
             addresses: NumberSet::all(addresses),
             reserved: Vec::new(),
+            forwarded: vec![0; addresses],
         }
+    }
+
+    fn forward(&mut self, address: u32, port: u16) {
+        self.reserved.push((address, port));
+        self.forwarded[address as usize] += 1;
     }
 
     fn reserve(&mut self, stripe: Stripe, ports: impl Iterator<Item = (u32, u16)>) {
         for (address, port) in core::mem::take(&mut self.reserved) {
             self.insert(address, stripe.number(port).expect("what is reserved was free here"));
         }
+        self.forwarded.fill(0);
         let ports: Vec<(u32, u16)> = ports.collect();
         // Room for those that are in use, too.
         self.reserved.reserve(ports.len());
@@ -158,7 +231,7 @@ impl Owned {
             let number = stripe.number(port).filter(|number| self.free[address as usize].contains(*number));
             if let Some(number) = number {
                 self.remove(address, number);
-                self.reserved.push((address, port));
+                self.forward(address, port);
             }
         }
     }

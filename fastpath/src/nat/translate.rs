@@ -5,12 +5,14 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::behavior::Mapping;
-use super::binding::{Binding, BindingTable, endpoint, is_borrowed};
+use super::binding::{Binding, BindingTable, endpoint};
 use super::forward::Forwards;
 use super::hosts::Hosts;
 use super::identification::Identifications;
 use super::lent::Lent;
 use super::open::OpenNames;
+use super::policy::SenderLimits;
+use super::refused::Refused;
 use super::space::Space;
 use super::stripe::Stripe;
 use crate::address::Address;
@@ -50,6 +52,8 @@ pub struct Nat<A> {
     pub(super) since: Epoch,
     /// The secret of paired pooling.
     pub(super) pairing: u64,
+    /// Hosts that were refused a session.
+    pub(super) refused: Refused<A>,
     pub(super) seed: Seed,
 }
 
@@ -62,8 +66,8 @@ pub struct Translation {
     pub outer: VrfId,
     /// Does it come in again there, round the hairpin?
     pub inward: bool,
-    /// Sessions that its sender may have at once.
-    pub most_sessions: Option<u32>,
+    /// What its sender may have.
+    pub limits: SenderLimits,
 }
 
 /// Where a name for a flow is taken from.
@@ -102,6 +106,7 @@ impl<A: Address> Nat<A> {
             workers,
             since: Epoch(0),
             pairing: if workers.is_alone() { seed.0[1] } else { workers.pairing() },
+            refused: Refused::new(seed),
             seed,
         }
     }
@@ -179,22 +184,6 @@ impl<A: Address> Nat<A> {
         }
     }
 
-    /// Names that are open rest on bindings without a session. No more than `capacity` do at
-    /// a time, as sessions live longer than names rest, but those that were killed or to a
-    /// port with a shorter timer: if there are too many, who is new is refused.
-    fn make_room_to_rest(&mut self) {
-        let capacity = self.sessions.capacity();
-        let open_ports = |pool: &Pool<A>| {
-            let protocols = [pool.tcp, pool.udp].iter().filter(|behavior| behavior.is_open()).count();
-            pool.addresses.len() * pool.ports() * protocols
-        };
-        let resting = self.pools.iter().map(open_ports).sum::<usize>().min(capacity);
-        if self.bindings.capacity() != capacity + resting {
-            self.bindings = BindingTable::new(capacity + resting, self.seed);
-        }
-        self.open = (resting > 0).then(|| OpenNames::new(capacity + resting, capacity, self.seed));
-    }
-
     /// Ends every session, and rest; says how many sessions there were.
     fn end_all(&mut self) -> u64 {
         // What others know of names, they forget with the same tables.
@@ -246,6 +235,24 @@ impl<A: Address> Nat<A> {
         now: Instant,
         chance: &mut Chance,
     ) -> Result<u32, DropReason> {
+        let begun = self.try_begin(key, translation, choice, timeouts, now, chance);
+        if let Err(reason) = begun
+            && (self.workers.is_alone() || reason != DropReason::NatPortsExhausted)
+        {
+            self.refused.count(key.src, key.vrf);
+        }
+        begun
+    }
+
+    fn try_begin(
+        &mut self,
+        key: &FlowKey<A>,
+        translation: Translation,
+        choice: Choice<A>,
+        timeouts: &Timeouts,
+        now: Instant,
+        chance: &mut Chance,
+    ) -> Result<u32, DropReason> {
         if self.pools[translation.pool.index()].addresses.is_empty() {
             return Err(DropReason::NatNoPool);
         }
@@ -253,12 +260,12 @@ impl<A: Address> Nat<A> {
         if self.sessions.len() == self.sessions.capacity() || (is_inbound && self.is_full_of_inbound()) {
             return Err(DropReason::NatTableFull);
         }
-        self.may_begin(key, translation.most_sessions)?;
+        self.may_begin(key, translation.limits, now)?;
         let named = FlowKey { hairpin: translation.inward.into(), ..*key };
         let (outside, binding) = self.name(&named, translation, choice, chance)?;
         let mut session = Session::new(*key, outside, now);
         session.binding = binding;
-        self.enter(session, timeouts, now)
+        self.enter(session, translation.limits, timeouts, now)
     }
 
     /// Begins the session of a flow that keeps its names on the way to the routing domain
@@ -271,7 +278,7 @@ impl<A: Address> Nat<A> {
         &mut self,
         key: &FlowKey<A>,
         outer: VrfId,
-        most_sessions: Option<u32>,
+        limits: SenderLimits,
         timeouts: &Timeouts,
         now: Instant,
     ) -> Result<u32, DropReason> {
@@ -279,11 +286,11 @@ impl<A: Address> Nat<A> {
         if session.is_inbound() && self.is_full_of_inbound() {
             return Err(DropReason::NatTableFull);
         }
-        self.may_begin(session.outward(), most_sessions)?;
+        self.may_begin(session.outward(), limits, now)?;
         if self.sessions.find(&session.back).is_some() {
             return Err(DropReason::NatConflict);
         }
-        self.enter(session, timeouts, now)
+        self.enter(session, limits, timeouts, now)
     }
 
     /// Half of the table is for those who are inside: a flood from outside does not get it.
@@ -292,30 +299,38 @@ impl<A: Address> Nat<A> {
     }
 
     /// May who sends packets with this key have another session?
-    pub(super) fn may_begin(&self, key: &FlowKey<A>, most: Option<u32>) -> Result<(), DropReason> {
-        match (&self.hosts, most) {
-            (Some(hosts), Some(most)) if hosts.sessions(key.src, key.vrf) >= most => Err(DropReason::NatSourceLimit),
-            _ => Ok(()),
+    pub(super) fn may_begin(&self, key: &FlowKey<A>, limits: SenderLimits, now: Instant) -> Result<(), DropReason> {
+        match &self.hosts {
+            Some(hosts) => hosts.may_begin(key.src, key.vrf, limits, now),
+            None => Ok(()),
         }
     }
 
     /// Enters a session, which stands on a binding or on none.
-    pub(super) fn enter(&mut self, session: Session<A>, timeouts: &Timeouts, now: Instant) -> Result<u32, DropReason> {
+    pub(super) fn enter(
+        &mut self,
+        session: Session<A>,
+        limits: SenderLimits,
+        timeouts: &Timeouts,
+        now: Instant,
+    ) -> Result<u32, DropReason> {
         let number = session.binding;
         let inside = *session.outward();
         if number != Session::<A>::UNBOUND {
-            let binding = self.hold(number, session.back.dst_port);
+            let binding = *self.bindings.get(number);
+            let mut rested = false;
             if self.is_open(&binding)
                 && let Some(open) = &mut self.open
             {
-                open.wake(number);
+                rested = open.wake(number);
                 open.meet(number, inside.dst);
             }
+            self.hold(number, session.back.dst_port, rested);
         }
         if let Some(hosts) = &mut self.hosts
             && session.is_of_its_host()
         {
-            hosts.add(inside.src, inside.vrf);
+            hosts.add(inside.src, inside.vrf, limits, now);
         }
         self.inbound += usize::from(session.is_inbound());
         let timeout = timeout_ms(&session, timeouts);
@@ -344,18 +359,6 @@ impl<A: Address> Nat<A> {
         };
         self.ended(&session, now);
         true
-    }
-
-    /// Lets go of names that have rested, as many as `budget` allows; takes from it what
-    /// it used.
-    pub fn end_rests(&mut self, now: Instant, budget: &mut u32, timeouts: &Timeouts) {
-        while *budget > 0
-            && let Some(open) = &self.open
-            && let Some(number) = open.rested(now, timeouts.rest_ms)
-        {
-            *budget -= 1;
-            self.let_go(number);
-        }
     }
 
     /// Ends a session.
@@ -390,28 +393,34 @@ impl<A: Address> Nat<A> {
         }
     }
 
-    /// Another session, or lease, stands on a binding, and has this port.
-    pub(super) fn hold(&mut self, number: u32, port: u16) -> Binding<A> {
+    /// Another session, or lease, stands on a binding, and has this port. Did its name rest?
+    pub(super) fn hold(&mut self, number: u32, port: u16, rested: bool) {
         let standing = self.bindings.hold(number);
-        let binding = *self.bindings.get(number);
-        if let Some(shared) = self.spaces[usize::from(binding.pool)].shared(binding.key.protocol)
-            && !is_borrowed(&binding.key)
-        {
-            shared.crowds.began(number, port, shared.taken(binding.address, standing));
+        let Binding { address, pool, key, .. } = *self.bindings.get(number);
+        let space = &mut self.spaces[usize::from(pool)];
+        if self.workers.give_elsewhere(space.stripe.is_part(), port) {
+            // Whoever lent the name counts it.
+            return;
         }
-        binding
+        if let Some(shared) = space.shared(key.protocol) {
+            shared.crowds.began(number, port, shared.taken(address, standing));
+        }
+        space.began(key.protocol, address, standing, rested);
     }
 
     /// It no longer does; its answers looked like this.
     pub(super) fn release(&mut self, number: u32, outside: &FlowKey<A>) -> Binding<A> {
         let binding = self.bindings.release(number);
-        if let Some(shared) = self.spaces[usize::from(binding.pool)].shared(binding.key.protocol) {
-            if is_borrowed(&binding.key) {
-                self.returned.push_back(*outside);
-            } else {
-                let taken = shared.taken(binding.address, binding.sessions);
-                shared.crowds.ended(number, outside.dst_port, taken, binding.sessions == 0);
+        let Binding { address, sessions, key: FlowKey { protocol, .. }, .. } = binding;
+        let rests = sessions == 0 && self.is_open(&binding);
+        let space = &mut self.spaces[usize::from(binding.pool)];
+        if !self.workers.give_elsewhere(space.stripe.is_part(), outside.dst_port) {
+            if let Some(shared) = space.shared(protocol) {
+                shared.crowds.ended(number, outside.dst_port, shared.taken(address, sessions), sessions == 0);
             }
+            space.ended(protocol, address, sessions, rests);
+        } else if space.shared(protocol).is_some() {
+            self.returned.push_back(*outside);
         }
         binding
     }
@@ -434,14 +443,18 @@ impl<A: Address> Nat<A> {
         let (pool, protocol) = (usize::from(binding.pool), binding.key.protocol);
         if self.is_open(&binding)
             && let Some(open) = &mut self.open
+            && open.leave(number, &self.bindings)
         {
-            open.leave(number, &self.bindings);
+            let space = &mut self.spaces[pool];
+            if !self.workers.give_elsewhere(space.stripe.is_part(), binding.port) {
+                space.rested(protocol, binding.address);
+            }
         }
         self.bindings.discard(number);
         let space = &mut self.spaces[pool];
         if space.shared(protocol).is_some() {
             // Its ports are free toward whoever has none.
-        } else if space.stripe.number(binding.port).is_none() {
+        } else if self.workers.give_elsewhere(space.stripe.is_part(), binding.port) {
             let name = FlowKey { dst: binding.outside, dst_port: binding.port, protocol, ..FlowKey::default() };
             self.returned.push_back(name);
         } else if self.forwards.holds_port(binding.outside, protocol, binding.port) {
@@ -459,6 +472,7 @@ pub fn timeout_ms<A: Address>(session: &Session<A>, timeouts: &Timeouts) -> u32 
             Phase::Established => timeouts.tcp_established_ms,
             Phase::Opening | Phase::Closing => timeouts.tcp_transitory_ms,
         },
+        protocol::UDP => timeouts.udp_ms_to(session.forth.dst_port),
         protocol::ICMP | protocol::ICMPV6 => timeouts.icmp_ms,
         _ => timeouts.udp_ms,
     }

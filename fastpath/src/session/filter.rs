@@ -28,7 +28,7 @@ pub enum Condition {
     Port(End, u16),
     /// The conversation stands there: one of [`SessionFilter::STATES`].
     State(&'static str),
-    /// Was it begun by the peer, and forwarded?
+    /// Was it begun by the peer?
     Forwarded(bool),
 }
 
@@ -56,8 +56,8 @@ pub enum Block {
 
 impl SessionFilter {
     /// What a conversation's state may be called.
-    pub const STATES: [&'static str; 6] =
-        ["syn-sent", "syn-received", "established", "half-closed", "closing", "reset"];
+    pub const STATES: [&'static str; 7] =
+        ["syn-sent", "syn-received", "established", "half-closed", "closing", "reset", "picked-up"];
 
     /// Is the session meant?
     pub fn matches(&self, row: &SessionRow) -> bool {
@@ -187,5 +187,6 @@ mod tests {
             state = state.after(flags, direction);
             assert_eq!((state.name(), name), (known, known));
         }
+        assert_eq!(TcpState::PICKED_UP.name(), SessionFilter::STATES[6]);
     }
 }

@@ -88,11 +88,13 @@ const ACK_BACK: u8 = 8;
 const FIN_FORTH: u8 = 16;
 const FIN_BACK: u8 = 32;
 const RESET: u8 = 64;
+/// The handshake is taken on trust: nobody saw it.
+const UNSEEN: u8 = 128;
 
 /// How long a session may be silent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Not yet open: SYN in one or both directions.
+    /// Not yet open: SYN in one or both directions. Or open, for all its initiator says.
     Opening,
     /// Open.
     Established,
@@ -103,6 +105,9 @@ pub enum Phase {
 impl TcpState {
     /// Before the first segment.
     pub const NEW: TcpState = TcpState(0);
+    /// Before the first segment that is seen of a conversation whose handshake was not: it
+    /// is open once both sides have acknowledged something.
+    pub const PICKED_UP: TcpState = TcpState(SYN_FORTH | SYN_BACK | UNSEEN);
 
     /// After a segment with these flags in this direction.
     #[must_use]
@@ -151,6 +156,7 @@ impl TcpState {
         match self.phase() {
             Phase::Closing if self.0 & RESET != 0 => "reset",
             Phase::Closing => "closing",
+            Phase::Opening if self.0 & UNSEEN != 0 => "picked-up",
             Phase::Opening if self.0 & SYN_BACK == 0 => "syn-sent",
             Phase::Opening => "syn-received",
             Phase::Established if self.0 & (FIN_FORTH | FIN_BACK) != 0 => "half-closed",
@@ -246,8 +252,19 @@ mod tests {
     }
 
     #[test]
+    fn what_was_picked_up_is_open_once_both_sides_were_seen() {
+        let picked_up = TcpState::PICKED_UP.after(ACK, Forth);
+        assert_eq!((picked_up.name(), picked_up.phase()), ("picked-up", Phase::Opening));
+        assert_eq!(picked_up.after(FIN | ACK, Forth).name(), "picked-up", "one side can say what it likes");
+        assert_eq!(picked_up.after(ACK, Back).name(), "established");
+        assert_eq!(picked_up.after(FIN | ACK, Back).name(), "half-closed");
+        assert_eq!(picked_up.after(RST, Back).name(), "reset");
+        assert_eq!(picked_up.after(RST, Back).after(SYN, Forth).name(), "syn-sent");
+    }
+
+    #[test]
     fn every_state_has_a_phase_under_every_segment() {
-        for seen in 0..=127u8 {
+        for seen in 0..=255u8 {
             for flags in 0..=63u8 {
                 for direction in [Back, Forth] {
                     let after = TcpState(seen).after(flags, direction);

@@ -32,3 +32,10 @@ pub const ACK: u8 = 0x10;
 pub const fn opens(flags: u8) -> bool {
     flags & (SYN | ACK | RST | FIN) == SYN
 }
+
+/// May a segment with these flags be of a connection that is open: ACK, and neither SYN nor
+/// RST? RFC 9293, section 3.10.7.4.
+#[inline(always)]
+pub const fn goes_on(flags: u8) -> bool {
+    flags & (SYN | ACK | RST) == ACK
+}

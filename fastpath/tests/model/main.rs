@@ -30,7 +30,7 @@ use world::{Family, V4, V6};
 const LENGTH: usize = 4_000;
 
 /// What must have happened often, or the runs say little.
-const MET: [&str; 22] = [
+const MET: [&str; 23] = [
     "forwarded",
     "replied",
     "unresolved",
@@ -48,6 +48,7 @@ const MET: [&str; 22] = [
     "nat-unsolicited",
     "nat-ports-exhausted",
     "nat-table-full",
+    "picked-up",
     "syn-received",
     "established",
     "half-closed",

@@ -318,6 +318,15 @@ impl Run {
         if let Some(row) = self.rows.first() {
             *self.met.entry(row.state).or_default() += 1;
         }
+        for row in self.world.pools(2, 3) {
+            for (at, load) in row.loads.iter().enumerate() {
+                let counted = (load.sessions, load.bindings, load.resting);
+                let expected = self.reference.in_use(row.pool.index(), row.address, at);
+                if counted != expected {
+                    return Err(format!("{row:?} counts {counted:?}, should be {expected:?}"));
+                }
+            }
+        }
         // No two flows look alike on either side.
         for (at, one) in self.reference.sessions.iter().enumerate() {
             for other in &self.reference.sessions[at + 1..] {

@@ -7,7 +7,7 @@ use causeway_fastpath::address::Address;
 use causeway_fastpath::fib::{Hop, Prefix};
 use causeway_fastpath::ids::{AdjacencyId, Epoch, PoolId, PortId, VrfId};
 use causeway_fastpath::nat::{Behavior, EgressAction, EgressRule, Filtering, Forward, Forwards, Mapping};
-use causeway_fastpath::snapshot::{NeighborState, Pool, Snapshot, Tables, Timeouts};
+use causeway_fastpath::snapshot::{NeighborState, Pool, Snapshot, Tables, Timeouts, WELL_KNOWN_PORTS};
 use causeway_fastpath::verdict::DropReason;
 use causeway_testkit::packet::ToIp;
 use causeway_testkit::seed::Rng;
@@ -21,8 +21,16 @@ use crate::world::{
 /// Neighbours that come and go.
 pub(crate) const FICKLE: [AdjacencyId; 4] = [NODE_A, NODE_B, NODE_C, ROUTER];
 /// As the rules have it (RFC 5382, section 5), but shorter.
-pub(crate) const TIMEOUTS: Timeouts =
-    Timeouts { tcp_established_ms: 20_000, tcp_transitory_ms: 4_000, udp_ms: 5_000, icmp_ms: 1_600, rest_ms: 3_000 };
+pub(crate) const TIMEOUTS: Timeouts = Timeouts {
+    tcp_established_ms: 20_000,
+    tcp_transitory_ms: 4_000,
+    udp_ms: 5_000,
+    udp_ports_ms: None,
+    icmp_ms: 1_600,
+    rest_ms: 1_500,
+};
+/// Of UDP to port 53.
+pub(crate) const DNS_MS: u32 = 2_000;
 
 /// A public address and port, and to whom inside its flows go.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +59,8 @@ pub(crate) struct Scene {
     /// How names are given out to TCP and to UDP.
     pub(crate) tcp: Behavior,
     pub(crate) udp: Behavior,
+    /// Conversations of which nobody saw the beginning go on.
+    pub(crate) picks_up: bool,
     /// Packets that a port collects before they are put through together.
     pub(crate) burst: usize,
     /// Sessions that there is room for. Several workers have more than is ever used:
@@ -72,9 +82,10 @@ pub(crate) struct Scene {
 impl Scene {
     /// Any.
     pub(crate) fn draw(workers: u16, family: Family, masquerade: bool, rng: &mut Rng) -> Scene {
+        let (has_own, crowded, picks_up) = (rng.bool(), rng.chance(1, 4), rng.chance(1, 3));
         // Where both islands are known outside by the same addresses, as here, several
         // workers could not say whose a packet is; no configuration has that.
-        let (has_own, crowded, exempts) = (rng.bool(), rng.chance(1, 4), rng.bool() && workers == 1);
+        let exempts = rng.bool() && workers == 1;
         Scene {
             family,
             workers,
@@ -85,6 +96,7 @@ impl Scene {
             keep_ports: rng.bool(),
             tcp: behavior(Behavior::TCP, rng),
             udp: behavior(Behavior::UDP, rng),
+            picks_up,
             burst: *rng.choose(&[1, 1, 2, 5]),
             capacity: if crowded || workers > 1 { 200 } else { *rng.choose(&[6, 14, 30, 60]) },
             ports: if crowded { 24 } else { *rng.choose(&[2, 4, 8]) },
@@ -92,7 +104,7 @@ impl Scene {
             forwards: [rng.bool(), rng.bool(), rng.bool()],
             own_is_open: true,
             states: [NeighborState::Reachable; 4],
-            base: plan(masquerade, has_own, exempts).compile(1),
+            base: plan(masquerade, has_own, exempts, picks_up).compile(1),
         }
     }
 
@@ -235,6 +247,8 @@ impl Scene {
         for (neighbor, state) in FICKLE.iter().zip(self.states) {
             adjacencies[neighbor.index()].state = state;
         }
+        let mut udp_ports_ms = [0; WELL_KNOWN_PORTS];
+        udp_ports_ms[53] = DNS_MS;
         Arc::new(Snapshot {
             epoch: Epoch(epoch),
             ports: Arc::clone(&base.ports),
@@ -243,7 +257,7 @@ impl Scene {
             flow_seed: base.flow_seed,
             v4: self.family_tables(&base.v4),
             v6: self.family_tables(&base.v6),
-            timeouts: TIMEOUTS,
+            timeouts: Timeouts { udp_ports_ms: Some(Arc::new(udp_ports_ms)), ..TIMEOUTS },
             icmp_errors_per_second: 1_000_000_000,
             icmp_errors_per_destination: 1_000_000_000,
         })
@@ -295,7 +309,7 @@ fn behavior(usual: Behavior, rng: &mut Rng) -> Behavior {
 }
 
 /// What does not change: routes, neighbours, and who gets names from where.
-fn plan(masquerade: bool, has_own: bool, exempts: bool) -> Plan {
+fn plan(masquerade: bool, has_own: bool, exempts: bool, picks_up: bool) -> Plan {
     let mut plan = Plan::two_islands();
     if masquerade {
         plan.ports[UPLINK.index()].masquerade = Some(PoolId(0));
@@ -312,6 +326,9 @@ fn plan(masquerade: bool, has_own: bool, exempts: bool) -> Plan {
         exempt(&mut plan.v4, V4.outside2, "10.1.0.0/16");
         exempt(&mut plan.v6, V6.outside2, "fd00:10::/56");
     }
+    if picks_up {
+        plan = plan.with_pick_up();
+    }
     // Each scene brings its own.
     plan.v4.pools.push(plan.v4.pools[0].clone());
     plan.v6.pools.push(plan.v6.pools[0].clone());
@@ -321,7 +338,7 @@ fn plan(masquerade: bool, has_own: bool, exempts: bool) -> Plan {
 /// Both islands have these pods; outside they may be of either, as their sessions say.
 fn exempt<A: Address>(plan: &mut FamilyPlan<A>, peer: &str, pods: &str) {
     let everywhere = Prefix::containing(A::default(), 0);
-    let rule = |source, destination, action| EgressRule { source, destination, action, most_sessions: None };
+    let rule = |source, destination, action| EgressRule::new(source, destination, action);
     let peer = Prefix::host(A::from_ip(peer.to_ip()).expect("an address of this family"));
     plan.route(VrfId::MAIN, pods, Hop::Egress(ISLAND));
     for island in [ISLAND, OTHER_ISLAND] {
@@ -343,6 +360,5 @@ fn own_name<A: Address>(plan: &mut FamilyPlan<A>, pod: &str) {
     let pod = A::from_ip(pod.to_ip()).expect("an address of this family");
     let destination = Prefix::containing(A::default(), 0);
     let action = EgressAction::Translate(PoolId(1));
-    plan.egress[ISLAND.index()]
-        .insert(0, EgressRule { source: Prefix::host(pod), destination, action, most_sessions: None });
+    plan.egress[ISLAND.index()].insert(0, EgressRule::new(Prefix::host(pod), destination, action));
 }

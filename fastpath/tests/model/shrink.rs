@@ -35,10 +35,22 @@ pub(crate) fn story(scene: &Scene, chance: u64, mut operations: Vec<Operation>) 
         chunk /= 2;
     }
     let Scene {
-        masquerade, has_own, crowded, keep_ports, tcp, udp, burst, capacity, ports, addresses, forwards, ..
+        masquerade,
+        has_own,
+        crowded,
+        keep_ports,
+        picks_up,
+        tcp,
+        udp,
+        burst,
+        capacity,
+        ports,
+        addresses,
+        forwards,
+        ..
     } = scene;
     format!(
-        "{} operations (masquerade {masquerade}, own {has_own}, crowded {crowded}, keep {keep_ports}, tcp {tcp:?}, udp {udp:?}, burst {burst}, \
+        "{} operations (masquerade {masquerade}, own {has_own}, crowded {crowded}, keep {keep_ports}, picks up {picks_up}, tcp {tcp:?}, udp {udp:?}, burst {burst}, \
          capacity {capacity}, ports {ports}, addresses {addresses}, forwards {forwards:?}):\n{story}",
         operations.len()
     )

@@ -239,6 +239,51 @@ fn a_noisy_pod_has_as_many_sessions_as_it_may_and_the_others_theirs() {
 }
 
 #[test]
+fn a_pod_begins_as_many_sessions_a_second_as_it_may_and_the_others_as_they_like() {
+    for family in FAMILIES {
+        let mut world = World::with(&Plan::island().with_rate(20));
+        let flow = |pod: &str, port: u16| from(NODE_A).ip(pod, family.outside).udp(port, 53).build();
+        let (kind, code) = family.admin_prohibited;
+        let mut next = 1_000;
+        let mut begin = |world: &mut World, tries| {
+            let begun = (0..tries).filter(|_| {
+                next += 1;
+                let sent = world.send(NODES, flow(family.pod_a, next));
+                if sent.verdict != Verdict::Forward(UPLINK) {
+                    assert_eq!(sent.replied()[if family.v4 { 34 } else { 54 }..][..2], [kind, code]);
+                }
+                sent.verdict == Verdict::Forward(UPLINK)
+            });
+            begun.count()
+        };
+        assert_eq!(begin(&mut world, 50), 20, "a second's worth is saved up");
+        // What it has goes on, and so does everybody else.
+        world.send(NODES, flow(family.pod_a, 1_001)).forwarded(UPLINK);
+        world.send(NODES, flow(family.pod_a2, 1_001)).forwarded(UPLINK);
+        world.wait(Duration::from_millis(100));
+        assert_eq!(begin(&mut world, 50), 2);
+        world.wait(Duration::from_secs(10));
+        assert_eq!(begin(&mut world, 50), 20);
+        // Its last session ends, and with it what is remembered.
+        world.wait(Duration::from_secs(301));
+        assert_eq!(begin(&mut world, 50), 20);
+        assert_eq!(begin(&mut world, 5), 0);
+    }
+}
+
+#[test]
+fn who_is_refused_for_his_pace_and_not_told_is_counted_by_that_reason() {
+    for family in FAMILIES {
+        let mut world = World::with(&Plan::island().with_rate(1));
+        // Nobody is told at a group address.
+        let syn =
+            |port| from(NODE_A).src("03:00:00:00:00:01").ip(family.pod_a, family.outside).tcp(port, 443).flags(SYN);
+        world.send(NODES, syn(1).build()).forwarded(UPLINK);
+        world.send(NODES, syn(2).build()).dropped(DropReason::NatSourceRate);
+    }
+}
+
+#[test]
 fn a_flood_from_outside_leaves_half_of_the_table_to_those_inside() {
     for family in FAMILIES {
         let mut plan = Plan::forwards();

@@ -1,7 +1,9 @@
 //! How long sessions live: RFC 4787 REQ-5, RFC 5382 REQ-5, RFC 5508 REQ-2.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use causeway_fastpath::snapshot::WELL_KNOWN_PORTS;
 use causeway_fastpath::verdict::DropReason;
 use causeway_testkit::packet::*;
 
@@ -265,6 +267,31 @@ fn timeouts_are_the_operators_to_set() {
         open.receive(SYN | ACK);
         open.send(ACK);
         open.ends_after(Duration::from_secs(10));
+    }
+}
+
+#[test]
+fn a_well_known_udp_port_may_have_a_timer_of_its_own() {
+    for family in FAMILIES {
+        let mut plan = Plan::forwards();
+        let mut ports = [0; WELL_KNOWN_PORTS];
+        (ports[53], ports[443]) = (20_000, 30_000);
+        plan.timeouts.udp_ports_ms = Some(Arc::new(ports));
+        for (port, seconds) in [(53, 20), (54, 300), (443, 30), (1_023, 300), (1_024, 300)] {
+            let mut world = World::with(&plan);
+            let ask = from(NODE_A).ip(family.pod_a2, family.outside).udp(53, port).build();
+            world.send(NODES, ask).forwarded(UPLINK);
+            ends_after(&mut world, Duration::from_secs(seconds));
+        }
+        // It is the port that was asked for, not the one behind a forward; TCP has none.
+        let mut world = World::with(&plan);
+        let outside = || from(ROUTER).ip(family.outside, family.pool);
+        world.send(UPLINK, outside().udp(53, 443).build()).forwarded(NODES);
+        ends_after(&mut world, Duration::from_secs(30));
+        let mut world = World::with(&plan);
+        let syn = from(NODE_A).ip(family.pod_a2, family.outside).tcp(5_000, 53).flags(SYN).build();
+        world.send(NODES, syn).forwarded(UPLINK);
+        ends_after(&mut world, Duration::from_secs(240));
     }
 }
 

@@ -32,12 +32,7 @@ fn exempt<A: Address>(plan: &mut FamilyPlan<A>, peer: &str, pods: &str) {
         rules.insert(0, EgressRule { destination: peer, action: EgressAction::Track, ..of_pods });
     }
     let action = EgressAction::Drop(DropReason::NatUnsolicited);
-    plan.egress[VrfId::MAIN.index()].push(EgressRule {
-        source: everywhere,
-        destination: everywhere,
-        action,
-        most_sessions: None,
-    });
+    plan.egress[VrfId::MAIN.index()].push(EgressRule::new(everywhere, everywhere, action));
 }
 
 fn world() -> World {

@@ -18,15 +18,18 @@ pub(crate) use sent::Sent;
 pub(crate) use team::{Ended, Team};
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_fastpath::command::{Event, SessionCursor, SessionPage, SessionRow};
+use causeway_fastpath::command::{
+    Event, PoolCursor, PoolPage, PoolRow, RefusedPage, SessionCursor, SessionPage, SessionRow,
+};
 use causeway_fastpath::counters::Counters;
 use causeway_fastpath::forwarder::Capacity;
 use causeway_fastpath::fragment;
 use causeway_fastpath::frame::Frame;
-use causeway_fastpath::ids::PortId;
+use causeway_fastpath::ids::{PoolId, PortId, VrfId};
 use causeway_fastpath::offload::Offload;
 use causeway_fastpath::snapshot::Snapshot;
 use causeway_fastpath::time::Instant;
@@ -195,6 +198,32 @@ impl World {
             }
         }
         panic!("the pages never end");
+    }
+
+    /// What is in use of each address of the first pools, by pages of `limit`.
+    pub(crate) fn pools(&self, pools: u16, limit: u32) -> Vec<PoolRow> {
+        let cursor = Some(PoolCursor::default());
+        let mut page = PoolPage { cursor, end: PoolId(pools), limit, ..PoolPage::default() };
+        page.rows.reserve_exact(limit as usize);
+        let mut rows = Vec::new();
+        while page.cursor.is_some() {
+            self.forwarder.list_pools(&mut page);
+            rows.append(&mut page.rows);
+        }
+        rows
+    }
+
+    /// Who was refused a session, and how often, by pages of `limit`.
+    pub(crate) fn refused(&self, limit: u32) -> Vec<(VrfId, IpAddr, u64)> {
+        let cursor = Some(SessionCursor::default());
+        let mut page = RefusedPage { cursor, limit, ..RefusedPage::default() };
+        page.rows.reserve_exact(limit as usize);
+        let mut rows = Vec::new();
+        while page.cursor.is_some() {
+            self.forwarder.list_refused(&mut page);
+            rows.append(&mut page.rows);
+        }
+        rows
     }
 
     /// What holds after every burst.

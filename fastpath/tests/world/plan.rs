@@ -6,7 +6,7 @@ use causeway_fastpath::address::Address;
 use causeway_fastpath::ecmp::{Group, Member};
 use causeway_fastpath::fib::{FibBuilder, Hop, NextHop, Prefix};
 use causeway_fastpath::ids::{AdjacencyId, Epoch, GroupId, PoolId, PortId, VrfId};
-use causeway_fastpath::nat::{Behavior, EgressAction, EgressRule, Filtering, Forward, Forwards, Mapping};
+use causeway_fastpath::nat::{Behavior, EgressAction, EgressRule, Filtering, Forward, Forwards, Mapping, SenderLimits};
 use causeway_fastpath::snapshot::{Adjacency, NeighborState, Pool, PortEntry, Snapshot, Tables, Timeouts};
 use causeway_fastpath::wire::protocol;
 use causeway_testkit::packet::{Eth, Mac, ToIp, ToIpv6, eth};
@@ -195,8 +195,8 @@ impl Plan {
 
     /// Nobody inside has more than so many sessions.
     pub(crate) fn with_limit(mut self, most: u32) -> Plan {
-        self.v4.egress.iter_mut().flatten().for_each(|rule| rule.most_sessions = Some(most));
-        self.v6.egress.iter_mut().flatten().for_each(|rule| rule.most_sessions = Some(most));
+        self.v4.egress.iter_mut().flatten().for_each(|rule| rule.limits.sessions = Some(most));
+        self.v6.egress.iter_mut().flatten().for_each(|rule| rule.limits.sessions = Some(most));
         self
     }
 
@@ -205,6 +205,20 @@ impl Plan {
         let behavior = Behavior { mapping: Mapping::EndpointIndependent, filtering };
         self.v4.pools.iter_mut().for_each(|pool| (pool.tcp, pool.udp) = (behavior, behavior));
         self.v6.pools.iter_mut().for_each(|pool| (pool.tcp, pool.udp) = (behavior, behavior));
+        self
+    }
+
+    /// Nobody inside begins more than so many a second.
+    pub(crate) fn with_rate(mut self, rate: u32) -> Plan {
+        self.v4.egress.iter_mut().flatten().for_each(|rule| rule.limits.new_per_second = Some(rate));
+        self.v6.egress.iter_mut().flatten().for_each(|rule| rule.limits.new_per_second = Some(rate));
+        self
+    }
+
+    /// Conversations of which nobody saw the beginning go on.
+    pub(crate) fn with_pick_up(mut self) -> Plan {
+        self.v4.egress.iter_mut().flatten().for_each(|rule| rule.picks_up = true);
+        self.v6.egress.iter_mut().flatten().for_each(|rule| rule.picks_up = true);
         self
     }
 
@@ -217,7 +231,7 @@ impl Plan {
             flow_seed: 0x5eed,
             v4: self.v4.compile(),
             v6: self.v6.compile(),
-            timeouts: self.timeouts,
+            timeouts: self.timeouts.clone(),
             icmp_errors_per_second: self.icmp_errors_per_second,
             icmp_errors_per_destination: self.icmp_errors_per_destination,
         })
@@ -252,7 +266,8 @@ impl<A: Address> FamilyPlan<A> {
             source: prefix(source),
             destination: Prefix::containing(A::default(), 0),
             action,
-            most_sessions: None,
+            limits: SenderLimits::default(),
+            picks_up: false,
         };
         self.egress[vrf.index()].push(rule);
     }
@@ -281,7 +296,8 @@ impl<A: Address> FamilyPlan<A> {
             source: Prefix::host(address(owner)),
             destination: Prefix::containing(A::default(), 0),
             action: EgressAction::Translate(PoolId(1)),
-            most_sessions: None,
+            limits: SenderLimits::default(),
+            picks_up: false,
         };
         self.egress[ISLAND.index()].insert(0, rule);
     }

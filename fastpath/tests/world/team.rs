@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use causeway_fastpath::burst::Burst;
-use causeway_fastpath::command::{Event, SessionCursor, SessionKill, SessionPage};
+use causeway_fastpath::command::{Event, PoolPage, RefusedPage, SessionCursor, SessionKill, SessionPage};
 use causeway_fastpath::counters::Counters;
 use causeway_fastpath::forwarder::{Capacity, Forwarder};
 use causeway_fastpath::frame::Frame;
@@ -240,6 +240,21 @@ impl Team {
         self.join(&mut kill.cursor, at);
         self.deliver(now);
         self.add_up(());
+    }
+
+    /// A page of what is in use of the pools of the one worker there is.
+    pub(crate) fn list_pools(&self, page: &mut PoolPage) {
+        self.alone_to_read().list_pools(page);
+    }
+
+    /// A page of whom the one worker there is refused.
+    pub(crate) fn list_refused(&self, page: &mut RefusedPage) {
+        self.alone_to_read().list_refused(page);
+    }
+
+    fn alone_to_read(&self) -> &Forwarder {
+        assert_eq!(self.workers.len(), 1, "there are others");
+        &self.workers[0]
     }
 
     fn join(&self, cursor: &mut Option<SessionCursor>, at: usize) {

@@ -104,6 +104,24 @@ pub(in crate::config) const CLUSTER: Section = Section {
                     ones are refused with ICMP and counted as `nat-source-limit`.",
         },
         Key {
+            name: "new-sessions-per-pod-per-second",
+            kind: number(1, 1_000_000, "sessions a second"),
+            fallback: Fallback::Said("no limit"),
+            example: "500",
+            about: "Translated sessions that one pod may begin in a second, each address family by itself; what \
+                    it did not use it has saved up, for one second (RFC 6888 REQ-5). Further ones are refused \
+                    with ICMP and counted as `nat-source-rate`.",
+        },
+        Key {
+            name: "tcp-pick-up",
+            kind: Kind::Flag,
+            fallback: Fallback::Said("`false`"),
+            example: "true",
+            about: "A TCP segment from inside that belongs to no session, and neither opens nor resets one, begins \
+                    one in the middle of its conversation: after a restart of the gateway connections go on, if \
+                    the pool has `keep-ports`. Otherwise such segments are dropped as `nat-tcp-not-syn`.",
+        },
+        Key {
             name: "ports",
             kind: Kind::List { of: "names of ports", most: 64 },
             fallback: Fallback::Said("those in whose subnets its nodes lie"),

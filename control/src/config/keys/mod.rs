@@ -17,7 +17,7 @@ pub(in crate::config) use policy::{MOST_POLICY_PAIRS, POLICY};
 use super::schema::{Fallback, Key, Kind, Section, Shape};
 
 /// Every section, in the order of the reference.
-pub(in crate::config) const SECTIONS: [&Section; 15] = [
+pub(in crate::config) const SECTIONS: [&Section; 16] = [
     &FILE,
     &GATEWAY,
     &PORT,
@@ -33,6 +33,7 @@ pub(in crate::config) const SECTIONS: [&Section; 15] = [
     &POLICY,
     &NEIGHBOR,
     &TIMERS,
+    &UDP_PORT,
 ];
 
 /// The file itself.
@@ -151,8 +152,36 @@ pub(in crate::config) const TIMERS: Section = Section {
             "A UDP session, and one of any protocol that is not named here.",
         ),
         timer("icmp-s", 60, 60, "RFC 5508 REQ-2", "60", "An ICMP query session."),
+        section("udp-port", "[[timers.udp-port]]", false, "UDP sessions to single ports."),
     ],
 };
+
+pub(in crate::config) const UDP_PORT: Section = Section {
+    path: "timers.udp-port",
+    shape: Shape::List { most: 1_023 },
+    about: "How long a UDP session to a well-known port may be silent: a query that was answered need not be \
+            kept for minutes.",
+    keys: &[
+        Key {
+            name: "ports",
+            kind: Kind::Ports,
+            fallback: Fallback::Required,
+            example: "53",
+            about: "The destination port, or a range of them, 1023 at most: RFC 4787 REQ-5 lets only these have \
+                    less than two minutes. Each stands once.",
+        },
+        Key {
+            name: "udp-s",
+            kind: Kind::Number { min: 5, max: LONGEST_S, unit: "seconds", source: "" },
+            fallback: Fallback::Required,
+            example: "30",
+            about: "What holds for them instead of `udp-s` of `[timers]`.",
+        },
+    ],
+};
+
+/// 30 days: longer is a mistake of units.
+const LONGEST_S: u64 = 2_592_000;
 
 const NAME: Kind = Kind::Text("name: a-z, 0-9 and -, at most 63 characters");
 const ADDRESS: Kind = Kind::Text("address");
@@ -176,8 +205,6 @@ const fn timer(
     example: &'static str,
     about: &'static str,
 ) -> Key {
-    /// 30 days: longer is a mistake of units.
-    const LONGEST_S: u64 = 2_592_000;
     Key {
         name,
         kind: Kind::Number { min, max: LONGEST_S, unit: "seconds", source },

@@ -23,13 +23,22 @@ fn every_file_in_configs_loads_without_a_warning() {
 }
 
 #[test]
-fn a_pod_may_be_held_to_a_number_of_sessions() {
-    let limit = |line: &str| {
+fn conversations_are_picked_up_where_a_cluster_says_so() {
+    let text = |line: &str| BASE.replacen("egress = \"egress\"\n", &format!("egress = \"egress\"\n{line}"), 1);
+    assert!(!accepted(&text("")).clusters[0].tcp_pick_up);
+    assert!(accepted(&text("tcp-pick-up = true\n")).clusters[0].tcp_pick_up);
+}
+
+#[test]
+fn a_pod_may_be_held_to_a_number_of_sessions_and_to_a_rate() {
+    let limits = |line: &str| {
         let text = BASE.replacen("egress = \"egress\"\n", &format!("egress = \"egress\"\n{line}"), 1);
-        accepted(&text).clusters[0].sessions_per_pod
+        let cluster = &accepted(&text).clusters[0];
+        (cluster.sessions_per_pod, cluster.new_sessions_per_pod_per_second)
     };
-    assert_eq!(limit(""), None);
-    assert_eq!(limit("sessions-per-pod = 500\n"), Some(500));
+    assert_eq!(limits(""), (None, None));
+    assert_eq!(limits("sessions-per-pod = 500\n"), (Some(500), None));
+    assert_eq!(limits("new-sessions-per-pod-per-second = 20\n"), (None, Some(20)));
 }
 
 #[test]
@@ -55,6 +64,15 @@ fn a_pool_says_for_each_protocol_whom_its_names_let_in() {
     assert_eq!(filterings("udp-filtering = \"address-dependent\"\n"), (Filtering::AddressDependent, strict));
     let tcp = "tcp-mapping = \"endpoint-independent\"\ntcp-filtering = \"endpoint-independent\"\n";
     assert_eq!(filterings(tcp), (strict, Filtering::EndpointIndependent));
+}
+
+#[test]
+fn well_known_udp_ports_may_have_timers_of_their_own() {
+    let text = "[[timers.udp-port]]\nports = 53\nudp-s = 30\n[[timers.udp-port]]\nports = \"67-68\"\nudp-s = 400\n";
+    let timer = |ports, udp_s| UdpPortTimer { ports, udp_s };
+    let timers = accepted(&format!("{BASE}{text}")).timers;
+    assert_eq!(timers.udp_ports, [timer(53..=53, 30), timer(67..=68, 400)]);
+    assert_eq!(timers.udp_s, 300, "the others have the usual one");
 }
 
 #[test]

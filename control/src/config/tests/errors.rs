@@ -86,7 +86,8 @@ fn a_byte_order_mark_is_not_counted() {
 #[test]
 fn every_key_of_the_table_is_read_and_its_example_is_of_its_type() {
     for section in SECTIONS.iter().filter(|section| !section.path.is_empty()) {
-        let parent = section.path.split_once('.').map_or(String::new(), |(parent, _)| format!("[[{parent}]]\n"));
+        let parent = section.path.split_once('.').and_then(|(path, _)| SECTIONS.iter().find(|one| one.path == path));
+        let parent = parent.map_or(String::new(), |parent| format!("{}\n", parent.header()));
         for key in section.keys {
             if matches!(key.kind, Kind::Section(_)) {
                 continue;

@@ -261,3 +261,29 @@ fn a_prefix_is_checked() {
         ),
     ]);
 }
+
+#[test]
+fn timers_of_udp_ports_are_checked() {
+    assert_each(&[
+        (
+            "[[route]]",
+            "[[timers.udp-port]]\nports = 1024\nudp-s = 30\n[[route]]",
+            "16:9: timers.udp-port[0].ports = 1024: is not well-known; ports up to 1023 may have a timer of their own (RFC 4787 REQ-5)",
+        ),
+        (
+            "[[route]]",
+            "[[timers.udp-port]]\nports = \"1000-1024\"\nudp-s = 30\n[[route]]",
+            "16:9: timers.udp-port[0].ports = \"1000-1024\": is not well-known; ports up to 1023 may have a timer of their own (RFC 4787 REQ-5)",
+        ),
+        (
+            "[[route]]",
+            "[[timers.udp-port]]\nports = 53\nudp-s = 4\n[[route]]",
+            "17:9: timers.udp-port[0].udp-s = 4: is out of range; 5 to 2592000 seconds would do",
+        ),
+        (
+            "[[route]]",
+            "[[timers.udp-port]]\nports = \"50-60\"\nudp-s = 30\n[[timers.udp-port]]\nports = 53\nudp-s = 30\n[[route]]",
+            "19:9: timers.udp-port[1].ports = 53: overlaps timers.udp-port[0].ports, line 16; a port has one timer: write it once",
+        ),
+    ]);
+}

@@ -15,7 +15,7 @@ use causeway_fastpath::verdict::DropReason;
 use causeway_testkit::packet::{ACK, FIN, RST, SYN};
 
 use crate::flow::{Flow, Packet, Protocol};
-use crate::scene::{Scene, TIMEOUTS};
+use crate::scene::{DNS_MS, Scene, TIMEOUTS};
 use crate::traffic::Item;
 use crate::world::Endpoint;
 pub(crate) use tcp::{Conversation, Way};
@@ -153,7 +153,8 @@ impl RefNat {
                 if echo && self.scene.is_gateways(flow.dst.0) {
                     return Ok(local(packet, true));
                 }
-                if let Err(reason) = opens(packet) {
+                let is_picked_up = self.scene.picks_up && goes_on(packet);
+                if let (Err(reason), false) = (opens(packet), is_picked_up) {
                     return Ok(Fate::Drop(reason));
                 }
                 // No name is spent on what cannot go on.
@@ -162,7 +163,12 @@ impl RefNat {
                     return Ok(self.hand_over(neighbor, *packet, &[]));
                 }
                 match self.begin(&flow, chosen)? {
-                    Ok(number) => (number, Way::Forth),
+                    Ok(number) => {
+                        if is_picked_up {
+                            self.sessions[number].tcp = Conversation::picked_up();
+                        }
+                        (number, Way::Forth)
+                    }
                     Err(reason) => return Ok(refuse(reason)),
                 }
             }
@@ -297,6 +303,7 @@ impl Session {
         u64::from(match self.forth.protocol {
             Protocol::Tcp if self.tcp.is_open() => TIMEOUTS.tcp_established_ms,
             Protocol::Tcp => TIMEOUTS.tcp_transitory_ms,
+            Protocol::Udp if self.forth.dst.1 == 53 => DNS_MS,
             Protocol::Udp => TIMEOUTS.udp_ms,
             Protocol::Ask | Protocol::Reply => TIMEOUTS.icmp_ms,
         })
@@ -340,6 +347,11 @@ fn opens(packet: &Packet) -> Result<(), DropReason> {
         Protocol::Reply => Err(DropReason::NatUnsolicited),
         _ => Ok(()),
     }
+}
+
+/// May it be a packet of a conversation that is open?
+fn goes_on(packet: &Packet) -> bool {
+    packet.flow.protocol == Protocol::Tcp && packet.segment.flags & (SYN | ACK | RST) == ACK
 }
 
 /// Who waits for a name is told that there is none (RFC 5508 REQ-8); others are not.

@@ -141,7 +141,8 @@ impl RefNat {
         let is_last = self.sessions.iter().all(|other| {
             (other.pool, other.forth.protocol, other.inside()) != (Some(pool), ended.forth.protocol, ended.inside())
         });
-        if is_last {
+        // Others under it may have ended at the same time.
+        if is_last && !self.rests.iter().any(|rest| rest.is_of(ended.outward(), pool)) {
             let (protocol, (vrf, src)) = (ended.forth.protocol, ended.inside());
             self.rests.push(Rest { pool, protocol, vrf, src, name: ended.name(), since: self.now });
         }
@@ -150,6 +151,26 @@ impl RefNat {
     /// Are there names that nobody uses and nobody gets?
     pub(crate) fn has_names_at_rest(&self) -> bool {
         !self.rests.is_empty()
+    }
+
+    /// What is in use of a pool's address for TCP, UDP or echoes: sessions, what they stand on,
+    /// and names at rest.
+    pub(crate) fn in_use(&self, pool: usize, address: IpAddr, protocol: usize) -> (u32, u32, u32) {
+        let is_of = |other: Protocol| other.min(Protocol::Ask) as usize == protocol;
+        let own = self.sessions.iter().filter(|session| {
+            session.pool == Some(pool) && is_of(session.forth.protocol) && session.name().0 == address
+        });
+        let mut standing = Vec::new();
+        for session in own.clone() {
+            let by_endpoint = self.scene.maps_by_endpoint(session.forth.protocol);
+            let ends = (by_endpoint.then(|| session.inside()), (!by_endpoint).then(|| session.peer()));
+            if !standing.contains(&ends) {
+                standing.push(ends);
+            }
+        }
+        let rests =
+            self.rests.iter().filter(|rest| rest.pool == pool && is_of(rest.protocol) && rest.name.0 == address);
+        (own.count() as u32, standing.len() as u32, rests.count() as u32)
     }
 
     /// Who is reached by the name that a flow from outside is for, if he lets the sender in:

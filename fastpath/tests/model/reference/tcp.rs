@@ -24,6 +24,8 @@ impl Way {
 pub(crate) struct Conversation {
     sides: [Side; 2],
     reset: bool,
+    /// Did nobody see it begin?
+    picked_up: bool,
 }
 
 /// What a side has said.
@@ -36,6 +38,12 @@ struct Side {
 }
 
 impl Conversation {
+    /// One that is open for all that its initiator says.
+    pub(crate) fn picked_up() -> Conversation {
+        let greeted = Side { syn: true, ..Side::default() };
+        Conversation { sides: [greeted; 2], picked_up: true, ..Conversation::default() }
+    }
+
     /// A segment passes.
     pub(crate) fn pass(&mut self, segment: Segment, way: Way) {
         let has = |flag| segment.flags & flag != 0;
@@ -73,6 +81,7 @@ impl Conversation {
             (true, _) => "closing",
             (_, true) if self.sides.iter().any(|side| side.fin) => "half-closed",
             (_, true) => "established",
+            _ if self.picked_up => "picked-up",
             _ if self.sides[Way::Back as usize].syn => "syn-received",
             _ => "syn-sent",
         }
