@@ -1,6 +1,5 @@
-//! `causeway run`: control's thread, with a worker, an API and signals around it.
+//! `causeway run`: control's thread, with workers, an API and signals around it.
 
-use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
@@ -17,17 +16,16 @@ use causeway_control::compile::PortFacts;
 use causeway_control::config::{Config, PortIdx};
 use causeway_control::control::Control;
 use causeway_fastpath::chance::Chance;
-use causeway_fastpath::command::Command;
 use causeway_fastpath::time::Instant;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use tracing::{error, info, warn};
 
 use crate::api::{Asked, Server};
-use crate::channel::Channel;
 use crate::clock;
+use crate::crew::Crew;
 use crate::nodes::{self, NodeSources};
 use crate::state::{self, StateError};
-use crate::thread::{StartError, WorkerThread};
+use crate::thread::StartError;
 use crate::wake::{Doorbell, readable, sleep};
 use crate::walks::{Purpose, Walks};
 
@@ -79,11 +77,9 @@ pub fn run(mut config: Config, out: &mut dyn Write) -> Result<(), GatewayError> 
     let api_path = config.gateway.api.clone();
     let server =
         Server::start(&api_path, Arc::clone(&bell)).map_err(|source| GatewayError::Api { path: api_path, source })?;
-    let channel = Arc::new(Channel::new(Arc::clone(&bell)).map_err(system("a doorbell"))?);
     let seed = seed(&config).map_err(system("random numbers"))?;
-    let core = config.gateway.cores[0];
-    let worker = WorkerThread::start(&config, core, seed, channel)?;
-    for port in &worker.ports {
+    let crew = Crew::start(&config, seed, &bell)?;
+    for port in crew.ports() {
         info!(
             port = port.name,
             device = port.device,
@@ -94,15 +90,14 @@ pub fn run(mut config: Config, out: &mut dyn Write) -> Result<(), GatewayError> 
             port.mode
         );
     }
-    let facts = worker.ports.iter().map(|port| PortFacts { mac: port.mac, mtu: port.mtu }).collect();
+    let facts = crew.ports().iter().map(|port| PortFacts { mac: port.mac, mtu: port.mtu }).collect();
     let nodes = NodeSources::start(&config, Arc::clone(&bell)).map_err(system("a thread for nodes"))?;
     let control = Control::new(config, facts, flow_seed(seed), clock::now());
-    let up = vec![true; worker.ports.len()];
+    let up = vec![true; crew.ports().len()];
     let mut gateway = Gateway {
         control,
         nodes,
-        worker,
-        backlog: VecDeque::new(),
+        crew,
         walks: Walks::default(),
         up,
         watch_at: clock::now(),
@@ -110,7 +105,7 @@ pub fn run(mut config: Config, out: &mut dyn Write) -> Result<(), GatewayError> 
     };
     let result = gateway.serve(&bell, &signals, &server, out);
     drop(server);
-    let orderly = gateway.worker.stop();
+    let orderly = gateway.crew.stop();
     result?;
     if orderly { Ok(()) } else { Err(GatewayError::WorkerFailed) }
 }
@@ -118,9 +113,7 @@ pub fn run(mut config: Config, out: &mut dyn Write) -> Result<(), GatewayError> 
 struct Gateway {
     control: Control,
     nodes: NodeSources,
-    worker: WorkerThread,
-    /// Commands that the ring had no room for, in order.
-    backlog: VecDeque<Command>,
+    crew: Crew,
     /// Answers that are being put together.
     walks: Walks,
     /// Which ports were up when last looked at.
@@ -143,8 +136,8 @@ impl Gateway {
         let mut fds = [readable(bell.fd()), readable(signals.stop.as_raw_fd()), readable(signals.reload.as_raw_fd())];
         loop {
             let now = clock::now();
-            while let Some(event) = self.worker.channel.next_event() {
-                self.control.handle_event(event, now);
+            while let Some((worker, event)) = self.crew.next_event() {
+                self.control.handle_event_from(worker, event, now);
             }
             let said = self.nodes.take(now);
             if !said.is_empty() {
@@ -156,13 +149,14 @@ impl Gateway {
             while let Some(asked) = server.next() {
                 self.answer(asked, now);
             }
-            self.walks.advance(&mut self.control, self.worker.stats.sessions());
-            self.send_commands();
-            if self.worker.died() {
+            let (v4, v6) = self.crew.sessions();
+            self.walks.advance(&mut self.control, v4 + v6);
+            self.crew.send_commands(&mut self.control);
+            if self.crew.has_lost_one() {
                 error!("a worker has ended by itself");
                 return Err(GatewayError::WorkerFailed);
             }
-            if !ready && self.control.is_settled() && self.backlog.is_empty() {
+            if !ready && self.control.is_settled() && self.crew.is_up_to_date() {
                 ready = true;
                 info!(api = %self.control.config().gateway.api.display(), "ready");
                 // Whoever started us may not be listening.
@@ -180,7 +174,7 @@ impl Gateway {
             let due = [self.control.poll_timeout(), self.nodes.due()].into_iter().flatten().min();
             let due = due.map(|due| Duration::from_nanos(due.nanos_since(clock::now())));
             let patience =
-                if self.backlog.is_empty() { due.unwrap_or(SLEEP).min(SLEEP) } else { Duration::from_millis(1) };
+                if self.crew.is_up_to_date() { due.unwrap_or(SLEEP).min(SLEEP) } else { Duration::from_millis(1) };
             sleep(&mut fds, patience);
             bell.silence();
         }
@@ -189,12 +183,12 @@ impl Gateway {
     /// Logs when a port goes down or comes back.
     fn watch_ports(&mut self) {
         for (at, was) in self.up.iter_mut().enumerate() {
-            let Some(up) = self.worker.stats.port_is_up(at) else {
+            let Some(up) = self.crew.port_is_up(at) else {
                 continue;
             };
             if up != *was {
                 *was = up;
-                let port = &self.worker.ports[at];
+                let port = &self.crew.ports()[at];
                 if up {
                     info!(port = port.name, device = port.device, "the port is up again");
                 } else {
@@ -213,7 +207,8 @@ impl Gateway {
     /// then.
     fn watch_room(&mut self, now: Instant) {
         let most = u64::from(self.control.config().gateway.max_sessions);
-        let families = [("ipv4", self.worker.stats.sessions_v4()), ("ipv6", self.worker.stats.sessions_v6())];
+        let (v4, v6) = self.crew.sessions();
+        let families = [("ipv4", v4), ("ipv6", v6)];
         for (alarm, (family, sessions)) in self.tables.iter_mut().zip(families) {
             match alarm.update(sessions, most) {
                 Some(Turn::Raised) => warn!(
@@ -232,20 +227,6 @@ impl Gateway {
         }
     }
 
-    fn send_commands(&mut self) {
-        let mut sent = false;
-        while let Some(command) = self.backlog.pop_front().or_else(|| self.control.poll_command()) {
-            if let Err(command) = self.worker.channel.send_command(command) {
-                self.backlog.push_front(command);
-                break;
-            }
-            sent = true;
-        }
-        if sent {
-            self.worker.channel.worker_bell.ring();
-        }
-    }
-
     fn answer(&mut self, asked: Asked, now: Instant) {
         let answer = match &asked.ask {
             Ask::Show(Show::Ports) => Ok(Answer::Ports(self.ports())),
@@ -257,7 +238,7 @@ impl Gateway {
                 sources: SourceView::all(&self.control, now),
             }),
             Ask::Show(Show::Forwards) => Ok(Answer::Forwards(ForwardView::all(self.control.config()))),
-            Ask::Show(Show::Counters) => Ok(Answer::Counters(counters(&self.worker.stats.counters()))),
+            Ask::Show(Show::Counters) => Ok(Answer::Counters(counters(&self.crew.counters()))),
             Ask::Show(Show::Sessions { limit, filter }) => {
                 Err((filter, Purpose::List { most: (*limit).min(MOST_SESSIONS) }))
             }
@@ -280,7 +261,7 @@ impl Gateway {
     fn ports(&self) -> Vec<PortView> {
         let config = self.control.config();
         let view = |(at, info): (usize, &crate::port::PortInfo)| {
-            let stats = self.worker.stats.port(at);
+            let stats = self.crew.port_stats(at);
             PortView {
                 name: info.name.clone(),
                 device: info.device.clone(),
@@ -300,7 +281,7 @@ impl Gateway {
                 tx_errors: stats.tx_errors,
             }
         };
-        self.worker.ports.iter().enumerate().map(view).collect()
+        self.crew.ports().iter().enumerate().map(view).collect()
     }
 }
 

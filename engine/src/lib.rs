@@ -4,6 +4,7 @@ pub mod api;
 pub mod channel;
 pub mod cli;
 pub mod clock;
+mod crew;
 pub mod gateway;
 pub mod handoff;
 pub mod ipam;

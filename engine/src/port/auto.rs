@@ -178,6 +178,7 @@ mod tests {
             ring: 1024,
             mtu: None,
             mac: None,
+            share: None,
         };
         assert_eq!(choose(&options).expect("lo is there").driver, Driver::AfPacket);
         let error = choose(&PortOptions { device: "nosuchdev0".into(), ..options }).expect_err("there is none");

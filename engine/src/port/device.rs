@@ -312,6 +312,7 @@ mod tests {
                 ring: 256,
                 mtu: None,
                 mac: None,
+                share: None,
             };
             let error = Device::for_port(&options, "af-packet").expect_err("no such device").to_string();
             let start = format!("port \"uplink\" (af-packet on {name}): there is no such device; devices here are: ");

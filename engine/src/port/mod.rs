@@ -13,6 +13,7 @@ mod netdev;
 pub mod open;
 pub mod pcap;
 mod pool;
+mod share;
 pub mod software;
 pub mod tap;
 #[cfg(test)]
@@ -20,11 +21,14 @@ mod test_world;
 mod vnet_hdr;
 
 use std::io;
+use std::ops::Add;
 use std::os::fd::RawFd;
 
 use causeway_fastpath::burst::Burst;
 use causeway_fastpath::frame::{BufferOwner, Frame};
 use causeway_fastpath::ids::PortId;
+
+pub use share::Share;
 
 /// A place where packets come in and go out.
 ///
@@ -123,6 +127,26 @@ pub struct PortOptions {
     pub mtu: Option<u16>,
     /// Ethernet address to use instead of the device's.
     pub mac: Option<[u8; 6]>,
+    /// What it has in common with the same port of other workers, if there are any.
+    pub share: Option<Share>,
+}
+
+impl Add for PortStats {
+    type Output = PortStats;
+
+    /// What two workers counted at one port.
+    fn add(self, other: PortStats) -> PortStats {
+        PortStats {
+            rx_packets: self.rx_packets + other.rx_packets,
+            rx_bytes: self.rx_bytes + other.rx_bytes,
+            rx_missed: self.rx_missed + other.rx_missed,
+            rx_errors: self.rx_errors + other.rx_errors,
+            tx_packets: self.tx_packets + other.tx_packets,
+            tx_bytes: self.tx_bytes + other.tx_bytes,
+            tx_errors: self.tx_errors + other.tx_errors,
+            up: self.up && other.up,
+        }
+    }
 }
 
 /// Why a port could not be opened: where, what, and what would do.

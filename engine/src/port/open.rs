@@ -2,29 +2,28 @@
 
 use causeway_control::config::{Config, Driver};
 use causeway_fastpath::frame::BufferOwner;
-use causeway_fastpath::ids::PortId;
+use causeway_fastpath::ids::{PortId, WorkerId};
 use tracing::{info, warn};
 
 use super::af_packet::AfPacketPort;
 use super::af_xdp::{AfXdp, Umem};
 use super::pcap::PcapPort;
 use super::tap::TapPort;
-use super::{OpenError, Port, PortOptions, auto};
+use super::{OpenError, Port, PortOptions, Share, auto};
 
-/// Under which name the frames of AF_XDP ports travel: they share one UMEM.
-const UMEM_OWNER: BufferOwner = BufferOwner(u16::MAX - 1);
-
-/// Opens the ports of a configuration, in its order. Call it on the worker's own
-/// thread: rings are touched first where they are used.
+/// Opens the ports of a configuration, in its order; `shares` says what each has in common
+/// with the same port of other workers. Call it on the worker's own thread: rings are touched
+/// first where they are used.
 ///
 /// # Errors
 /// The first port that cannot be opened; those before it are closed again.
-pub fn open_ports(config: &Config) -> Result<Vec<Box<dyn Port>>, OpenError> {
+pub fn open_ports(config: &Config, shares: &[Option<Share>]) -> Result<Vec<Box<dyn Port>>, OpenError> {
     let mut drivers = Vec::new();
-    for (port, options) in config.ports.iter().zip(options(config)) {
+    let options = shared_options(config, shares);
+    for (port, options) in config.ports.iter().zip(&options) {
         drivers.push(match port.driver {
             Driver::Auto => {
-                let choice = auto::choose(&options)?;
+                let choice = auto::choose(options)?;
                 info!(port = port.name, driver = choice.driver.name(), "auto: {}", choice.reason);
                 match choice.driver {
                     auto::Driver::AfXdp => Driver::AfXdp,
@@ -34,7 +33,7 @@ pub fn open_ports(config: &Config) -> Result<Vec<Box<dyn Port>>, OpenError> {
             driver => driver,
         });
     }
-    match open_with(config, &drivers) {
+    match open_with(&options, &drivers) {
         Err(error) if error.driver == auto::Driver::AfXdp.name() && is_automatic(config, &error.port) => {
             warn!("{error}; using af-packet instead");
             for (driver, port) in drivers.iter_mut().zip(&config.ports) {
@@ -42,7 +41,7 @@ pub fn open_ports(config: &Config) -> Result<Vec<Box<dyn Port>>, OpenError> {
                     *driver = Driver::AfPacket;
                 }
             }
-            open_with(config, &drivers)
+            open_with(&options, &drivers)
         }
         result => result,
     }
@@ -52,18 +51,18 @@ fn is_automatic(config: &Config, name: &str) -> bool {
     config.ports.iter().any(|port| port.name == name && port.driver == Driver::Auto)
 }
 
-fn open_with(config: &Config, drivers: &[Driver]) -> Result<Vec<Box<dyn Port>>, OpenError> {
-    let all = options(config);
+fn open_with(all: &[PortOptions], drivers: &[Driver]) -> Result<Vec<Box<dyn Port>>, OpenError> {
+    let worker = all.iter().find_map(|options| options.share.as_ref()).map_or(WorkerId(0), Share::worker);
     let xdp: Vec<PortOptions> = all
         .iter()
         .zip(drivers)
         .filter(|(_, driver)| **driver == Driver::AfXdp)
         .map(|(options, _)| options.clone())
         .collect();
-    let umem = if xdp.is_empty() { None } else { Some(Umem::for_ports(&xdp, UMEM_OWNER)?) };
+    let umem = if xdp.is_empty() { None } else { Some(Umem::for_ports(&xdp, BufferOwner::shared_by_ports(worker))?) };
     let mut ports: Vec<Box<dyn Port>> = Vec::new();
     for (options, driver) in all.iter().zip(drivers) {
-        let owner = BufferOwner(options.id.0);
+        let owner = BufferOwner::of_port(worker, options.id);
         ports.push(match (driver, &umem) {
             (Driver::AfXdp, Some(umem)) => Box::new(AfXdp::open(options, umem)?),
             (Driver::AfPacket, _) => Box::new(AfPacketPort::open(options, owner)?),
@@ -84,6 +83,11 @@ fn open_with(config: &Config, drivers: &[Driver]) -> Result<Vec<Box<dyn Port>>, 
     Ok(ports)
 }
 
+fn shared_options(config: &Config, shares: &[Option<Share>]) -> Vec<PortOptions> {
+    let with = |(options, share): (PortOptions, &Option<Share>)| PortOptions { share: share.clone(), ..options };
+    options(config).into_iter().zip(shares).map(with).collect()
+}
+
 /// How each port of a configuration is to be opened, in its order.
 pub fn options(config: &Config) -> Vec<PortOptions> {
     let options = |(at, port): (usize, &causeway_control::config::Port)| PortOptions {
@@ -93,6 +97,7 @@ pub fn options(config: &Config) -> Vec<PortOptions> {
         ring: port.ring,
         mtu: port.mtu,
         mac: port.mac,
+        share: None,
     };
     config.ports.iter().enumerate().map(options).collect()
 }

@@ -75,7 +75,15 @@ impl Drop for Stopper<'_> {
 
 /// Options for a port on `device`.
 pub(super) fn options(id: u16, device: &str) -> PortOptions {
-    PortOptions { id: PortId(id), name: format!("p{id}"), device: device.into(), ring: 256, mtu: None, mac: None }
+    PortOptions {
+        id: PortId(id),
+        name: format!("p{id}"),
+        device: device.into(),
+        ring: 256,
+        mtu: None,
+        mac: None,
+        share: None,
+    }
 }
 
 /// Carries frames between two ports until `stop`; shows each to `see`.

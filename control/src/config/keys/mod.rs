@@ -69,10 +69,11 @@ pub(in crate::config) const GATEWAY: Section = Section {
         },
         Key {
             name: "cores",
-            kind: Kind::List { of: "processor cores, by the kernel's numbering", most: 1 },
+            kind: Kind::List { of: "processor cores, by the kernel's numbering", most: 16 },
             fallback: Fallback::Text("[0]"),
-            example: "[1]",
-            about: "One worker is pinned to each. This version runs exactly one.",
+            example: "[1, 2]",
+            about: "One worker is pinned to each. Each has sessions and ports of its own; a device that is \
+                    driven by `af-xdp` needs a receive queue for each.",
         },
         Key {
             name: "api",

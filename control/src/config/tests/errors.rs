@@ -178,7 +178,7 @@ fn a_key_that_must_be_there_is_missed_at_its_table() {
 fn a_value_of_another_type_is_an_error() {
     assert_each(&[
         ("name = \"gw-1\"", "name = 1", "2:8: gateway.name = 1: is an integer, not a string; write name = \"gw-1\""),
-        ("cores = [1]", "cores = 1", "3:9: gateway.cores = 1: is an integer, not a list; write cores = [1]"),
+        ("cores = [1]", "cores = 1", "3:9: gateway.cores = 1: is an integer, not a list; write cores = [1, 2]"),
         (
             "cores = [1]",
             "cores = [\"1\"]",

@@ -59,6 +59,10 @@ impl AfPacketPort {
         let ring = RxRing::new(&socket, slots).map_err(failed("set up the receive ring"))?;
         let promiscuous = options.mac.is_some_and(|mac| mac != device.mac);
         socket::bind(&socket, &device, promiscuous).map_err(failed("bind to the device"))?;
+        if let Some(share) = &options.share {
+            let group = &mut share.common().fanout;
+            *group = Some(socket::join_fanout(&socket, *group).map_err(failed("share the device between workers"))?);
+        }
         let info = PortInfo {
             id: options.id,
             name: options.name.clone(),

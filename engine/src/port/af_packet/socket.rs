@@ -61,6 +61,21 @@ pub(super) fn bind(socket: &OwnedFd, device: &Device, promiscuous: bool) -> io::
     if promiscuous { join(libc::PACKET_MR_PROMISC) } else { Ok(()) }
 }
 
+/// Joins other sockets that are bound to the device: each packet comes to one of them, all
+/// of a flow to the same, and it makes no matter to which. Without a `group` it is the first,
+/// and its number is one that nobody has (Linux 4.13).
+///
+/// # Errors
+/// `EINVAL` when the group is of another device.
+pub(super) fn join_fanout(socket: &OwnedFd, group: Option<u16>) -> io::Result<u16> {
+    let flags = if group.is_some() { 0 } else { libc::PACKET_FANOUT_FLAG_UNIQUEID };
+    let mode = (libc::PACKET_FANOUT_HASH | flags) << 16 | libc::c_uint::from(group.unwrap_or(0));
+    set_option(socket, libc::PACKET_FANOUT, &mode)?;
+    let mut answer: libc::c_uint = 0;
+    get_option(socket, libc::SOL_PACKET, libc::PACKET_FANOUT, &mut answer)?;
+    Ok(answer as u16)
+}
+
 /// Frames dropped since the last call, for want of a free slot.
 pub(super) fn take_drops(socket: &OwnedFd) -> u64 {
     let mut counts = libc::tpacket_stats { tp_packets: 0, tp_drops: 0 };

@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// From queue number to the AF_XDP socket that serves it.
+#[derive(Debug)]
 pub(super) struct SocketMap(OwnedFd);
 
 impl SocketMap {
@@ -40,6 +41,7 @@ impl SocketMap {
 }
 
 /// The program on a device, for as long as this lives.
+#[derive(Debug)]
 pub(super) struct Attachment {
     _link: OwnedFd,
 }

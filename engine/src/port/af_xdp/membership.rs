@@ -10,6 +10,7 @@ use crate::port::device::Device;
 /// XDP sees what the NIC lets through, and nobody joins the groups of the
 /// gateway's addresses in the kernel: without this no IPv6 neighbour solicitation
 /// would arrive.
+#[derive(Debug)]
 pub(super) struct Membership {
     _socket: OwnedFd,
 }

@@ -7,7 +7,8 @@
 //! does not say. `open` puts it together and explains what went wrong.
 //!
 //! Every receive queue is bound: what the device spreads to an unbound one would
-//! go to the kernel, unseen. Sending uses queue 0, so frames keep their order.
+//! go to the kernel, unseen. Several workers have every so manieth queue each. Sending uses
+//! a worker's first, so frames keep their order.
 
 mod bpf;
 mod ledger;
@@ -25,6 +26,7 @@ mod umem;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use causeway_fastpath::burst::Burst;
 use causeway_fastpath::frame::{BufferOwner, Frame};
@@ -34,12 +36,10 @@ use super::software::{Segments, complete_checksum};
 use super::{OpenError, Port, PortInfo, PortOptions, PortStats};
 
 pub use ledger::Account;
-pub use open::privileged;
+pub use open::{Steering, privileged};
 pub use umem::Umem;
 
-use bpf::Attachment;
 use ledger::Holder;
-use membership::Membership;
 use socket::{Sender, Socket};
 
 /// A port on a network device, through AF_XDP sockets.
@@ -48,8 +48,7 @@ pub struct AfXdp {
     device: Device,
     /// Fields go in this order: first no more frames come, then nobody waits for
     /// them, then the chunks are free.
-    _program: Attachment,
-    _membership: Membership,
+    _steering: Arc<Steering>,
     sender: Sender,
     sockets: Vec<Socket>,
     holders: Holders,
@@ -63,8 +62,8 @@ pub struct AfXdp {
 }
 
 impl AfXdp {
-    /// Opens the device of `options` in native mode, every receive queue of it,
-    /// and sets it up if it is down.
+    /// Opens the device of `options` in native mode, every receive queue of it, or this
+    /// worker's share of them, and sets it up if it is down.
     ///
     /// The frames lie in `umem`, which [`Umem::for_ports`] made for this port
     /// among others. Frames of other ports on the same `umem` are sent from where

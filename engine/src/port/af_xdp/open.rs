@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::bpf::{Attachment, Program, Refused, SocketMap};
 use super::membership::Membership;
@@ -10,7 +11,7 @@ use super::socket::{self, Failed, Socket, Step};
 use super::umem::Umem;
 use super::{AfXdp, DRIVER, Holders, LARGEST_MTU, refused};
 use crate::port::device::{Device, Kind};
-use crate::port::{OpenError, PortInfo, PortOptions, PortStats};
+use crate::port::{OpenError, PortInfo, PortOptions, PortStats, Share};
 
 pub(super) fn open(options: &PortOptions, umem: &Rc<Umem>) -> Result<AfXdp, OpenError> {
     let device = Device::for_port(options, DRIVER)?;
@@ -24,36 +25,35 @@ pub(super) fn open(options: &PortOptions, umem: &Rc<Umem>) -> Result<AfXdp, Open
     })?;
     raise_memlock();
 
-    let queues = device.queues().rx;
-    let map = SocketMap::new(queues).map_err(|error| no_map(options, error))?;
-    let program = Program::load(&map).map_err(|refusal| no_program(options, refusal))?;
-    let attachment = Attachment::new(&program, device.index).map_err(|error| not_attached(options, &device, error))?;
+    let all = device.queues().rx;
+    let own: Vec<u32> = match &options.share {
+        Some(share) if share.workers() > all => return Err(too_few_queues(options, all, share.workers())),
+        Some(share) => share.queues(all).collect(),
+        None => (0..all).collect(),
+    };
+    let steering = steering(options, &device, all)?;
 
     let mut holders = Holders { umem: Rc::clone(umem), all: Vec::new(), keep: false };
     let at = |queue| move |failed| no_socket(options, umem, queue, failed);
-    let (first, sender) = Socket::first(umem, device.index, options.ring, holders.new_one()).map_err(at(0))?;
+    let first = Socket::first(umem, device.index, own[0], options.ring, holders.new_one());
+    let (first, sender) = first.map_err(at(own[0]))?;
     let mut sockets = vec![first];
-    for queue in 1..queues {
+    for queue in own[1..].iter().copied() {
         let holder = holders.new_one();
         sockets.push(Socket::another(umem, &sockets[0], device.index, queue, holder).map_err(at(queue))?);
     }
     let other = |what: &str, error: io::Error| refused(options, format!("{what}: {error}"), "", Some(error));
-    for (queue, socket) in sockets.iter().enumerate() {
-        map.set(queue as u32, socket.as_fd()).map_err(|error| other("cannot send a queue to its socket", error))?;
+    for (queue, socket) in own.iter().zip(&sockets) {
+        steering.map.set(*queue, socket.as_fd()).map_err(|error| other("cannot send a queue to its socket", error))?;
     }
     let zero_copy = sockets[0].is_zero_copy().map_err(|error| other("cannot ask for the mode", error))?;
     holders.keep = zero_copy;
-    let foreign_mac = options.mac.is_some_and(|mac| mac != device.mac);
-    let membership = Membership::join(&device, foreign_mac).map_err(|error| {
-        refused(options, format!("cannot receive multicast: {error}"), NEEDS_CAPABILITIES, Some(error))
-    })?;
-
     let info = PortInfo {
         id: options.id,
         name: options.name.clone(),
         device: device.name.clone(),
         driver: DRIVER,
-        mode: mode(zero_copy, queues),
+        mode: mode(zero_copy, all),
         mac: options.mac.unwrap_or(device.mac),
         mtu: mtu as u16,
     };
@@ -61,8 +61,7 @@ pub(super) fn open(options: &PortOptions, umem: &Rc<Umem>) -> Result<AfXdp, Open
         info,
         checksums_hidden: device.kind == Kind::Veth,
         device,
-        _program: attachment,
-        _membership: membership,
+        _steering: steering,
         sender,
         sockets,
         holders,
@@ -71,6 +70,42 @@ pub(super) fn open(options: &PortOptions, umem: &Rc<Umem>) -> Result<AfXdp, Open
         turn: 0,
         counted: PortStats::default(),
     })
+}
+
+/// What sends a device's packets to its sockets, for as long as this lives: those of all
+/// workers, of which the first one makes it.
+#[derive(Debug)]
+pub struct Steering {
+    map: SocketMap,
+    _program: Attachment,
+    _membership: Membership,
+}
+
+fn steering(options: &PortOptions, device: &Device, queues: u32) -> Result<Arc<Steering>, OpenError> {
+    let mut common = options.share.as_ref().map(Share::common);
+    if let Some(steering) = common.as_ref().and_then(|common| common.steering.upgrade()) {
+        return Ok(steering);
+    }
+    let map = SocketMap::new(queues).map_err(|error| no_map(options, error))?;
+    let program = Program::load(&map).map_err(|refusal| no_program(options, refusal))?;
+    let program = Attachment::new(&program, device.index).map_err(|error| not_attached(options, device, error))?;
+    let foreign_mac = options.mac.is_some_and(|mac| mac != device.mac);
+    let membership = Membership::join(device, foreign_mac).map_err(|error| {
+        refused(options, format!("cannot receive multicast: {error}"), NEEDS_CAPABILITIES, Some(error))
+    })?;
+    let steering = Arc::new(Steering { map, _program: program, _membership: membership });
+    if let Some(common) = &mut common {
+        common.steering = Arc::downgrade(&steering);
+    }
+    Ok(steering)
+}
+
+fn too_few_queues(options: &PortOptions, queues: u32, workers: u32) -> OpenError {
+    let name = &options.device;
+    let plural = if queues == 1 { "" } else { "s" };
+    let what = format!("{name} has {queues} receive queue{plural}, and {workers} workers need one each");
+    let hint = format!("ethtool -L {name} combined {workers}, fewer gateway.cores, or {USE_AF_PACKET}");
+    refused(options, what, &hint, None)
 }
 
 /// May this process use AF_XDP here? Found out by trying, since capabilities in
@@ -203,7 +238,7 @@ mod tests {
             let device = Device::for_port(&options, DRIVER).expect("just made");
             // A socket without a program, as another program's would be.
             let holder = umem.ledger().new_holder();
-            let taken = Socket::first(&umem, device.index, options.ring, holder)
+            let taken = Socket::first(&umem, device.index, 0, options.ring, holder)
                 .map_err(|failed| failed.error)
                 .expect("free yet");
             let before = umem.account();

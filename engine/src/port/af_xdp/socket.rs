@@ -61,13 +61,19 @@ impl Socket {
     /// registers the memory and sends.
     ///
     /// The kernel takes zero-copy where the driver has it, copy mode elsewhere.
-    pub(super) fn first(umem: &Umem, ifindex: u32, ring: u32, holder: Holder) -> Result<(Socket, Sender), Failed> {
+    pub(super) fn first(
+        umem: &Umem,
+        ifindex: u32,
+        queue: u32,
+        ring: u32,
+        holder: Holder,
+    ) -> Result<(Socket, Sender), Failed> {
         let fd = open().map_err(|error| Step::Socket.failed(error))?;
         set(fd.as_fd(), libc::XDP_UMEM_REG, &umem.registration()).map_err(|error| Step::Register.failed(error))?;
         let (mut socket, sender) = Socket::with_rings(fd, ring, holder).map_err(|error| Step::Rings.failed(error))?;
         enlarge_send_buffer(socket.as_fd());
         socket.refill(umem, &mut umem.ledger());
-        bind(socket.as_fd(), ifindex, 0, libc::XDP_USE_NEED_WAKEUP, 0).map_err(|error| Step::Bind.failed(error))?;
+        bind(socket.as_fd(), ifindex, queue, libc::XDP_USE_NEED_WAKEUP, 0).map_err(|error| Step::Bind.failed(error))?;
         Ok((socket, sender))
     }
 

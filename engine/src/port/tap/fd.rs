@@ -19,10 +19,12 @@ pub(super) fn open() -> io::Result<OwnedFd> {
 }
 
 /// Makes the TAP device `name`, or attaches to it, with a virtio header before
-/// each frame.
-pub(super) fn attach(tap: &OwnedFd, name: &str) -> io::Result<()> {
+/// each frame. With several `queues`, each descriptor that is attached is one of them.
+pub(super) fn attach(tap: &OwnedFd, name: &str, queues: bool) -> io::Result<()> {
     let mut request = device::request(name)?;
-    request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR) as libc::c_short;
+    let multi_queue = if queues { libc::IFF_MULTI_QUEUE } else { 0 };
+    let flags = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR | multi_queue;
+    request.ifr_ifru.ifru_flags = flags as libc::c_short;
     // SAFETY: TUNSETIFF takes an `ifreq`.
     check(unsafe { libc::ioctl(tap.as_raw_fd(), libc::TUNSETIFF, &raw mut request) })?;
     let header_len = VnetHdr::LEN as libc::c_int;

@@ -46,7 +46,7 @@ impl TapPort {
     pub fn open(options: &PortOptions, owner: BufferOwner) -> Result<TapPort, OpenError> {
         let failed = |step| move |source| describe(options, step, source);
         let tap = fd::open().map_err(failed("open /dev/net/tun"))?;
-        fd::attach(&tap, &options.device).map_err(failed("attach to the device"))?;
+        fd::attach(&tap, &options.device, options.share.is_some()).map_err(failed("attach to the device"))?;
         let mode = fd::set_offloads(&tap).map_err(failed("pass offloads on"))?;
         let device = Device::for_port(options, TapPort::DRIVER)?;
         device.bring_up().map_err(failed("set the device up"))?;
