@@ -23,6 +23,7 @@ mod tests {
     use causeway_testkit::packet::*;
     use causeway_testkit::random;
     use causeway_testkit::seed::Seed;
+    use proptest::prelude::*;
 
     fn layers4(frame: &[u8]) -> Result<Layers<u32>, DropReason> {
         ipv4(frame).map(|header| layers(frame, &header, VrfId::MAIN))
@@ -61,6 +62,26 @@ mod tests {
         let frame = eth().ipv6("fd00::1", "fd00::2").extension(51, header).tcp(1, 2).flags(SYN).build();
         let layers = layers6(&frame).expect("a sound packet");
         assert_eq!((layers.kind, layers.key.src_port), (L4Kind::AddressBound, 0));
+    }
+
+    proptest! {
+        #[test]
+        fn an_option_that_overruns_the_header_is_found_where_it_begins(
+            options in proptest::collection::vec(any::<u8>(), 1..=40),
+        ) {
+            let frame = eth().ipv4("10.0.0.1", "10.0.0.2").options(&options).udp(1, 2).build();
+            let is_bad = ipv4(&frame) == Err(DropReason::OptionsBad);
+            prop_assert_eq!(ipv4_with_bad_options(&frame).is_some(), is_bad);
+            if let Some((header, at)) = ipv4_with_bad_options(&frame) {
+                prop_assert!(at >= 20 && 14 + u16::from(at) < header.l4);
+                // What stands before it is sound; its length is not.
+                let before = eth().ipv4("10.0.0.1", "10.0.0.2").options(&frame[34..14 + usize::from(at)]);
+                prop_assert!(ipv4(&before.udp(1, 2).build()).is_ok());
+                let left = usize::from(header.l4) - 14 - usize::from(at);
+                let len = frame.get(15 + usize::from(at)).copied().map_or(0, usize::from);
+                prop_assert!(left == 1 || len < 2 || len > left);
+            }
+        }
     }
 
     #[test]

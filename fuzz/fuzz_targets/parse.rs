@@ -13,6 +13,9 @@ fuzz_target!(|frame: &[u8]| {
     if let Ok(header) = parse::ipv6(frame) {
         keeps_its_promises(frame, &parse::layers(frame, &header, VrfId::MAIN));
     }
+    if let Some((header, at)) = parse::ipv4_with_bad_options(frame) {
+        assert!(at >= 20 && 14 + u16::from(at) < header.l4, "the option is in the header");
+    }
     if let Some(quote) = parse::quote::<u32>(frame) {
         assert!(quote.l4 + 8 <= frame.len(), "eight bytes of the quoted L4 header are there");
     }

@@ -174,6 +174,7 @@ impl<A: Address> Walk<'_, A> {
         }
         entered.is_ok()
     }
+
     /// The identification of a datagram whose first fragment this is; `None` keeps its own,
     /// as where it has its own source.
     fn identification(&mut self, i: usize) -> Option<u16> {

@@ -115,7 +115,11 @@ impl<A: Address> Walk<'_, A> {
     /// those to nobody or to a whole subnet, which go there in silence.
     pub(super) fn refuse_bad_options(&mut self, packets: Set) {
         for i in packets {
-            let hop = self.tables.fib(self.scratch.domains[i]).lookup(self.scratch.targets[i]).hop();
+            let look_up = |domain| self.tables.fib(domain).lookup(self.scratch.targets[i]).hop();
+            let hop = match look_up(self.scratch.domains[i]) {
+                Hop::Egress(beyond) => look_up(beyond),
+                hop => hop,
+            };
             match parse::ipv4_with_bad_options(self.frames[i].bytes()) {
                 Some((_, at)) if hop != Hop::Blackhole => self.refuse(i, Refusal::BadOption { at }),
                 _ => self.drop(i, DropReason::OptionsBad),

@@ -90,7 +90,8 @@ impl<A: Address> Walk<'_, A> {
     /// Is it an address of the gateway or one that stands for islands, seen from this
     /// routing domain?
     pub(super) fn is_public(&self, domain: VrfId, address: A) -> bool {
-        self.is_own(domain, address) || self.tables.fib(domain).lookup(address).hop() == Hop::Pool
+        let hop = self.tables.fib(domain).lookup(address).hop();
+        matches!(hop, Hop::Local | Hop::LocalTranslated | Hop::Pool)
     }
 
     /// The neighbour for a next hop that leads to one. Otherwise the packet is

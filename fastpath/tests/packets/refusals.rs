@@ -232,4 +232,5 @@ fn options_that_overrun_the_header_are_dropped_in_silence_where_no_error_is_due(
     // Nor is one due about what is for nobody, or for a whole subnet.
     let nobody = from(ROUTER).ipv4(V4.outside, V4.blackhole).options([7, 1]).udp(1, 2).build();
     world.send(UPLINK, nobody).dropped(DropReason::OptionsBad);
+    world.send(NODES, bad(V4.pod_a, V4.blackhole).udp(1, 2).build()).dropped(DropReason::OptionsBad);
 }
