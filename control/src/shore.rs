@@ -1,5 +1,7 @@
 //! How the pods of clusters are met from outside.
 
+use std::cmp::Reverse;
+
 use ipnet::IpNet;
 
 use crate::config::{ClusterIdx, Config, Model};
@@ -41,8 +43,9 @@ pub(crate) fn shores(config: &Config) -> Vec<Shore> {
         };
         all.extend(cluster.pod_cidrs.iter().map(|pods| Shore { pods: *pods, cluster: ClusterIdx(at), entry }));
     }
-    // Of equals the wider one first, so that it covers the other.
-    all.sort_by_key(|shore| (std::cmp::Reverse(shore.entry), shore.pods.prefix_len()));
+    // Of equals the one that a policy opens, and then the wider one, first: it covers others.
+    let opened = |shore: &Shore| config.is_opened_from_outside(shore.cluster);
+    all.sort_by_key(|shore| (Reverse(shore.entry), !opened(shore), shore.pods.prefix_len()));
     let mut shores: Vec<Shore> = Vec::new();
     for shore in all {
         if !shores.iter().any(|stronger| stronger.pods.contains(&shore.pods)) {
@@ -58,23 +61,30 @@ mod tests {
 
     #[test]
     fn outside_an_address_belongs_to_the_cluster_that_is_met_most() {
-        let ports: String = (1..=4)
-            .map(|n| format!("[[port]]\nname = \"p{n}\"\ndriver = \"memory\"\naddresses = [\"192.168.{n}.1/24\"]\n"))
-            .collect();
-        let clusters: String = [("island", "10.0.0.0/8"), ("isolated", "10.1.0.0/16"), ("flat", "10.1.1.0/24"), ("island", "10.1.1.0/24")]
-            .iter()
-            .zip(1..)
-            .map(|((model, pods), n)| {
-                let egress = if *model == "isolated" { "" } else { "egress = \"masquerade\"\n" };
-                format!("[[cluster]]\nname = \"c{n}\"\nmodel = \"{model}\"\npod-cidrs = [\"{pods}\"]\nports = [\"p{n}\"]\n{egress}")
-            })
-            .collect();
-        let text = format!("gateway.name = \"g\"\n[[port]]\nname = \"out\"\ndriver = \"memory\"\n{ports}{clusters}");
-        let (config, _) = Config::parse("t.toml", &text).unwrap_or_else(|errors| panic!("{errors}"));
-        let found: Vec<_> =
-            shores(&config).iter().map(|shore| (shore.pods.to_string(), shore.cluster.0, shore.entry)).collect();
-        let expected =
-            [("10.1.1.0/24", 2, Entry::Open), ("10.1.0.0/16", 1, Entry::Kept), ("10.0.0.0/8", 0, Entry::Unknown)];
-        assert_eq!(found, expected.map(|(pods, cluster, entry)| (pods.to_owned(), cluster, entry)));
+        let models =
+            [("island", "10.0.0.0/8"), ("isolated", "10.1.0.0/16"), ("flat", "10.1.1.0/24"), ("island", "10.1.1.0/24")];
+        assert_eq!(
+            found(&models, ""),
+            [("10.1.1.0/24", 2, Entry::Open), ("10.1.0.0/16", 1, Entry::Kept), ("10.0.0.0/8", 0, Entry::Unknown)]
+                .map(|(pods, cluster, entry)| (pods.to_owned(), cluster, entry))
+        );
+        // Of two with the same addresses the one that somebody outside is let begin with.
+        let twins = [("isolated", "10.1.0.0/16"); 2];
+        let policy = "[[policy]]\nfrom = [\"198.51.100.0/24\"]\nto = [\"c1\"]\n";
+        assert_eq!(found(&twins, policy), [("10.1.0.0/16".to_owned(), 1, Entry::Kept)]);
+    }
+
+    /// What is met outside of clusters of these models and pods, called c0 and so on.
+    fn found(clusters: &[(&str, &str)], policy: &str) -> Vec<(String, usize, Entry)> {
+        let mut text = "gateway.name = \"g\"\n[[port]]\nname = \"out\"\ndriver = \"memory\"\n".to_owned();
+        for (n, (model, pods)) in clusters.iter().enumerate() {
+            let egress = if *model == "isolated" { "" } else { "egress = \"masquerade\"\n" };
+            text += &format!(
+                "[[port]]\nname = \"p{n}\"\ndriver = \"memory\"\naddresses = [\"192.168.{n}.1/24\"]\n\
+                 [[cluster]]\nname = \"c{n}\"\nmodel = \"{model}\"\npod-cidrs = [\"{pods}\"]\nports = [\"p{n}\"]\n{egress}"
+            );
+        }
+        let (config, _) = Config::parse("t.toml", &(text + policy)).unwrap_or_else(|errors| panic!("{errors}"));
+        shores(&config).iter().map(|shore| (shore.pods.to_string(), shore.cluster.0, shore.entry)).collect()
     }
 }

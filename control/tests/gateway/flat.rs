@@ -299,3 +299,15 @@ fn the_second_family_is_flat_in_the_same_way() {
     world.send(UPLINK, in_by(from_router(), 64));
     world.expect(GREEN, &[in_by(to_node(GREEN, 11), 63)]);
 }
+
+#[test]
+fn a_pod_cidr_that_no_node_has_leads_nowhere_and_not_to_the_default_route() {
+    for mut world in [flat(), plain()] {
+        for (port, link) in [(UPLINK, from_router()), (AMBER, from_node(AMBER, 11))] {
+            let from = if port == UPLINK { OUTSIDE } else { AMBER_POD };
+            let lost = link.ip(from, "10.1.200.5").udp(1, 2).build();
+            assert_eq!(world.send(port, lost), Verdict::Reply(port), "{from}");
+            assert_eq!(world.sent_by(port)[0][34..36], [3, 1], "host unreachable");
+        }
+    }
+}
