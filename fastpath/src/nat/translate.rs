@@ -68,7 +68,7 @@ impl<A: Address> Nat<A> {
         }
     }
 
-    /// What it occupies at full capacity, in bytes; pools not counted.
+    /// What it occupies at full capacity, in bytes; what pools and limits need not counted.
     pub fn bytes(&self) -> usize {
         self.sessions.bytes() + self.bindings.bytes()
     }
