@@ -14,8 +14,8 @@ use crate::verdict::{DropReason, Verdict};
 
 impl<A: Address> Walk<'_, A> {
     /// Finds the sessions of packets to addresses that stand for islands, or begins
-    /// them where a forward or an open name wants one, and routes the packets to whom they are for.
-    /// Strangers make no state. What is addressed to an own address and belongs to no
+    /// them where a forward or an open name lets them in, and routes the packets to whom
+    /// they are for. Other strangers make no state. What is addressed to an own address and belongs to no
     /// session joins `local`.
     pub(super) fn inbound(&mut self, packets: Set, local: &mut Set) {
         if packets.is_empty() {

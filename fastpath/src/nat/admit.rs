@@ -26,10 +26,11 @@ impl<A: Address> Admission<A> {
         Admission { answer: forward.answer(flow), binding: Session::<A>::UNBOUND, limits: SenderLimits::default() }
     }
 
-    /// As it is under the rule for what the receiver sends.
+    /// As it is under the rule for what the receiver sends. His pace is his own: who knows
+    /// his name could keep him from beginning anything.
     #[must_use]
     pub fn under(self, rule: &EgressRule<A>) -> Admission<A> {
-        Admission { limits: rule.limits, ..self }
+        Admission { limits: SenderLimits { new_per_second: None, ..rule.limits }, ..self }
     }
 }
 

@@ -111,7 +111,7 @@ impl<A: Address> Nat<A> {
         }
     }
 
-    /// What it occupies at full capacity, in bytes; pools not counted.
+    /// What it occupies at full capacity, in bytes; what pools and limits need not counted.
     pub fn bytes(&self) -> usize {
         let returned = self.returned.capacity() * size_of::<FlowKey<A>>();
         let names = self.bindings.bytes() + self.lent.bytes() + returned;

@@ -142,6 +142,22 @@ fn strangers_count_against_whom_they_reach_and_leave_half_of_the_table() {
 }
 
 #[test]
+fn strangers_do_not_use_up_the_pace_of_whom_they_reach() {
+    each(|family, protocol| {
+        let mut world = World::with(&open(ANYBODY).with_rate(3));
+        let name = talk(&mut world, family.pod_a, family.outside, protocol);
+        for port in 1..=50 {
+            let stranger = from(ROUTER).ip(family.outside2.to_ip(), name.0);
+            world.send(UPLINK, first(stranger, protocol, port, name.1)).forwarded(NODES);
+        }
+        let own = |port| first(from(NODE_A).ip(family.pod_a, family.outside), protocol, port, 53);
+        world.send(NODES, own(5_001)).forwarded(UPLINK);
+        world.send(NODES, own(5_002)).forwarded(UPLINK);
+        world.send(NODES, own(5_003)).replied();
+    });
+}
+
+#[test]
 fn a_name_that_was_open_rests_two_minutes_before_another_endpoint_gets_it() {
     each(|family, protocol| {
         let mut plan = one_port(open(THOSE_IT_TALKS_TO), 2_000);
