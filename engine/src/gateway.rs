@@ -70,13 +70,14 @@ pub enum GatewayError {
 /// # Errors
 /// It could not start, or a worker failed. Nothing is left behind either way.
 pub fn run(mut config: Config, out: &mut dyn Write) -> Result<(), GatewayError> {
-    state::settle(&mut config)?;
     let system = |what| move |source| GatewayError::System { what, source };
     let bell = Arc::new(Doorbell::new().map_err(system("a doorbell"))?);
     let signals = Signals::new().map_err(system("signal handlers"))?;
     let api_path = config.gateway.api.clone();
     let server =
         Server::start(&api_path, Arc::clone(&bell)).map_err(|source| GatewayError::Api { path: api_path, source })?;
+    state::settle(&mut config)?;
+    let nodes = NodeSources::start(&config, Arc::clone(&bell)).map_err(system("a thread for nodes"))?;
     let seed = seed(&config).map_err(system("random numbers"))?;
     let crew = Crew::start(&config, seed, &bell)?;
     for port in crew.ports() {
@@ -91,7 +92,6 @@ pub fn run(mut config: Config, out: &mut dyn Write) -> Result<(), GatewayError> 
         );
     }
     let facts = crew.ports().iter().map(|port| PortFacts { mac: port.mac, mtu: port.mtu }).collect();
-    let nodes = NodeSources::start(&config, Arc::clone(&bell)).map_err(system("a thread for nodes"))?;
     let control = Control::new(config, facts, flow_seed(seed), clock::now());
     let up = vec![true; crew.ports().len()];
     let mut gateway = Gateway {

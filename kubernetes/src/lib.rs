@@ -10,7 +10,7 @@ mod rbac;
 use std::io;
 use std::path::PathBuf;
 use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use causeway_control::nodes::{NodeSpec, NodeStatus, Update};
 use futures::channel::oneshot;
@@ -76,6 +76,7 @@ async fn watch(server: Server, said: impl Fn(Update)) {
     let mut pause = Pause::default();
     let mut away = false;
     loop {
+        let mut known_since = None;
         let why = match connect(&server).await {
             Ok(client) => {
                 let node = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Node"));
@@ -83,7 +84,7 @@ async fn watch(server: Server, said: impl Fn(Update)) {
                 let events = watcher(Api::<Node>::all_with(client, &node), config);
                 let mut heard = |update: Update| {
                     if update == Update::InStep {
-                        pause = Pause::default();
+                        known_since = Some(Instant::now());
                         away = false;
                         info!(?server, "nodes are known, and watched");
                     }
@@ -99,7 +100,8 @@ async fn watch(server: Server, said: impl Fn(Update)) {
             warn!(?server, why, "the API server is away: nodes stay as they were");
         }
         said(Update::Away(why));
-        tokio::time::sleep(pause.next()).await;
+        let lasted = known_since.map_or(Duration::ZERO, |since: Instant| since.elapsed());
+        tokio::time::sleep(pause.after(lasted)).await;
     }
 }
 
@@ -145,7 +147,12 @@ impl Default for Pause {
 }
 
 impl Pause {
-    fn next(&mut self) -> Duration {
+    /// The next pause, after a watch that lasted so long. Only a long one shows that all is
+    /// well: who may list and not watch would list without end.
+    fn after(&mut self, lasted: Duration) -> Duration {
+        if lasted >= LONGEST_PAUSE {
+            *self = Pause::default();
+        }
         let pause = self.0;
         self.0 = (2 * pause).min(LONGEST_PAUSE);
         pause
@@ -169,10 +176,13 @@ mod tests {
     use std::sync::mpsc;
 
     #[test]
-    fn pauses_grow_to_a_bound() {
+    fn pauses_grow_to_a_bound_until_a_watch_has_lasted() {
         let mut pause = Pause::default();
-        let pauses: Vec<_> = (0..9).map(|_| pause.next().as_millis()).collect();
+        let mut after = |seconds| pause.after(Duration::from_secs(seconds)).as_millis();
+        let pauses = [0; 9].map(&mut after);
         assert_eq!(pauses, [200, 400, 800, 1600, 3200, 6400, 12_800, 20_000, 20_000]);
+        assert_eq!(after(19), 20_000, "a watch that is refused after each list is no reason for haste");
+        assert_eq!([20, 0].map(after), [200, 400]);
     }
 
     #[test]

@@ -236,7 +236,7 @@ pub(in crate::config) const NODES_FROM: Section = Section {
         Key {
             name: "in-cluster",
             kind: Kind::Flag,
-            fallback: Fallback::Text("false"),
+            fallback: Fallback::Said("`false`"),
             example: "true",
             about: "The API server of the cluster in which the gateway runs as a pod, by its service account.",
         },

@@ -42,7 +42,11 @@ fn a_name_is_checked() {
 #[test]
 fn the_gateway_is_checked() {
     assert_each(&[
-        ("cores = [1]", "cores = []", "3:9: gateway.cores = []: is empty; name the core of each worker, as cores = [1, 2]"),
+        (
+            "cores = [1]",
+            "cores = []",
+            "3:9: gateway.cores = []: is empty; name the core of each worker, as cores = [1, 2]",
+        ),
         ("cores = [1]", "cores = [1, 2, 1]", "3:16: gateway.cores[2] = 1: stands twice; a core has one worker"),
         (
             "cores = [1]",
