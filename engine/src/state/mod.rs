@@ -3,7 +3,7 @@
 //! The file is replaced as a whole and never written to; the one before it is kept. Between
 //! any two steps, and whatever of them the power takes along, what is read afterwards is
 //! what was saved last or what was saved before it
-//! (docs/decisions/0009-state-is-one-file.md).
+//! (docs/decisions/0011-state-is-one-file.md).
 
 mod disk;
 #[cfg(test)]
