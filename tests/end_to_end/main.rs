@@ -1,7 +1,8 @@
 //! Real programs in namespaces, talking across the real gateway, over each driver.
 //!
 //! `af_packet` and `af_xdp_partial` run on veth pairs as they come, with partial
-//! checksums; `af_xdp` on frames as a physical wire carries them. Tests that lack a
+//! checksums, `two_workers` likewise, with two of them; `af_xdp` on frames as a physical wire
+//! carries them. Tests that lack a
 //! program or a privilege say SKIPPED, and fail where the environment has CI set.
 
 mod ecmp;
@@ -23,6 +24,7 @@ macro_rules! over_each_driver {
         over_each_driver!(@ af_packet AfPacket $($file::$test [$($program),*])+);
         over_each_driver!(@ af_xdp AfXdp $($file::$test [$($program),*])+);
         over_each_driver!(@ af_xdp_partial AfXdpPartial $($file::$test [$($program),*])+);
+        over_each_driver!(@ two_workers TwoWorkers $($file::$test [$($program),*])+);
     };
     (@ $module:ident $medium:ident $($file:ident :: $test:ident [$($program:literal),*])+) => {
         mod $module {

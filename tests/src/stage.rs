@@ -24,13 +24,15 @@ pub enum Medium {
     AfXdp,
     /// AF_XDP on veth as it comes: partial checksums.
     AfXdpPartial,
+    /// As AF_PACKET, with two workers: most packets come to the wrong one, or to either.
+    TwoWorkers,
 }
 
 impl Medium {
     /// The driver's.
     pub fn driver(self) -> Driver {
         match self {
-            Medium::AfPacket => Driver::AfPacket,
+            Medium::AfPacket | Medium::TwoWorkers => Driver::AfPacket,
             Medium::AfXdp | Medium::AfXdpPartial => Driver::AfXdp,
         }
     }
@@ -38,7 +40,7 @@ impl Medium {
     /// What a test on it needs.
     pub fn privilege(self) -> Privilege {
         match self {
-            Medium::AfPacket => Privilege::UserNamespace,
+            Medium::AfPacket | Medium::TwoWorkers => Privilege::UserNamespace,
             Medium::AfXdp | Medium::AfXdpPartial => Privilege::Root,
         }
     }
@@ -89,8 +91,9 @@ impl Stage {
             world.set_wire_offloads(false).expect("wires without offloads");
         }
         let folder = Folder::new();
-        let config = folder.write("lab.toml", plan::CONFIG);
-        let stage = Stage { gateway: None, world, folder, config, medium, _alone: alone };
+        let config = folder.path().join("lab.toml");
+        let mut stage = Stage { gateway: None, world, folder, config, medium, _alone: alone };
+        stage.configure(plan::CONFIG);
         stage.assert_kernel_does_not_forward();
         stage
     }
@@ -113,7 +116,9 @@ impl Stage {
 
     /// Uses another configuration from the next start on.
     pub fn configure(&mut self, text: &str) {
-        self.config = self.folder.write("lab.toml", text);
+        let two = self.medium == Medium::TwoWorkers;
+        let text = if two { text.replace("cores = [0]", "cores = [0, 1]") } else { text.to_owned() };
+        self.config = self.folder.write("lab.toml", &text);
     }
 
     /// Starts the gateway.
