@@ -3,17 +3,17 @@
 use std::path::Path;
 use std::time::Duration;
 
-use causeway_lab::Host;
 use causeway_lab::plan::{self, Family};
 use causeway_lab::traffic;
+use causeway_lab::{Driver, Host};
 use causeway_tests::program::{run, send_signal, wait_until};
-use causeway_tests::stage::{Medium, Stage};
+use causeway_tests::stage::Stage;
 
 pub(crate) fn sigterm_leaves_nothing_behind(stage: &mut Stage) {
     let before = traces(stage.world.gateway());
     stage.start();
     let running = traces(stage.world.gateway());
-    let uses_xdp = stage.medium() != Medium::AfPacket;
+    let uses_xdp = stage.medium().driver() == Driver::AfXdp;
     assert_eq!(running.contains("prog/xdp"), uses_xdp, "{running}");
     assert_eq!(stage.folder().names(), ["api.sock", "lab.toml"]);
     talk(stage);

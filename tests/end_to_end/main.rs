@@ -14,6 +14,7 @@ mod nodes;
 mod reach;
 mod shore;
 mod transfer;
+mod workers;
 
 use causeway_lab::{IslandBuilder, World};
 use causeway_tests::needs;
@@ -58,6 +59,20 @@ over_each_driver! {
     kill::killed_sessions_end_while_others_go_on needs [];
     life::sigterm_leaves_nothing_behind needs ["ip", "ethtool"];
     life::the_socket_of_a_killed_gateway_is_taken_over needs ["ip", "ethtool"];
+}
+
+over_each_driver!(@ two_xdp_workers TwoXdpWorkers
+    reach::ping_crosses_in_both_families ["ping", "ethtool"]
+    reach::datagrams_of_several_fragments_cross_both_ways ["ethtool"]
+    transfer::tcp_arrives_intact_in_both_directions_at_once ["ethtool"]
+    forwards::the_outside_and_pods_reach_a_service_by_its_public_address ["python3", "curl", "ethtool"]
+    workers::a_pod_gets_every_port_whosoever_it_is ["ethtool"]
+    life::sigterm_leaves_nothing_behind ["ip", "ethtool"]);
+
+#[test]
+fn a_pod_gets_every_port_whosoever_it_is() {
+    let name = "a_pod_gets_every_port_whosoever_it_is";
+    play(name, Medium::TwoWorkers, &[], workers::a_pod_gets_every_port_whosoever_it_is);
 }
 
 /// Neighbours die by their timers, whatever carries packets: over one driver is enough.

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::counters::Counters;
 use crate::executable::executable;
 use crate::folder::Folder;
-use crate::program::wait_until;
+use crate::program::{run, wait_until};
 
 /// What the gateway's ports stand on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +24,11 @@ pub enum Medium {
     AfXdp,
     /// AF_XDP on veth as it comes: partial checksums.
     AfXdpPartial,
-    /// As AF_PACKET, with two workers: most packets come to the wrong one, or to either.
+    /// As AF_PACKET, with two workers, to either of which a packet may come.
     TwoWorkers,
+    /// As [`Medium::AfXdp`], with two workers, of which each has a queue of each device.
+    /// Needs ethtool.
+    TwoXdpWorkers,
 }
 
 impl Medium {
@@ -33,7 +36,7 @@ impl Medium {
     pub fn driver(self) -> Driver {
         match self {
             Medium::AfPacket | Medium::TwoWorkers => Driver::AfPacket,
-            Medium::AfXdp | Medium::AfXdpPartial => Driver::AfXdp,
+            Medium::AfXdp | Medium::AfXdpPartial | Medium::TwoXdpWorkers => Driver::AfXdp,
         }
     }
 
@@ -41,7 +44,7 @@ impl Medium {
     pub fn privilege(self) -> Privilege {
         match self {
             Medium::AfPacket | Medium::TwoWorkers => Privilege::UserNamespace,
-            Medium::AfXdp | Medium::AfXdpPartial => Privilege::Root,
+            Medium::AfXdp | Medium::AfXdpPartial | Medium::TwoXdpWorkers => Privilege::Root,
         }
     }
 }
@@ -87,8 +90,14 @@ impl Stage {
     pub fn of(medium: Medium, world: IslandBuilder) -> Stage {
         let alone = alone();
         let world = world.build().expect("a world");
-        if medium == Medium::AfXdp {
+        if matches!(medium, Medium::AfXdp | Medium::TwoXdpWorkers) {
             world.set_wire_offloads(false).expect("wires without offloads");
+        }
+        if medium == Medium::TwoXdpWorkers {
+            for device in ["eth0", "eth1"] {
+                let mut ethtool = world.gateway().command("ethtool");
+                run(ethtool.args(["-L", device, "rx", "2", "tx", "2"]), Duration::from_secs(5)).success();
+            }
         }
         let folder = Folder::new();
         let config = folder.path().join("lab.toml");
@@ -116,7 +125,7 @@ impl Stage {
 
     /// Uses another configuration from the next start on.
     pub fn configure(&mut self, text: &str) {
-        let two = self.medium == Medium::TwoWorkers;
+        let two = matches!(self.medium, Medium::TwoWorkers | Medium::TwoXdpWorkers);
         let text = if two { text.replace("cores = [0]", "cores = [0, 1]") } else { text.to_owned() };
         self.config = self.folder.write("lab.toml", &text);
     }
