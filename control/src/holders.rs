@@ -203,7 +203,7 @@ impl HostWalk {
 fn added_up(rows: &[PoolRow]) -> Vec<PoolRow> {
     let mut sums: BTreeMap<(PoolId, IpAddr), PoolRow> = BTreeMap::new();
     for row in rows {
-        sums.entry((row.pool, row.address)).and_modify(|sum| sum.add(row)).or_insert_with(|| row.clone());
+        sums.entry((row.pool, row.address)).and_modify(|sum| sum.add(row)).or_insert(*row);
     }
     sums.into_values().collect()
 }

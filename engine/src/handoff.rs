@@ -241,7 +241,8 @@ mod tests {
         other.awake();
         assert!(!other.may_sleep(), "there is something to take");
         assert!(!other.all_have_left());
-        (one.leave(), other.leave());
+        one.leave();
+        other.leave();
         assert!(one.all_have_left());
         drop(one);
         let Some(Handed::Spent(left)) = other.exchange.rings[1][0].pop() else { panic!("it is still there") };

@@ -9,6 +9,9 @@
 #[expect(dead_code, unused_imports, reason = "the fuzzer needs a part of the world only")]
 mod world;
 
+/// Workers of the worlds.
+const WORKERS: u16 = 1;
+
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 

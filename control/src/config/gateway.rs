@@ -73,12 +73,9 @@ fn udp_ports(report: &mut Report<'_>, timers: &Table<'_>) -> Vec<UdpPortTimer> {
 }
 
 fn cores(report: &mut Report<'_>, table: &Table<'_>) -> Vec<usize> {
-    match table.list_len("cores") {
-        Some(0) => {
-            let at = table.place(report, "cores");
-            report.error(&at, "is empty", "name the core of each worker, as cores = [1, 2]");
-        }
-        _ => {}
+    if table.list_len("cores") == Some(0) {
+        let at = table.place(report, "cores");
+        report.error(&at, "is empty", "name the core of each worker, as cores = [1, 2]");
     }
     let Some(list) = table.list(report, "cores") else {
         return vec![0];
