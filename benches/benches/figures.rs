@@ -7,6 +7,7 @@ use causeway_benches::arena::Arena;
 use causeway_benches::bgp;
 use causeway_benches::control::Routing;
 use causeway_benches::flows::flows;
+use causeway_benches::handed::Handed;
 use causeway_benches::routes::{Family, addresses, builder, fib, mixed_pod_cidrs, pod_cidrs, toward};
 use causeway_benches::scale::Scale;
 use causeway_benches::scenario::{DESTINATIONS, PEERS, WARM};
@@ -48,6 +49,7 @@ impl Figures {
                 self.processing(name, scenario.world(self.scale, &mut arena), arena);
             });
         }
+        self.row("nat_handed_10k", |name| self.handed(name, 2 * 10_000));
         self.row("nat_new", |name| self.begun(name, 1_000_000));
         self.row("nat_expire_1m", |name| self.expired(name, 1_000_000));
         self.row("lpm_v4_5k", |name| self.lookups::<u32>(name, &pod_cidrs(of(5_000)), of(ADDRESSES)));
@@ -79,6 +81,21 @@ impl Figures {
 
     /// The whole forwarder, less the copy that feeds it.
     fn processing(&self, name: &str, mut world: World, mut arena: Arena) {
+        let (mut whole, mut feed) = (Stopwatch::new(), Stopwatch::new());
+        for _ in 0..self.rounds() {
+            self.round(&mut whole, world.packets().len(), || world.turn(&mut arena));
+            self.round(&mut feed, world.packets().len(), || world.feed(&mut arena));
+        }
+        world.check();
+        self.rate(name, &whole, &feed);
+    }
+
+    /// As `nat_hit`, and every packet comes to the wrong one of two workers. Half of so many
+    /// flows are the other one's.
+    fn handed(&self, name: &str, flows_of_both: usize) {
+        let flows = flows(self.scale.of(flows_of_both), protocol::UDP, &mut Rng::new(1));
+        let mut arena = Arena::new();
+        let mut world = Handed::established(&flows, &mut arena, self.quick(), &mut Rng::new(1));
         let (mut whole, mut feed) = (Stopwatch::new(), Stopwatch::new());
         for _ in 0..self.rounds() {
             self.round(&mut whole, world.packets().len(), || world.turn(&mut arena));

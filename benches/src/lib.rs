@@ -10,6 +10,7 @@ pub mod arena;
 pub mod bgp;
 pub mod control;
 pub mod flows;
+pub mod handed;
 pub mod packets;
 pub mod rivals;
 pub mod routes;

@@ -65,6 +65,11 @@ impl World {
     /// An island behind NAT that `flows` leave, with room for exactly their
     /// sessions, none of which was begun yet.
     pub fn island(flows: &[Flow]) -> World {
+        World::new(World::island_tables(flows), flows.len(), flows::packets(flows))
+    }
+
+    /// The tables of [`World::island`].
+    pub(crate) fn island_tables(flows: &[Flow]) -> Snapshot {
         let uplink = NODES;
         let mut snapshot = snapshot(vec![ISLAND, VrfId::MAIN], NODES + 1);
         let pool: Vec<u32> =
@@ -101,7 +106,7 @@ impl World {
             pools: Arc::from([Pool::default()]),
             ..nothing
         };
-        World::new(snapshot, flows.len(), flows::packets(flows))
+        snapshot
     }
 
     /// As [`World::island`], each flow having its session; their packets come in

@@ -1,4 +1,4 @@
-//! The tests of whole packets once more, with three workers instead of one: what goes in
+//! The tests of whole packets once more, with four workers instead of one: what goes in
 //! comes to any of them, and what comes out is the same. Left out is what each worker has for
 //! itself: rate limits, and packets that control gives back.
 
@@ -7,7 +7,7 @@
 mod world;
 
 /// Workers of the worlds.
-const WORKERS: u16 = 3;
+const WORKERS: u16 = 4;
 
 #[path = "../packets/cutting.rs"]
 mod cutting;
