@@ -48,6 +48,7 @@ impl Crew {
             match WorkerThread::start(config, task, channel) {
                 Ok(thread) => crew.workers.push(Manned { thread, backlog: VecDeque::new() }),
                 Err(error) => {
+                    exchange.never_came(cores.len() - crew.workers.len());
                     crew.stop();
                     return Err(error);
                 }

@@ -19,6 +19,8 @@ use crate::port::Port;
 /// Events that may wait for control. Punts beyond it are dropped and counted;
 /// answers to commands are not, as control bounds how many it asks for.
 const OUTBOX: usize = 1024;
+/// What a worker takes from another one in a turn: packets, messages and its own buffers.
+const TAKEN_A_TURN: usize = 4 * Burst::MAX;
 /// Room in front of a punted copy, for the headers of an ICMP error about it.
 const HEADROOM: usize = 128;
 /// Bytes of an ARP or neighbour discovery frame that control looks at.
@@ -163,9 +165,13 @@ impl<P: Port + ?Sized> Worker<P> {
         let mut taken = 0;
         for other in 0..others {
             let mut burst = std::mem::take(&mut self.burst);
-            while burst.room() > 0
-                && let Some(handed) = self.colleagues.as_ref().and_then(|colleagues| colleagues.take_from(other))
-            {
+            for _ in 0..TAKEN_A_TURN {
+                if burst.room() == 0 {
+                    break;
+                }
+                let Some(handed) = self.colleagues.as_ref().and_then(|colleagues| colleagues.take_from(other)) else {
+                    break;
+                };
                 match handed {
                     Handed::Packet(frame, errand) => {
                         burst.push(frame);
