@@ -122,6 +122,15 @@ impl Crew {
         self.workers.iter().fold((0, 0), add)
     }
 
+    /// Sessions alive at the worker that has most: IPv4, IPv6.
+    pub(crate) fn fullest(&self) -> (u64, u64) {
+        let most = |most: (u64, u64), manned: &Manned| {
+            let stats = &manned.thread.stats;
+            (most.0.max(stats.sessions_v4()), most.1.max(stats.sessions_v6()))
+        };
+        self.workers.iter().fold((0, 0), most)
+    }
+
     /// Is the port up? `None` before anybody has said so.
     pub(crate) fn port_is_up(&self, port: usize) -> Option<bool> {
         self.workers.iter().filter_map(|manned| manned.thread.stats.port_is_up(port)).reduce(|all, one| all && one)

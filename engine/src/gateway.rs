@@ -203,11 +203,11 @@ impl Gateway {
         }
     }
 
-    /// Logs when a session table fills up or has room again, and has pools looked at now and
+    /// Logs when a worker's session table fills up or has room again, and has pools looked at now and
     /// then.
     fn watch_room(&mut self, now: Instant) {
-        let most = u64::from(self.control.config().gateway.max_sessions);
-        let (v4, v6) = self.crew.sessions();
+        let most = self.control.config().gateway.sessions_per_worker() as u64;
+        let (v4, v6) = self.crew.fullest();
         let families = [("ipv4", v4), ("ipv6", v6)];
         for (alarm, (family, sessions)) in self.tables.iter_mut().zip(families) {
             match alarm.update(sessions, most) {

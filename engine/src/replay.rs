@@ -74,15 +74,16 @@ pub enum ReplayError {
     },
 }
 
-/// Replays captures through a configuration.
+/// Replays captures through a configuration, by one worker whatever its cores.
 ///
 /// # Errors
 /// A capture or a result that cannot be opened.
-pub fn replay(config: Config, replay: &ReplayOptions) -> Result<Replayed, ReplayError> {
+pub fn replay(mut config: Config, replay: &ReplayOptions) -> Result<Replayed, ReplayError> {
     let write = |path: &Path| {
         let path = path.to_owned();
         move |source| ReplayError::Write { path, source }
     };
+    config.gateway.cores.truncate(1);
     std::fs::create_dir_all(&replay.out).map_err(write(&replay.out))?;
     let ports = open(&config, replay)?;
     let facts = ports.iter().map(|port| PortFacts { mac: port.info().mac, mtu: port.info().mtu }).collect();
@@ -207,7 +208,7 @@ impl Machine {
         let listing = self.control.list_sessions(0, usize::MAX, SessionFilter::default());
         debug_assert!(listing, "no other listing goes on");
         self.settle();
-        self.control.take_sessions().map(|(_, rows)| rows).unwrap_or_default()
+        self.control.take_sessions().expect("the one worker has listed all it has").1
     }
 }
 
@@ -245,18 +246,33 @@ via = "203.0.113.1"
         file
     }
 
-    #[test]
-    fn a_clock_that_is_set_within_a_capture_is_no_half_century_of_questions() {
-        let out = std::env::temp_dir().join(format!("causeway-replay-{}", std::process::id()));
+    /// Replays a packet at each of these seconds; what `--out` held then.
+    fn replayed(config: &str, name: &str, seconds: &[u32]) -> (Replayed, u64, String) {
+        let out = std::env::temp_dir().join(format!("causeway-replay-{name}-{}", std::process::id()));
         std::fs::create_dir(&out).expect("a fresh folder");
         let input = out.join("in.pcap");
-        std::fs::write(&input, capture(&[5, 1_700_000_000])).expect("written");
-        let (config, _) = Config::parse("test.toml", CONFIG).unwrap_or_else(|errors| panic!("{errors}"));
+        std::fs::write(&input, capture(seconds)).expect("written");
+        let (config, _) = Config::parse("test.toml", config).unwrap_or_else(|errors| panic!("{errors}"));
         let options = ReplayOptions { captures: vec![("uplink".into(), input)], out: out.clone() };
         let done = replay(config, &options).expect("it runs");
         let asked = std::fs::metadata(out.join("uplink.pcap")).expect("written").len();
+        let sessions = std::fs::read_to_string(out.join("sessions.json")).expect("written");
         std::fs::remove_dir_all(&out).expect("it was there");
+        (done, asked, sessions)
+    }
+
+    #[test]
+    fn a_clock_that_is_set_within_a_capture_is_no_half_century_of_questions() {
+        let (done, asked, _) = replayed(CONFIG, "clock", &[5, 1_700_000_000]);
         assert_eq!((done.packets, done.span_ns), (2, 1_699_999_995_000_000_000));
         assert!(asked < 1_000, "{asked} bytes were sent");
+    }
+
+    /// One worker answers for all: what was asked of the others would never be done.
+    #[test]
+    fn several_cores_are_one_worker_in_a_replay() {
+        let several = CONFIG.replace("seed = 7", "seed = 7\ncores = [0, 1]");
+        let (one, all) = (replayed(CONFIG, "one", &[5, 6]), replayed(&several, "several", &[5, 6]));
+        assert_eq!((one.0.packets, one.1, one.2), (all.0.packets, all.1, all.2));
     }
 }

@@ -130,7 +130,7 @@ fn pin(core: usize) {
 
 fn work(ports: Vec<Box<dyn Port>>, config: &Config, task: Task, channel: &Channel, stats: &StatsPage) {
     // Most sessions are IPv4; each family may use the whole bound.
-    let most = (config.gateway.max_sessions as usize).div_ceil(task.place.count().into());
+    let most = config.gateway.sessions_per_worker();
     let capacity = Capacity { sessions_v4: most, sessions_v6: most, fragments: fragment::Capacity::default() };
     let mut fds = Vec::new();
     let all_poll = ports.iter().all(|port| polls(port.as_ref(), &mut fds));

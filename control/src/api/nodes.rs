@@ -187,7 +187,7 @@ impl SourceView {
         let SourceView { cluster, kind, away, since_s } = self;
         match away {
             None => format!("{cluster}: {kind}, up to date for {since_s}s\n"),
-            Some(why) => format!("{cluster}: {kind}, away for {since_s}s: {why}\n"),
+            Some(why) => format!("{cluster}: {kind}, away for {since_s}s: {}\n", why.replace(char::is_control, "?")),
         }
     }
 }

@@ -288,7 +288,9 @@ fn seconds(ms: u32) -> String {
 
 /// Aligns rows under their columns. The last column is not padded.
 fn columns(columns: &[Column], rows: impl Iterator<Item = Vec<String>>) -> String {
-    let rows: Vec<_> = rows.collect();
+    // Names that others gave may hold what a terminal obeys.
+    let plain = |cell: String| cell.replace(char::is_control, "?");
+    let rows: Vec<Vec<_>> = rows.map(|row| row.into_iter().map(plain).collect()).collect();
     let width = |at: usize| {
         let widest = rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
         widest.max(columns[at].0.len())
@@ -321,6 +323,13 @@ mod tests {
         let expected = "GROUP  COUNTER    VALUE\ndrop   no-route       7\ndrop   blackhole  12345\n";
         assert_eq!(render(&answer, false), expected);
         assert!(render(&answer, true).contains("pool"));
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_not_shown() {
+        let counters = vec![CounterView { group: "drop".into(), name: "\u{1b}]0;x\u{7}\nno-route a".into(), value: 7 }];
+        let expected = "GROUP  COUNTER            VALUE\ndrop   ?]0;x??no-route a      7\n";
+        assert_eq!(render(&Answer::Counters(counters), false), expected);
     }
 
     #[test]

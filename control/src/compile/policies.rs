@@ -1,7 +1,7 @@
 //! What policies say of flows that begin in a routing domain.
 //!
-//! In the order of the file, so that the first one counts. Behind them stands that
-//! answers to those who may begin are tracked where they may not begin themselves.
+//! In the order of the file, so that the first one counts. Behind them stands that what
+//! the model lets begin the other way is tracked, where its answers meet a policy.
 
 use causeway_fastpath::address::Address;
 use causeway_fastpath::fib::Prefix;
@@ -12,7 +12,7 @@ use ipnet::IpNet;
 
 use super::policy::of_pods;
 use super::{egress, prefix};
-use crate::config::{Cluster, ClusterIdx, Config, Egress, Model, Party, overlap};
+use crate::config::{Cluster, ClusterIdx, Config, Egress, Model, Party, Policy, overlap};
 use crate::domains::Domains;
 
 /// The rules that policies make in a routing domain.
@@ -30,10 +30,12 @@ pub(super) fn rules<A: Address>(config: &Config, domains: &Domains, domain: VrfI
             }
         }
     }
-    for policy in config.policies.iter().filter(|policy| !policy.allow) {
+    for policy in &config.policies {
         for from in &policy.from {
             for to in &policy.to {
-                policing.track_answered(*to, *from, &mut rules);
+                if !policy.allow || !policing.leaves_untracked(*from, *to) {
+                    policing.track_answered(*to, *from, &mut rules);
+                }
             }
         }
     }
@@ -61,13 +63,17 @@ impl Policing<'_> {
             }
             (Party::Cluster(from), Party::Prefix(net)) => {
                 let cluster = &self.config.clusters[from.0];
-                let action = match cluster.model {
-                    Model::Isolated => EgressAction::Track,
-                    Model::Island | Model::Flat => egress::leaves(cluster),
+                let goes_untracked = self.goes_untracked(from);
+                let action = match (cluster.model, cluster.egress) {
+                    (Model::Isolated, _) => EgressAction::Track,
+                    (Model::Flat, Egress::None) if !goes_untracked => EgressAction::Track,
+                    _ => egress::leaves(cluster),
                 };
-                let kept = if cluster.model == Model::Flat { EgressAction::Forward } else { EgressAction::Track };
-                // What is exempted from translation stays so.
-                let exempted = cluster.non_masquerade_cidrs.iter().filter_map(|exempted| common(*exempted, net));
+                let kept = if goes_untracked { EgressAction::Forward } else { EgressAction::Track };
+                // What goes untranslated stays so.
+                let inside = self.config.inside().filter(|_| cluster.model == Model::Flat);
+                let exempted = cluster.non_masquerade_cidrs.iter().copied().chain(inside);
+                let exempted = exempted.filter_map(|exempted| common(exempted, net));
                 let exempted: Vec<Prefix<A>> = exempted.filter_map(prefix).collect();
                 for source in self.senders(Party::Cluster(from)) {
                     self.push(rules, source, exempted.iter().copied(), kept, Some(cluster));
@@ -81,8 +87,7 @@ impl Policing<'_> {
             }
             (Party::Prefix(_), Party::Prefix(net)) if self.domains.is_open(self.domain) => {
                 // What it covers of pods that are open by themselves, before a later "deny".
-                let pods = self.config.flat_pods().filter_map(|pods| common(pods, net)).filter_map(prefix::<A>);
-                let pods: Vec<_> = pods.collect();
+                let pods = self.flat_pods_in(net);
                 for source in self.senders(from) {
                     self.push(rules, source, pods.iter().copied(), EgressAction::Track, None);
                 }
@@ -98,22 +103,48 @@ impl Policing<'_> {
         }
     }
 
-    /// What `from` begins with `to` is tracked, if it may: else `to`, which may not begin
-    /// with `from`, would not be let answer. Only where it went untracked.
+    /// What `from` begins with `to` is tracked, if it may: else `to`, whose own begin is
+    /// denied or tracked, would not be let answer. Only where it went untracked: pods of
+    /// flat clusters and the outside, and everybody's nodes.
     fn track_answered<A: Address>(&self, from: Party, to: Party, rules: &mut Vec<EgressRule<A>>) {
-        let is_flat = |party: Party| match party {
-            Party::Cluster(cluster) => self.config.clusters[cluster.0].model == Model::Flat,
-            Party::Prefix(_) => true,
+        let is_open = self.domains.is_open(self.domain);
+        let open_pods = match to {
+            Party::Cluster(to) if self.config.clusters[to.0].model != Model::Flat => return,
+            Party::Cluster(to) => self.pods(to),
+            Party::Prefix(net) => self.flat_pods_in(net),
         };
-        if self.domains.is_open(self.domain) && is_flat(from) && is_flat(to) {
-            let receivers = match to {
-                Party::Cluster(cluster) => self.pods(cluster),
-                Party::Prefix(net) => self.untranslated(from, net),
-            };
-            for source in self.senders(from) {
+        let mut track = |senders: Vec<Prefix<A>>, receivers: &[Prefix<A>]| {
+            for source in senders {
                 self.push(rules, source, receivers.iter().copied(), EgressAction::Track, None);
             }
+        };
+        if is_open {
+            track(self.senders(from), &open_pods);
         }
+        if !(is_open && matches!(from, Party::Prefix(_))) {
+            track(self.nodes(from), &open_pods);
+        }
+        if let Party::Prefix(net) = to
+            && is_open
+        {
+            let mut beyond = self.untranslated(from, net);
+            beyond.retain(|net| !open_pods.contains(net));
+            track(self.senders(from), &beyond);
+        }
+    }
+
+    /// Is what begins so, if it may, of pods that nobody's policy makes track their flows?
+    fn leaves_untracked(&self, from: Party, to: Party) -> bool {
+        matches!((from, to), (Party::Cluster(from), Party::Prefix(_)) if self.goes_untracked(from))
+    }
+
+    /// Is a cluster flat, and no policy about who begins with its pods? What these begin
+    /// needs no session then, of whichever protocol it is.
+    fn goes_untracked(&self, cluster: ClusterIdx) -> bool {
+        let its = |party: &Party| self.config.is_about(*party, cluster);
+        let others = |party: &Party| *party != Party::Cluster(cluster);
+        let is_entered = |policy: &Policy| policy.to.iter().any(its) && policy.from.iter().any(others);
+        self.config.clusters[cluster.0].model == Model::Flat && !self.config.policies.iter().any(is_entered)
     }
 
     /// What of a prefix flat pods reach under their own addresses.
@@ -152,8 +183,35 @@ impl Policing<'_> {
         match party {
             Party::Cluster(cluster) if self.domains.of_cluster(cluster) == self.domain => self.pods(cluster),
             Party::Cluster(_) => Vec::new(),
-            Party::Prefix(net) => prefix(net).into_iter().collect(),
+            Party::Prefix(net) if self.domain == VrfId::MAIN => prefix(net).into_iter().collect(),
+            Party::Prefix(net) => self.inhabitants().filter_map(|own| common(own, net)).filter_map(prefix).collect(),
         }
+    }
+
+    /// The nodes of a party in this domain.
+    fn nodes<A: Address>(&self, party: Party) -> Vec<Prefix<A>> {
+        let subnets = self.clusters_here().flat_map(|here| self.config.subnets_of(here).map(move |net| (here, net)));
+        let meant = subnets.filter_map(|(here, subnet)| match party {
+            Party::Cluster(cluster) => (here == cluster).then_some(subnet),
+            Party::Prefix(net) => common(subnet, net),
+        });
+        meant.filter_map(prefix).collect()
+    }
+
+    /// Who is believed in this domain, which is not main: pods and nodes of its clusters.
+    fn inhabitants(&self) -> impl Iterator<Item = IpNet> {
+        self.clusters_here()
+            .flat_map(|here| self.config.clusters[here.0].pod_cidrs.iter().copied().chain(self.config.subnets_of(here)))
+    }
+
+    fn clusters_here(&self) -> impl Iterator<Item = ClusterIdx> {
+        let all = (0..self.config.clusters.len()).map(ClusterIdx);
+        all.filter(|cluster| self.domains.of_cluster(*cluster) == self.domain)
+    }
+
+    /// What a prefix has in common with pods that are open by themselves.
+    fn flat_pods_in<A: Address>(&self, net: IpNet) -> Vec<Prefix<A>> {
+        self.config.flat_pods().filter_map(|pods| common(pods, net)).filter_map(prefix).collect()
     }
 
     fn receivers<A: Address>(&self, party: Party) -> Vec<Prefix<A>> {

@@ -104,7 +104,8 @@ impl Config {
         };
         let config = check(&mut report, document.as_table());
         if report.error_count() == 0 {
-            check_workers(&mut report, &config);
+            let cores = document.as_table().get("gateway").and_then(|gateway| gateway.get("cores")?.span());
+            check_workers(&mut report, &config, cores.map_or(0, |span| span.start));
         }
         let warnings = report.finish()?;
         Ok((config, warnings))
@@ -113,7 +114,7 @@ impl Config {
 
 /// What leaves one inside domain for another belongs to hosts of both, which may be two
 /// workers'.
-fn check_workers(report: &mut Report<'_>, config: &Config) {
+fn check_workers(report: &mut Report<'_>, config: &Config, cores: usize) {
     if config.gateway.cores.len() < 2 {
         return;
     }
@@ -128,7 +129,7 @@ fn check_workers(report: &mut Report<'_>, config: &Config) {
         );
         let remedy = "clusters that meet each other so (flat ones with an egress, and those that a [[policy]] joins) \
                       take one core in this version";
-        report.error(&At::place(0, "gateway.cores"), what, remedy);
+        report.error(&At::place(cores, "gateway.cores"), what, remedy);
     }
 }
 

@@ -83,6 +83,13 @@ pub struct Gateway {
     pub seed: Option<u64>,
 }
 
+impl Gateway {
+    /// Most sessions of each family alive at once at one worker.
+    pub fn sessions_per_worker(&self) -> usize {
+        (self.max_sessions as usize).div_ceil(self.cores.len().max(1))
+    }
+}
+
 /// What a worker does when there is nothing to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Idle {

@@ -210,11 +210,16 @@ impl Config {
 
     /// Is a policy about the pods of this cluster?
     pub(crate) fn is_policed(&self, cluster: ClusterIdx) -> bool {
-        let is_about = |party: &Party| match party {
-            Party::Cluster(other) => *other == cluster,
-            Party::Prefix(net) => self.clusters[cluster.0].pod_cidrs.iter().any(|pods| overlap(*pods, *net)),
-        };
-        self.policies.iter().any(|policy| policy.from.iter().chain(&policy.to).any(is_about))
+        let mut parties = self.policies.iter().flat_map(|policy| policy.from.iter().chain(&policy.to));
+        parties.any(|party| self.is_about(*party, cluster))
+    }
+
+    /// Are pods of this cluster among a party?
+    pub(crate) fn is_about(&self, party: Party, cluster: ClusterIdx) -> bool {
+        match party {
+            Party::Cluster(named) => named == cluster,
+            Party::Prefix(net) => self.clusters[cluster.0].pod_cidrs.iter().any(|pods| overlap(*pods, net)),
+        }
     }
 
     /// Does a policy let somebody outside begin with pods of this island?

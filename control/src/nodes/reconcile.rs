@@ -1,6 +1,6 @@
 //! The nodes of every cluster that has a source, and the routes that they have now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use causeway_fastpath::time::Instant;
 use ipnet::IpNet;
@@ -161,15 +161,14 @@ impl Nodes {
 
 impl ClusterNodes {
     fn replace(&mut self, nodes: Vec<NodeFact>, now: Instant) {
-        let mut before = std::mem::take(&mut self.nodes);
         self.crowded = false;
+        let said: BTreeSet<String> = nodes.iter().map(|node| node.name.clone()).collect();
+        let before = self.nodes.len();
+        self.nodes.retain(|name, _| said.contains(name));
+        self.stale |= self.nodes.len() < before;
         for node in nodes {
-            if let Some(known) = before.remove(&node.name) {
-                self.nodes.insert(node.name.clone(), known);
-            }
             self.learn(node, now);
         }
-        self.stale |= !before.is_empty();
     }
 
     fn learn(&mut self, fact: NodeFact, now: Instant) {

@@ -212,6 +212,77 @@ fn who_is_kept_out_of_a_flat_cluster_answers_it_and_the_internet_sees_a_name() {
     world.expect(ONE, &[to_node(ONE, 11).ipv4(OUTSIDE, RED_POD).ttl(63).udp(53, 1).build()]);
 }
 
+/// An "allow" is of one direction; of the other one the models say what they said.
+#[test]
+fn what_is_allowed_one_way_stays_as_it_was_the_other_way() {
+    for (policy, others) in [
+        (("red", "blue", "allow"), [(BLUE, RED), (BLUE_NODE, RED)]),
+        (("203.0.113.0/24", "red", "allow"), [(RED, NEIGHBOR), (NEIGHBOR, RED)]),
+        (("0.0.0.0/0", "0.0.0.0/0", "allow"), [(RED, NEIGHBOR), (BLUE, RED)]),
+        (("red", "0.0.0.0/0", "allow"), [(NEIGHBOR, RED), (BLUE, RED)]),
+    ] {
+        for egress in ["egress", "none"] {
+            let mut world = gateway(["flat", "flat"], egress, &[policy]);
+            for (from, to) in others {
+                converse(&mut world, from, to);
+            }
+        }
+    }
+}
+
+#[test]
+fn nodes_begin_with_a_flat_cluster_whatever_policies_say_of_pods() {
+    let policies = [
+        ("red", "blue", "deny"),
+        ("red", "blue", "allow"),
+        ("red", "0.0.0.0/0", "deny"),
+        ("10.1.0.0/16", "blue", "deny"),
+        ("10.1.0.0/16", "192.168.0.0/16", "deny"),
+    ];
+    for policy in policies {
+        for model in ["flat", "island", "isolated"] {
+            println!("{policy:?}, {model}");
+            let mut world = gateway(["flat", model], "egress", &[policy]);
+            converse(&mut world, BLUE_NODE, RED);
+        }
+    }
+}
+
+#[test]
+fn a_flat_cluster_that_is_let_out_keeps_its_name_inside() {
+    let mut world = gateway(["flat", "flat"], "egress", &[("red", "0.0.0.0/0", "allow")]);
+    converse(&mut world, RED, BLUE);
+    converse(&mut world, RED, NEIGHBOR);
+    passes(&mut world, RED, NEIGHBOR, |ip| ip.gre(0x88b5, b"x").build());
+    world.send(ONE, from_node(ONE, 11).ipv4(RED_POD, OUTSIDE).ttl(64).udp(1, 53).build());
+    assert_ne!(source(&world.sent_by(UPLINK).remove(0)).0.to_string(), RED_POD);
+    let both = [("203.0.113.10/32", "red", "deny"), ("red", "0.0.0.0/0", "allow")];
+    for egress in ["egress", "none"] {
+        let mut world = gateway(["flat", "flat"], egress, &both);
+        converse(&mut world, RED, NEIGHBOR);
+        is_dropped(&mut world, NEIGHBOR, RED, DropReason::PolicyDenied);
+    }
+}
+
+/// BCP 38: a policy about a prefix makes nobody believed that sends as one of it.
+#[test]
+fn who_is_not_of_a_cluster_is_not_believed_there_whatever_a_policy_names() {
+    for egress in ["egress", "none"] {
+        for policies in [
+            [("203.0.113.10/32", "0.0.0.0/0", "deny"), ("198.51.100.0/24", "0.0.0.0/0", "allow")],
+            [("198.51.100.0/24", "red", "allow"), ("198.51.100.0/24", "blue", "allow")],
+        ] {
+            let mut world = gateway(["flat", "flat"], egress, &policies);
+            for to in [SERVER, OUTSIDE, BLUE_POD] {
+                let sent = world.send(ONE, from_node(ONE, 11).ipv4(OUTSIDE, to).ttl(64).udp(1, 2).build());
+                assert!(matches!(sent, Verdict::Drop(_)), "{policies:?} {to}: {sent:?}");
+            }
+            assert_eq!(world.forwarder.sessions(), (0, 0));
+            world.expect_silence();
+        }
+    }
+}
+
 #[test]
 fn the_first_policy_that_is_about_a_flow_counts() {
     let policies = [("203.0.113.10/32", "red", "allow"), ("0.0.0.0/0", "10.1.0.0/24", "deny")];
@@ -224,6 +295,28 @@ fn the_first_policy_that_is_about_a_flow_counts() {
     let other: Place = (ONE, || (from_node(ONE, 11), to_node(ONE, 11)), "10.1.1.5");
     let sent = world.send(UPLINK, from_router().ipv4(SERVER, other.2).udp(1, 2).build());
     assert_eq!(sent, Verdict::Reply(UPLINK), "no node has it, and nobody denies it");
+}
+
+/// Nobody knows yet which of two workers such a flow would belong to.
+#[test]
+fn clusters_that_meet_inside_take_one_core() {
+    let refused = |models, policies| {
+        let text = text(models, "egress", policies)
+            .replace("gateway.name = \"gw\"", "gateway = { name = \"gw\", cores = [0, 1] }");
+        Config::parse("t.toml", &text).err().map(|errors| errors.to_string())
+    };
+    assert_eq!(refused(["island", "island"], &[]), None);
+    assert_eq!(refused(["island", "island"], &[("red", "198.51.100.0/24", "deny")]), None);
+    let met = [
+        refused(["island", "island"], &[("red", "blue", "allow")]),
+        refused(["flat", "island"], &[]),
+        refused(["isolated", "flat"], &[("blue", "red", "allow")]),
+    ];
+    for met in met {
+        let met = met.expect("it is refused");
+        assert!(met.contains("t.toml:1:34: gateway.cores: names several cores, and "), "{met}");
+        assert!(met.contains("take one core in this version"), "{met}");
+    }
 }
 
 /// `configs/policies.toml` by its comments: nodes .11 on ports 0 to 3, hosts on port 4.

@@ -41,7 +41,8 @@ pub(in crate::config) const CLUSTER: Section = Section {
             fallback: Fallback::Required,
             example: "[\"10.1.0.0/16\", \"fd00:10::/56\"]",
             about: "Where its pods live (kube-controller-manager's `--cluster-cidr`). Must not \
-                    overlap the subnet of a port, a pool, or a cluster on the same port.",
+                    overlap the subnet of a port or a pool, nor pods of another cluster where both are known by their \
+                    own addresses outside: flat ones, and islands with `non-masquerade-cidrs` or `flannel-ip-masq`.",
         },
         Key {
             name: "node-mask-size",

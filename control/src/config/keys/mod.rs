@@ -107,7 +107,8 @@ pub(in crate::config) const GATEWAY: Section = Section {
             fallback: Fallback::Number(1_048_576),
             example: "1048576",
             about: "Most translated sessions of each address family alive at once. Memory for them is \
-                    taken on start: some 360 bytes each, both families together.",
+                    taken on start: some 360 bytes each, both families together. With several cores each \
+                    has its share of them.",
         },
         Key {
             name: "icmp-errors-per-second",
