@@ -176,7 +176,7 @@ fn work(ports: Vec<Box<dyn Port>>, config: &Config, task: Task, channel: &Channe
         };
         if busy {
             last_busy = now;
-        } else if rests && worker.colleagues().is_none_or(Colleagues::may_sleep) {
+        } else if rests && !worker.is_behind() && worker.colleagues().is_none_or(Colleagues::may_sleep) {
             publish(&worker, stats);
             sleep(&mut polled, patience);
             if only_errors(&polled) {

@@ -132,10 +132,10 @@ impl<P: Port + ?Sized> Worker<P> {
         self.behind
     }
 
-    /// Are there sessions left that should have ended by the last turn? Then it is no time
-    /// to rest.
+    /// Are there sessions left that should have ended by the last turn, or messages that
+    /// another worker had no room for? Then it is no time to rest.
     pub fn is_behind(&self) -> bool {
-        self.behind
+        self.behind || self.forwarder.has_messages()
     }
 
     /// One round: timers, then a burst from each port and from each other worker. Says how
@@ -202,10 +202,14 @@ impl<P: Port + ?Sized> Worker<P> {
             port.flush();
         }
         if let Some(colleagues) = &mut self.colleagues {
-            while let Some((to, message)) = self.forwarder.poll_message() {
+            // Who is behind does not keep the others from theirs.
+            let mut refused = 0;
+            while refused < colleagues.count()
+                && let Some((to, message)) = self.forwarder.poll_message()
+            {
                 if let Err(Handed::Message(message)) = colleagues.hand_over(to, Handed::Message(message)) {
                     self.forwarder.message_refused(message);
-                    break;
+                    refused += 1;
                 }
             }
             colleagues.end_turn();
@@ -298,9 +302,11 @@ impl<P: Port + ?Sized> Worker<P> {
                 }
                 Verdict::Drop(_) | Verdict::Hold => self.spent.push(frame),
                 Verdict::HandOff(to) => {
-                    let handed = Handed::Packet(frame, self.forwarder.errand(packet));
+                    let errand = self.forwarder.errand(packet);
+                    let handed = Handed::Packet(frame, errand);
                     let colleagues = self.colleagues.as_mut().expect("who is alone hands nothing over");
                     if let Err(Handed::Packet(frame, _)) = colleagues.hand_over(to, handed) {
+                        self.forwarder.hand_off_refused(to, errand);
                         self.forwarder.counters_mut().recount_as_dropped(verdict, DropReason::HandOffFull);
                         self.spent.push(frame);
                     }

@@ -139,7 +139,7 @@ impl Policing<'_> {
     }
 
     /// Is a cluster flat, and no policy about who begins with its pods? What these begin
-    /// needs no session then, of whichever protocol it is.
+    /// needs no session then, and outlives a restart.
     fn goes_untracked(&self, cluster: ClusterIdx) -> bool {
         let its = |party: &Party| self.config.is_about(*party, cluster);
         let others = |party: &Party| *party != Party::Cluster(cluster);

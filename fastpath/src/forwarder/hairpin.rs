@@ -16,6 +16,7 @@ use crate::nat::{Admission, EgressRule};
 use crate::parse::L4Kind;
 use crate::session::{FlowKey, Found};
 use crate::verdict::DropReason;
+use crate::wire::ethernet::HEADER_LEN as L2;
 
 /// Where a packet turns.
 enum Turn {
@@ -45,7 +46,9 @@ impl<'a, A: Address> Walk<'a, A> {
             Ok(Turn::Sought) => {}
             Ok(Turn::Elsewhere(first, to)) => {
                 if self.enter(i) {
+                    let src = A::get(&self.frames[i].bytes()[L2..], A::SOURCE_AT);
                     self.rename(i, first);
+                    self.identify(i, src);
                     self.verdicts[i] = self.hand_off(i, to, Errand::Inward);
                     // Errors are counted where they come in.
                     if self.scratch.kinds[i] != L4Kind::IcmpError {

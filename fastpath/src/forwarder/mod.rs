@@ -27,7 +27,7 @@ use crate::command::{Event, SessionCursor, SessionKill, SessionPage, SessionRow}
 use crate::counters::Counters;
 use crate::fragment::{self as fragments, Cuttings, Datagram, Table};
 use crate::frame::Frame;
-use crate::handoff::{Errand, Message, Name, Workers};
+use crate::handoff::{Errand, Granted, Message, Name, Workers};
 use crate::ids::WorkerId;
 use crate::limiter::{ErrorLimit, TokenBucket};
 use crate::nat::{Nat, timeout_ms};
@@ -166,6 +166,22 @@ impl Forwarder {
         self.handed.errands[packet]
     }
 
+    /// A packet could not be handed to this worker: a name that it was lent is free again.
+    pub fn hand_off_refused(&mut self, to: WorkerId, errand: Errand) {
+        if let Errand::Granted(Granted { name, since, .. }) = errand {
+            if let Some(outside) = name.key() {
+                self.v4.take_back(&outside, to, since);
+            } else if let Some(outside) = name.key() {
+                self.v6.take_back(&outside, to, since);
+            }
+        }
+    }
+
+    /// Are there messages to other workers?
+    pub fn has_messages(&self) -> bool {
+        self.v4.has_returned() || self.v6.has_returned() || !self.handed.messages.is_empty()
+    }
+
     /// The next message to another worker.
     pub fn poll_message(&mut self) -> Option<(WorkerId, Message)> {
         let workers = self.handed.workers;
@@ -179,7 +195,7 @@ impl Forwarder {
         self.handed.messages.pop_front()
     }
 
-    /// A message could not be sent now: what must not be lost is the next again.
+    /// A message could not be sent now: what must not be lost comes again.
     pub fn message_refused(&mut self, message: Message) {
         if let Message::Release { name, .. } = message {
             if let Some(outside) = name.key() {

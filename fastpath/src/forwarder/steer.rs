@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
+use super::fragment::Place;
 use super::route::Routed;
 use super::set::Set;
 use super::walk::{Plan, Walk};
@@ -181,7 +182,8 @@ impl<A: Address> Walk<'_, A> {
         if to != workers.me() {
             self.fragments.pass(number, piece, self.counters)?;
         }
-        Ok((to, Errand::Fragment(Name::of(&flow))))
+        let errand = if self.is_turned_inward(i) { Errand::Inward } else { Errand::Fragment(Name::of(&flow)) };
+        Ok((to, errand))
     }
 
     /// Whose is a flow from outside? That of the host that it is forwarded to, or of whoever
@@ -225,6 +227,15 @@ impl<A: Address> Walk<'_, A> {
             return false;
         };
         let errand = if self.is_turned_inward(i) { Errand::Inward } else { Errand::Own };
+        // Those that turned inward come here, not to their keeper: the first one says of the others.
+        if errand == Errand::Inward
+            && self.scratch.fragments.contains(i)
+            && let Place::First { datagram, piece, .. } = self.scratch.places[i]
+            && let Err(reason) = self.fragments.first(&datagram, piece, self.scratch.keys[i], self.now, self.counters)
+        {
+            self.drop(i, reason);
+            return true;
+        }
         self.verdicts[i] = self.hand_off(i, borrower, errand);
         true
     }
@@ -293,6 +304,7 @@ impl<A: Address> Walk<'_, A> {
                 named => return named,
             }
         }
+        self.nat.exhausted(key, translation.pool);
         Err(DropReason::NatPortsExhausted)
     }
 

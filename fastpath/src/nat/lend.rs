@@ -38,6 +38,13 @@ impl<A: Address> Nat<A> {
         Ok((self.bindings.get(binding).address, outside))
     }
 
+    /// No worker had a port for the flow.
+    pub fn exhausted(&mut self, key: &FlowKey<A>, pool: PoolId) {
+        let address = self.paired(&self.pools[pool.index()], key);
+        self.spaces[pool.index()].refused(key.protocol, address);
+        self.refused.count(key.src, key.vrf);
+    }
+
     /// To whom was the name lent that this packet from outside is for?
     pub fn borrower(&self, flow: &FlowKey<A>) -> Option<WorkerId> {
         self.lent.find(flow)
@@ -64,9 +71,14 @@ impl<A: Address> Nat<A> {
         self.returned.pop_front()
     }
 
-    /// It could not be sent: it stays the next.
+    /// Are there names that go back?
+    pub fn has_returned(&self) -> bool {
+        !self.returned.is_empty()
+    }
+
+    /// It could not be sent: it comes again, behind those of workers that may listen.
     pub fn not_returned(&mut self, outside: FlowKey<A>) {
-        self.returned.push_front(outside);
+        self.returned.push_back(outside);
     }
 
     /// Do several workers give out the ports of a pool?

@@ -40,7 +40,10 @@ impl<A: Address> Nat<A> {
             Mapping::EndpointIndependent => self.name_by_endpoint(key, translation, choice, chance),
             Mapping::AddressAndPortDependent => self.name_by_destination(key, translation, choice, chance),
         };
-        if name == Err(DropReason::NatPortsExhausted) && matches!(choice, Choice::Any) {
+        if name == Err(DropReason::NatPortsExhausted)
+            && matches!(choice, Choice::Any)
+            && !self.is_dealt_out(translation.pool)
+        {
             let address = self.paired(&self.pools[pool], key);
             self.spaces[pool].refused(key.protocol, address);
         }

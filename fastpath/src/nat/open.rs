@@ -172,10 +172,12 @@ impl<A: Address> Nat<A> {
             pool.addresses.len() * pool.ports() * protocols
         };
         let resting = self.pools.iter().map(open_ports).sum::<usize>().min(capacity);
-        if self.bindings.capacity() != capacity + resting {
-            self.bindings = BindingTable::new(capacity + resting, self.seed);
+        let leases = if self.workers.is_alone() { 0 } else { capacity };
+        let all = capacity + leases + resting;
+        if self.bindings.capacity() != all {
+            self.bindings = BindingTable::new(all, self.seed);
         }
-        self.open = (resting > 0).then(|| OpenNames::new(capacity + resting, capacity, self.seed));
+        self.open = (resting > 0).then(|| OpenNames::new(all, capacity, self.seed));
     }
 
     /// Lets go of names that have rested, as many as `budget` allows; takes from it what

@@ -93,8 +93,8 @@ impl<A: Address> Nat<A> {
         let others = if workers.is_alone() { 0 } else { capacity };
         Nat {
             sessions: SessionTable::new(capacity, seed, now),
-            identifications: Identifications::new(seed),
-            bindings: BindingTable::new(capacity, seed),
+            identifications: Identifications::new(seed, workers),
+            bindings: BindingTable::new(capacity + others, seed),
             pools: Arc::from([]),
             forwards: Arc::new(Forwards::new()),
             spaces: Vec::new(),
@@ -186,13 +186,6 @@ impl<A: Address> Nat<A> {
 
     /// Ends every session, and rest; says how many sessions there were.
     fn end_all(&mut self) -> u64 {
-        // What others know of names, they forget with the same tables.
-        let Nat { bindings, lent, .. } = self;
-        lent.clear(|binding| {
-            if bindings.release(binding).sessions == 0 {
-                bindings.discard(binding);
-            }
-        });
         // Nobody is let in any more, and nothing has to rest: the names are others.
         if let Some(mut open) = self.open.take() {
             while let Some(number) = open.longest_resting() {
@@ -210,6 +203,13 @@ impl<A: Address> Nat<A> {
                 ended += 1;
             }
         }
+        // What others know of names, they forget with the same tables.
+        let Nat { bindings, lent, .. } = self;
+        lent.clear(|binding| {
+            if bindings.release(binding).sessions == 0 {
+                bindings.discard(binding);
+            }
+        });
         self.returned.clear();
         ended
     }
@@ -237,7 +237,7 @@ impl<A: Address> Nat<A> {
     ) -> Result<u32, DropReason> {
         let begun = self.try_begin(key, translation, choice, timeouts, now, chance);
         if let Err(reason) = begun
-            && (self.workers.is_alone() || reason != DropReason::NatPortsExhausted)
+            && (!self.is_dealt_out(translation.pool) || reason != DropReason::NatPortsExhausted)
         {
             self.refused.count(key.src, key.vrf);
         }
@@ -325,7 +325,7 @@ impl<A: Address> Nat<A> {
                 rested = open.wake(number);
                 open.meet(number, inside.dst);
             }
-            self.hold(number, session.back.dst_port, rested);
+            self.hold(number, session.inward().dst_port, rested);
         }
         if let Some(hosts) = &mut self.hosts
             && session.is_of_its_host()
@@ -380,7 +380,7 @@ impl<A: Address> Nat<A> {
         if number == Session::<A>::UNBOUND {
             return;
         }
-        let binding = self.release(number, &session.back);
+        let binding = self.release(number, session.inward());
         if self.is_open(&binding)
             && let Some(open) = &mut self.open
         {

@@ -94,6 +94,11 @@ impl<A: Address> Session<A> {
         if self.is_inbound() { &self.back } else { &self.forth }
     }
 
+    /// How the packets arrive of who is outside.
+    pub fn inward(&self) -> &FlowKey<A> {
+        if self.is_inbound() { &self.forth } else { &self.back }
+    }
+
     /// A packet passes in this direction.
     #[inline(always)]
     pub fn touch(&mut self, direction: Direction, now_ms: u32) {

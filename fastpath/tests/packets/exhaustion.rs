@@ -47,6 +47,39 @@ fn name(frame: &[u8]) -> (Vec<u8>, u16) {
 }
 
 #[test]
+fn other_pools_come_while_all_names_are_in_use() {
+    for pods in [2, 3, 6] {
+        let mut world = World::with(&Plan::island().with_ports(2_000, 2_005));
+        for number in 0..6u16 {
+            let pod = format!("10.1.1.{}", 10 + number % pods);
+            let syn = from(NODE_A).ipv4(pod.as_str(), V4.outside).tcp(5_000 + number, 53).flags(SYN).build();
+            world.send(NODES, syn).forwarded(UPLINK);
+        }
+        world.install(&Plan::island().with_ports(3_000, 3_005));
+        assert_eq!(world.sessions(8), []);
+        world.send(NODES, flow(0, 6)).forwarded(UPLINK);
+    }
+}
+
+/// Where ports are lent, they do not cost the lender room for its own.
+#[test]
+fn the_table_is_filled_whether_ports_are_kept_or_not() {
+    let filled = |keep| {
+        let mut plan = Plan::island();
+        plan.icmp_errors_per_second = 0;
+        plan.v4.pools[0].keep_ports = keep;
+        let mut world = World::sized(&plan, 1_000);
+        let begin = |world: &mut World, number: u16| {
+            let pod = format!("10.1.1.{}", 1 + number % 250);
+            let begun = from(NODE_A).ipv4(pod.as_str(), V4.outside).udp(5_000 + number, 53).build();
+            world.send(NODES, begun).verdict
+        };
+        (0..5_000).take_while(|number| begin(&mut world, *number) == Verdict::Forward(UPLINK)).count()
+    };
+    assert_eq!(filled(true), filled(false));
+}
+
+#[test]
 fn every_port_of_every_address_is_given_out_before_anyone_is_refused() {
     let (by_endpoint, by_destination) = (Behavior::UDP, Behavior::TCP);
     for (protocol, addresses, behavior) in [

@@ -17,12 +17,8 @@ fn open(filtering: Filtering) -> Plan {
 }
 
 /// With one name for all.
-fn one_port(mut plan: Plan, port: u16) -> Plan {
-    plan.v4.pools[0].addresses.truncate(1);
-    plan.v6.pools[0].addresses.truncate(1);
-    (plan.v4.pools[0].first_port, plan.v4.pools[0].last_port) = (port, port);
-    (plan.v6.pools[0].first_port, plan.v6.pools[0].last_port) = (port, port);
-    plan
+fn one_port(plan: Plan, port: u16) -> Plan {
+    plan.with_ports(port, port)
 }
 
 /// A packet that opens a conversation.
@@ -218,6 +214,34 @@ fn a_stranger_in_fragments_is_let_in_too() {
             world.send(UPLINK, fragment).forwarded(NODES);
         }
         assert_eq!(world.sessions(8).len(), 2);
+    }
+}
+
+/// Three ports, as with several workers each of another one.
+#[test]
+fn a_stranger_outlives_the_flow_that_opened_the_name() {
+    each(|family, protocol| {
+        for (port, peer) in [(2_000, 7), (2_001, 8), (2_002, 9)] {
+            let mut world = World::with(&one_port(open(ANYBODY), port));
+            let name = talk(&mut world, family.pod_a, family.outside, protocol);
+            world.wait(Duration::from_secs(200));
+            let stranger = first(from(ROUTER).ip(family.outside2.to_ip(), name.0), protocol, peer, name.1);
+            world.send(UPLINK, &stranger).forwarded(NODES);
+            world.wait(Duration::from_secs(1_000));
+            assert_eq!(world.sessions(8), []);
+        }
+    });
+}
+
+#[test]
+fn fragments_find_an_open_name_from_inside() {
+    for number in 10..22 {
+        let mut world = World::with(&open(ANYBODY).with_ports(2_000 + number, 2_001 + number));
+        let name = talk(&mut world, &format!("10.1.1.{number}"), "198.51.100.9", 17);
+        let call = from(NODE_B).ip("10.1.2.7".to_ip(), name.0);
+        for fragment in call.udp(6_000, name.1).payload([7; 3_000]).fragments(1, 1_280) {
+            world.send(NODES, fragment).forwarded(NODES);
+        }
     }
 }
 

@@ -31,8 +31,11 @@ mod groups;
 mod hairpin;
 #[path = "../packets/hostile.rs"]
 mod hostile;
+#[path = "../packets/identification.rs"]
+mod identification;
 #[path = "../packets/islands.rs"]
 mod islands;
+mod lending;
 #[path = "../packets/mapping.rs"]
 mod mapping;
 #[path = "../packets/masquerade.rs"]
@@ -59,5 +62,7 @@ mod session_kill;
 mod session_list;
 #[path = "../packets/too_big.rs"]
 mod too_big;
+#[path = "../packets/tracked.rs"]
+mod tracked;
 #[path = "../packets/translation.rs"]
 mod translation;

@@ -208,6 +208,15 @@ impl Plan {
         self
     }
 
+    /// One address a family, with these ports.
+    pub(crate) fn with_ports(mut self, first: u16, last: u16) -> Plan {
+        self.v4.pools[0].addresses.truncate(1);
+        self.v6.pools[0].addresses.truncate(1);
+        (self.v4.pools[0].first_port, self.v4.pools[0].last_port) = (first, last);
+        (self.v6.pools[0].first_port, self.v6.pools[0].last_port) = (first, last);
+        self
+    }
+
     /// Nobody inside begins more than so many a second.
     pub(crate) fn with_rate(mut self, rate: u32) -> Plan {
         self.v4.egress.iter_mut().flatten().for_each(|rule| rule.limits.new_per_second = Some(rate));

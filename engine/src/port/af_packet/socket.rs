@@ -69,6 +69,8 @@ pub(super) fn bind(socket: &OwnedFd, device: &Device, promiscuous: bool) -> io::
 /// `EINVAL` when the group is of another device.
 pub(super) fn join_fanout(socket: &OwnedFd, group: Option<u16>) -> io::Result<u16> {
     let flags = if group.is_some() { 0 } else { libc::PACKET_FANOUT_FLAG_UNIQUEID };
+    // The group receives, not the socket, and does not heed PACKET_IGNORE_OUTGOING.
+    let flags = flags | libc::PACKET_FANOUT_FLAG_IGNORE_OUTGOING;
     let mode = (libc::PACKET_FANOUT_HASH | flags) << 16 | libc::c_uint::from(group.unwrap_or(0));
     set_option(socket, libc::PACKET_FANOUT, &mode)?;
     let mut answer: libc::c_uint = 0;
