@@ -241,7 +241,6 @@ fn nodes_begin_with_a_flat_cluster_whatever_policies_say_of_pods() {
     ];
     for policy in policies {
         for model in ["flat", "island", "isolated"] {
-            println!("{policy:?}, {model}");
             let mut world = gateway(["flat", model], "egress", &[policy]);
             converse(&mut world, BLUE_NODE, RED);
         }
