@@ -115,20 +115,17 @@ impl Crew {
 
     /// Sessions alive: IPv4, IPv6.
     pub(crate) fn sessions(&self) -> (u64, u64) {
-        let add = |sum: (u64, u64), manned: &Manned| {
-            let stats = &manned.thread.stats;
-            (sum.0 + stats.sessions_v4(), sum.1 + stats.sessions_v6())
-        };
-        self.workers.iter().fold((0, 0), add)
+        self.sessions_of_each().fold((0, 0), |sum, own| (sum.0 + own.0, sum.1 + own.1))
     }
 
     /// Sessions alive at the worker that has most: IPv4, IPv6.
     pub(crate) fn fullest(&self) -> (u64, u64) {
-        let most = |most: (u64, u64), manned: &Manned| {
-            let stats = &manned.thread.stats;
-            (most.0.max(stats.sessions_v4()), most.1.max(stats.sessions_v6()))
-        };
-        self.workers.iter().fold((0, 0), most)
+        self.sessions_of_each().fold((0, 0), |most, own| (most.0.max(own.0), most.1.max(own.1)))
+    }
+
+    fn sessions_of_each(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let pages = self.workers.iter().map(|manned| &manned.thread.stats);
+        pages.map(|stats| (stats.sessions_v4(), stats.sessions_v6()))
     }
 
     /// Is the port up? `None` before anybody has said so.

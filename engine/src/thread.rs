@@ -161,8 +161,9 @@ fn work(ports: Vec<Box<dyn Port>>, config: &Config, task: Task, channel: &Channe
             worker.handle_command(command, now);
             busy = true;
         }
-        busy |= worker.turn(now) > 0 || worker.is_behind();
+        let received = worker.turn(now);
         worker.flush();
+        busy |= received > 0 || worker.is_behind();
         report(&mut worker, channel);
         if now.nanos_since(published) >= PUBLISH.as_nanos() as u64 {
             published = now;
@@ -176,7 +177,7 @@ fn work(ports: Vec<Box<dyn Port>>, config: &Config, task: Task, channel: &Channe
         };
         if busy {
             last_busy = now;
-        } else if rests && !worker.is_behind() && worker.colleagues().is_none_or(Colleagues::may_sleep) {
+        } else if rests && worker.colleagues().is_none_or(Colleagues::may_sleep) {
             publish(&worker, stats);
             sleep(&mut polled, patience);
             if only_errors(&polled) {

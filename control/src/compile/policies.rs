@@ -71,26 +71,18 @@ impl Policing<'_> {
                 };
                 let kept = if goes_untracked { EgressAction::Forward } else { EgressAction::Track };
                 // What goes untranslated stays so.
-                let inside = self.config.inside().filter(|_| cluster.model == Model::Flat);
-                let exempted = cluster.non_masquerade_cidrs.iter().copied().chain(inside);
-                let exempted = exempted.filter_map(|exempted| common(exempted, net));
-                let exempted: Vec<Prefix<A>> = exempted.filter_map(prefix).collect();
+                let exempted = self.exempted(cluster, net);
                 for source in self.senders(Party::Cluster(from)) {
                     self.push(rules, source, exempted.iter().copied(), kept, Some(cluster));
                     self.push(rules, source, prefix(net), action, Some(cluster));
                 }
             }
             (Party::Prefix(_), Party::Cluster(to)) if self.domains.is_open(self.domain) => {
-                for source in self.senders(from) {
-                    self.push(rules, source, self.pods(to), EgressAction::Track, None);
-                }
+                self.track(rules, self.senders(from), &self.pods(to));
             }
             (Party::Prefix(_), Party::Prefix(net)) if self.domains.is_open(self.domain) => {
                 // What it covers of pods that are open by themselves, before a later "deny".
-                let pods = self.flat_pods_in(net);
-                for source in self.senders(from) {
-                    self.push(rules, source, pods.iter().copied(), EgressAction::Track, None);
-                }
+                self.track(rules, self.senders(from), &self.flat_pods_in(net));
             }
             (Party::Prefix(_), _) => {}
         }
@@ -113,23 +105,25 @@ impl Policing<'_> {
             Party::Cluster(to) => self.pods(to),
             Party::Prefix(net) => self.flat_pods_in(net),
         };
-        let mut track = |senders: Vec<Prefix<A>>, receivers: &[Prefix<A>]| {
-            for source in senders {
-                self.push(rules, source, receivers.iter().copied(), EgressAction::Track, None);
-            }
-        };
         if is_open {
-            track(self.senders(from), &open_pods);
+            self.track(rules, self.senders(from), &open_pods);
         }
         if !(is_open && matches!(from, Party::Prefix(_))) {
-            track(self.nodes(from), &open_pods);
+            self.track(rules, self.nodes(from), &open_pods);
         }
         if let Party::Prefix(net) = to
             && is_open
         {
             let mut beyond = self.untranslated(from, net);
             beyond.retain(|net| !open_pods.contains(net));
-            track(self.senders(from), &beyond);
+            self.track(rules, self.senders(from), &beyond);
+        }
+    }
+
+    /// What these begin with those is tracked.
+    fn track<A: Address>(&self, rules: &mut Vec<EgressRule<A>>, senders: Vec<Prefix<A>>, receivers: &[Prefix<A>]) {
+        for source in senders {
+            self.push(rules, source, receivers.iter().copied(), EgressAction::Track, None);
         }
     }
 
@@ -159,10 +153,16 @@ impl Policing<'_> {
             if cluster.egress == Egress::None {
                 return prefix(net).into_iter().collect();
             }
-            let inside = self.config.inside().chain(cluster.non_masquerade_cidrs.iter().copied());
-            found.extend(inside.filter_map(|inside| common(inside, net)).filter_map(prefix::<A>));
+            found.extend(self.exempted(cluster, net));
         }
         found
+    }
+
+    /// What of a prefix is exempted from translation for pods of a cluster that has it.
+    fn exempted<A: Address>(&self, cluster: &Cluster, net: IpNet) -> Vec<Prefix<A>> {
+        let inside = self.config.inside().filter(|_| cluster.model == Model::Flat);
+        let exempted = cluster.non_masquerade_cidrs.iter().copied().chain(inside);
+        exempted.filter_map(|exempted| common(exempted, net)).filter_map(prefix).collect()
     }
 
     fn push<A: Address>(

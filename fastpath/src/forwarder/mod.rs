@@ -28,7 +28,7 @@ use crate::counters::Counters;
 use crate::fragment::{self as fragments, Cuttings, Datagram, Table};
 use crate::frame::Frame;
 use crate::handoff::{Errand, Granted, Message, Name, Workers};
-use crate::ids::WorkerId;
+use crate::ids::{Epoch, WorkerId};
 use crate::limiter::{ErrorLimit, TokenBucket};
 use crate::nat::{Nat, timeout_ms};
 use crate::session::Session;
@@ -169,11 +169,16 @@ impl Forwarder {
     /// A packet could not be handed to this worker: a name that it was lent is free again.
     pub fn hand_off_refused(&mut self, to: WorkerId, errand: Errand) {
         if let Errand::Granted(Granted { name, since, .. }) = errand {
-            if let Some(outside) = name.key() {
-                self.v4.take_back(&outside, to, since);
-            } else if let Some(outside) = name.key() {
-                self.v6.take_back(&outside, to, since);
-            }
+            self.take_name_back(name, to, since);
+        }
+    }
+
+    /// A name that was lent by the tables of then is free again.
+    fn take_name_back(&mut self, name: Name, borrower: WorkerId, since: Epoch) {
+        if let Some(outside) = name.key() {
+            self.v4.take_back(&outside, borrower, since);
+        } else if let Some(outside) = name.key() {
+            self.v6.take_back(&outside, borrower, since);
         }
     }
 
@@ -209,13 +214,7 @@ impl Forwarder {
     /// Heeds what another worker says.
     pub fn handle_message(&mut self, message: Message, now: Instant) {
         match message {
-            Message::Release { name, from, since } => {
-                if let Some(outside) = name.key() {
-                    self.v4.take_back(&outside, from, since);
-                } else if let Some(outside) = name.key() {
-                    self.v6.take_back(&outside, from, since);
-                }
-            }
+            Message::Release { name, from, since } => self.take_name_back(name, from, since),
             Message::FirstFragment { datagram, piece, flow } => {
                 let counters = &mut self.counters;
                 // Were there no room, or a contradiction: the others will not go through.

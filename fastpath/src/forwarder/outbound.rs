@@ -187,11 +187,7 @@ impl<'a, A: Address> Walk<'a, A> {
         let begun = match pool {
             Some(pool) => {
                 let translation = Translation { pool, outer, inward: matches!(way, Way::Inward(_)), limits };
-                if self.handed.workers.is_alone() {
-                    self.begin_session(&key, translation, Choice::Any)?
-                } else {
-                    self.begin_among(i, &key, translation)?
-                }
+                self.begin_among(i, &key, translation)?
             }
             None => {
                 let session = self.nat.track(&key, outer, limits, &self.snapshot.timeouts, self.now)?;

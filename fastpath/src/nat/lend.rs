@@ -38,7 +38,7 @@ impl<A: Address> Nat<A> {
         Ok((self.bindings.get(binding).address, outside))
     }
 
-    /// No worker had a port for the flow.
+    /// Nobody had a port for the flow.
     pub fn exhausted(&mut self, key: &FlowKey<A>, pool: PoolId) {
         let address = self.paired(&self.pools[pool.index()], key);
         self.spaces[pool.index()].refused(key.protocol, address);

@@ -35,19 +35,10 @@ impl<A: Address> Nat<A> {
         if keeps_ports(key.protocol) {
             return self.name_as_it_is(key, translation);
         }
-        let pool = translation.pool.index();
-        let name = match self.pools[pool].behavior(key.protocol).mapping {
+        match self.pools[translation.pool.index()].behavior(key.protocol).mapping {
             Mapping::EndpointIndependent => self.name_by_endpoint(key, translation, choice, chance),
             Mapping::AddressAndPortDependent => self.name_by_destination(key, translation, choice, chance),
-        };
-        if name == Err(DropReason::NatPortsExhausted)
-            && matches!(choice, Choice::Any)
-            && !self.is_dealt_out(translation.pool)
-        {
-            let address = self.paired(&self.pools[pool], key);
-            self.spaces[pool].refused(key.protocol, address);
         }
-        name
     }
 
     /// Has the endpoint that sends the flow a name, whomever it talks to?

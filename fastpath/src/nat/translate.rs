@@ -236,10 +236,12 @@ impl<A: Address> Nat<A> {
         chance: &mut Chance,
     ) -> Result<u32, DropReason> {
         let begun = self.try_begin(key, translation, choice, timeouts, now, chance);
-        if let Err(reason) = begun
-            && (!self.is_dealt_out(translation.pool) || reason != DropReason::NatPortsExhausted)
-        {
-            self.refused.count(key.src, key.vrf);
+        match begun {
+            // Another worker may have a port yet.
+            Err(DropReason::NatPortsExhausted) if self.is_dealt_out(translation.pool) => {}
+            Err(DropReason::NatPortsExhausted) => self.exhausted(key, translation.pool),
+            Err(_) => self.refused.count(key.src, key.vrf),
+            Ok(_) => {}
         }
         begun
     }
