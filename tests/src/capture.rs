@@ -67,6 +67,9 @@ pub fn dissect(file: &Path, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
 /// The frames whose checksum of any layer tshark finds wrong.
 pub const BAD_CHECKSUM: &str = "ip.checksum.status == 0 || tcp.checksum.status == 0 || udp.checksum.status == 0 \
                                 || icmp.checksum.status == 0 || icmpv6.checksum.status == 0";
+/// The frames whose TCP checksum is 0xffff where 0 would do: tshark calls them wrong, but
+/// the two are the same number (RFC 1624, section 3), and Linux never sends the 0.
+pub const MINUS_ZERO: &str = "tcp.checksum.ffff";
 /// The frames that hold a transport checksum which tshark finds right.
 pub const GOOD_CHECKSUM: &str = "tcp.checksum.status == 1 || udp.checksum.status == 1 || icmp.checksum.status == 1 \
                                  || icmpv6.checksum.status == 1";
