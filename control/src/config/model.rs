@@ -4,6 +4,7 @@
 //! resolved to indices, addresses and prefixes lie where they must, numbers are
 //! in range. Nobody after the parser asks again.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -67,7 +68,7 @@ pub struct Gateway {
     pub cores: Vec<usize>,
     /// Where the API listens: path of a unix socket.
     pub api: PathBuf,
-    /// Where allocated pod CIDRs are remembered: path of a folder.
+    /// Where allocated pod CIDRs and learned nodes are remembered: path of a folder.
     pub state: Option<PathBuf>,
     /// What a worker does when there is nothing to do.
     pub idle: Idle,
@@ -248,6 +249,19 @@ pub enum NodesFrom {
     },
     /// The API server of the cluster that the gateway runs in as a pod.
     InCluster,
+}
+
+impl fmt::Display for NodesFrom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NodesFrom::File(path) => write!(f, "file {}", path.display()),
+            NodesFrom::Kubeconfig { path, context: None } => write!(f, "kubeconfig {}", path.display()),
+            NodesFrom::Kubeconfig { path, context: Some(context) } => {
+                write!(f, "kubeconfig {}, context {context}", path.display())
+            }
+            NodesFrom::InCluster => write!(f, "in-cluster"),
+        }
+    }
 }
 
 /// How the pods of a cluster meet the rest of the network.

@@ -5,6 +5,7 @@
 //! goes to the RIB. Only routes of nodes are ever touched.
 
 mod judge;
+mod memory;
 mod object;
 mod pending;
 mod reconcile;
@@ -12,6 +13,7 @@ mod reconcile;
 mod tests;
 
 pub use judge::Fault;
+pub use memory::{Memory, Recalled};
 pub use object::{NodeAddress, NodeCondition, NodeFact, NodeSpec, NodeStatus, Ready, read_nodes};
 pub use pending::Pending;
 pub use reconcile::{NodeRow, NodeState, Nodes, Quarantine, SourceRow};
