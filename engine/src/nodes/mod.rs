@@ -5,6 +5,7 @@
 
 mod aside;
 mod files;
+mod keeper;
 mod mailbox;
 
 use std::io;
@@ -21,6 +22,7 @@ use tracing::{error, warn};
 
 use crate::wake::Doorbell;
 use aside::spawn_aside;
+pub(crate) use keeper::{Keeper, Remembered};
 use mailbox::Mailbox;
 
 /// Between two looks into the mailbox, at least: of a crowd of nodes that change, routes
@@ -105,13 +107,17 @@ impl Drop for NodeSources {
     fn drop(&mut self) {
         self.servers.take();
         self.stop_files.ring();
-        let patience = std::time::Instant::now() + FAREWELL;
-        for thread in self.threads.drain(..) {
-            // One that hangs, in a kubeconfig's plug-in or on a dead file system, ends with
-            // the process.
-            while !thread.is_finished() && std::time::Instant::now() < patience {
-                std::thread::sleep(Duration::from_millis(1));
-            }
+        wait_for(self.threads.drain(..));
+    }
+}
+
+/// Until they have ended, or it takes too long. One that hangs, in a kubeconfig's plug-in or on
+/// a dead file system, ends with the process.
+fn wait_for(threads: impl IntoIterator<Item = JoinHandle<()>>) {
+    let patience = std::time::Instant::now() + FAREWELL;
+    for thread in threads {
+        while !thread.is_finished() && std::time::Instant::now() < patience {
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 }
