@@ -131,6 +131,7 @@ fn findings(loaded: &Loaded) -> serde_json::Value {
 }
 
 fn replay_captures(options: Replay) -> Result {
+    start_logging();
     let (config, warnings) = Config::load(&options.config)?;
     for warning in warnings {
         writeln!(io::stderr(), "{warning}")?;

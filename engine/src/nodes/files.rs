@@ -32,6 +32,11 @@ pub(super) fn watch(files: Vec<(ClusterIdx, PathBuf)>, mailbox: &Mailbox, stop: 
     }
 }
 
+/// What a file says now.
+pub(super) fn read(path: PathBuf) -> Vec<Update> {
+    Watched::new(path).look()
+}
+
 /// A file, and what was found when it was last read.
 struct Watched {
     path: PathBuf,

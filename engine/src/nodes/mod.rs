@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use causeway_control::config::{ClusterIdx, Config, NodesFrom};
+use causeway_control::config::{Cluster, ClusterIdx, Config, NodesFrom};
 use causeway_control::control::Control;
 use causeway_control::nodes::{Quarantine, Update};
 use causeway_fastpath::time::Instant;
@@ -118,6 +118,29 @@ fn wait_for(threads: impl IntoIterator<Item = JoinHandle<()>>) {
     for thread in threads {
         while !thread.is_finished() && std::time::Instant::now() < patience {
             std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// Hands control what files say now; whoever else knows nodes is not asked.
+pub(crate) fn read_once(control: &mut Control, now: Instant) {
+    let look = |(at, cluster): (usize, &Cluster)| {
+        let said = match cluster.nodes_from.clone()? {
+            NodesFrom::File(path) => files::read(path),
+            NodesFrom::Kubeconfig { .. } | NodesFrom::InCluster => {
+                vec![Update::Away("a replay asks no API server".to_owned())]
+            }
+        };
+        Some(said.into_iter().map(move |update| (ClusterIdx(at), update)))
+    };
+    let said = control.config().clusters.iter().enumerate().filter_map(look).flatten().collect();
+    hand_over(said, control, now);
+    for source in control.node_sources() {
+        let Err(why) = source.state else { continue };
+        let cluster = &control.config().clusters[source.cluster.0].name;
+        match source.recalled.map(|recalled| recalled.age(now).as_secs()) {
+            Some(age_s) => warn!(cluster, why, age_s, "its nodes are those that gateway.state remembers"),
+            None => warn!(cluster, why, "no node of it is known"),
         }
     }
 }
