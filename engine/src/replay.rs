@@ -108,11 +108,8 @@ pub fn replay(mut config: Config, replay: &ReplayOptions) -> Result<Replayed, Re
         remembered.recall(&mut control, start);
     }
     nodes::read_once(&mut control, start);
-    let mut machine = Machine {
-        control,
-        worker: Worker::new(ports.into_iter().map(Box::new).collect(), forwarder),
-        now: start,
-    };
+    let mut machine =
+        Machine { control, worker: Worker::new(ports.into_iter().map(Box::new).collect(), forwarder), now: start };
     machine.run();
 
     let rows = machine.sessions();

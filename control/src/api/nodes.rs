@@ -37,7 +37,7 @@ pub struct NodeView {
     pub ready_since_s: u64,
     /// What is known of the addresses through which it is routed.
     pub neighbors: Vec<NodeNeighborView>,
-    /// Who says all this: "configuration", "file" or "kubernetes".
+    /// Who says all this: "configuration", "file", "flannel" or "kubernetes".
     pub source: String,
     /// Seconds since the source was last known to say it, if it has not spoken since the gateway
     /// was started.
@@ -51,7 +51,7 @@ pub struct NodeView {
 pub struct SourceView {
     /// Name of the cluster.
     pub cluster: String,
-    /// "file" or "kubernetes".
+    /// "file", "flannel" or "kubernetes".
     pub kind: String,
     /// Why it is not up to date; what it said last holds.
     pub away: Option<String>,
@@ -198,7 +198,8 @@ impl SourceView {
     /// Its line below the table.
     pub(super) fn line(&self) -> String {
         let SourceView { cluster, kind, away, since_s, remembered_s } = self;
-        let remembered = remembered_s.map(|age| format!("; its nodes are remembered from {age}s ago")).unwrap_or_default();
+        let remembered =
+            remembered_s.map(|age| format!("; its nodes are remembered from {age}s ago")).unwrap_or_default();
         match away {
             None => format!("{cluster}: {kind}, up to date for {since_s}s\n"),
             Some(why) => {
@@ -214,6 +215,7 @@ fn kind(cluster: &Cluster) -> String {
     match &cluster.nodes_from {
         None => "configuration",
         Some(NodesFrom::File(_)) => "file",
+        Some(NodesFrom::Flannel(_)) => "flannel",
         Some(NodesFrom::Kubeconfig { .. } | NodesFrom::InCluster) => "kubernetes",
     }
     .to_owned()
@@ -255,7 +257,12 @@ mod tests {
             since_s: 7,
             remembered_s,
         };
-        let old = NodeView { cluster: "red".into(), ready: String::new(), remembered_s: Some(90), ..node("c", "routed", &[]) };
+        let old = NodeView {
+            cluster: "red".into(),
+            ready: String::new(),
+            remembered_s: Some(90),
+            ..node("c", "routed", &[])
+        };
         let expected = "\
 CLUSTER  NODE  ADDRESSES                POD-CIDRS    STATE        READY        NEIGHBOR  SOURCE                      WHY
 blue     a     192.168.0.11,fd00:a::11  10.1.0.0/24  routed       unknown 40s  dead      kubernetes                  -

@@ -240,6 +240,8 @@ pub struct Cluster {
 pub enum NodesFrom {
     /// A file with the output of `kubectl get nodes -o json`.
     File(PathBuf),
+    /// A folder with flannel's files: `net-conf.json`, and a `subnet.env` of each node.
+    Flannel(PathBuf),
     /// An API server, as a kubeconfig describes it.
     Kubeconfig {
         /// The kubeconfig.
@@ -255,6 +257,7 @@ impl fmt::Display for NodesFrom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NodesFrom::File(path) => write!(f, "file {}", path.display()),
+            NodesFrom::Flannel(path) => write!(f, "flannel {}", path.display()),
             NodesFrom::Kubeconfig { path, context: None } => write!(f, "kubeconfig {}", path.display()),
             NodesFrom::Kubeconfig { path, context: Some(context) } => {
                 write!(f, "kubeconfig {}, context {context}", path.display())

@@ -46,6 +46,7 @@ impl LearnedNode {
             addresses: self.addresses.clone(),
             pod_cidrs: self.pod_cidrs.clone(),
             ready: Ready::Unsaid,
+            flaws: Vec::new(),
         }
     }
 }

@@ -138,7 +138,8 @@ impl Nodes {
         for (at, cluster) in &mut self.clusters {
             let configured = &config.clusters[*at];
             let source = configured.nodes_from.as_ref().map(ToString::to_string);
-            let learned = memory.clusters.get(&configured.name).filter(|learned| Some(&learned.source) == source.as_ref());
+            let learned =
+                memory.clusters.get(&configured.name).filter(|learned| Some(&learned.source) == source.as_ref());
             let Some(learned) = learned.filter(|_| cluster.known == Knowledge::Nothing) else {
                 continue;
             };

@@ -22,6 +22,7 @@ use tracing::{error, warn};
 
 use crate::wake::Doorbell;
 use aside::spawn_aside;
+use files::Place;
 pub(crate) use keeper::{Keeper, Remembered};
 use mailbox::Mailbox;
 
@@ -57,12 +58,9 @@ impl NodeSources {
         let (mut files, mut servers) = (Vec::new(), Vec::new());
         for (at, cluster) in config.clusters.iter().enumerate() {
             let at = ClusterIdx(at);
-            match cluster.nodes_from.clone() {
-                Some(NodesFrom::File(path)) => files.push((at, path)),
-                Some(NodesFrom::Kubeconfig { path, context }) => {
-                    servers.push((at, Server::Kubeconfig { path, context }));
-                }
-                Some(NodesFrom::InCluster) => servers.push((at, Server::InCluster)),
+            match of_cluster(cluster) {
+                Some(Of::Place(place)) => files.push((at, place)),
+                Some(Of::Server(server)) => servers.push((at, server)),
                 None => {}
             }
         }
@@ -111,6 +109,21 @@ impl Drop for NodeSources {
     }
 }
 
+/// Who knows the nodes of a cluster.
+enum Of {
+    Place(Place),
+    Server(Server),
+}
+
+fn of_cluster(cluster: &Cluster) -> Option<Of> {
+    Some(match cluster.nodes_from.clone()? {
+        NodesFrom::File(path) => Of::Place(Place::List(path)),
+        NodesFrom::Flannel(folder) => Of::Place(Place::Flannel { folder, pod_cidrs: cluster.pod_cidrs.clone() }),
+        NodesFrom::Kubeconfig { path, context } => Of::Server(Server::Kubeconfig { path, context }),
+        NodesFrom::InCluster => Of::Server(Server::InCluster),
+    })
+}
+
 /// Until they have ended, or it takes too long. One that hangs, in a kubeconfig's plug-in or on
 /// a dead file system, ends with the process.
 fn wait_for(threads: impl IntoIterator<Item = JoinHandle<()>>) {
@@ -125,11 +138,9 @@ fn wait_for(threads: impl IntoIterator<Item = JoinHandle<()>>) {
 /// Hands control what files say now; whoever else knows nodes is not asked.
 pub(crate) fn read_once(control: &mut Control, now: Instant) {
     let look = |(at, cluster): (usize, &Cluster)| {
-        let said = match cluster.nodes_from.clone()? {
-            NodesFrom::File(path) => files::read(path),
-            NodesFrom::Kubeconfig { .. } | NodesFrom::InCluster => {
-                vec![Update::Away("a replay asks no API server".to_owned())]
-            }
+        let said = match of_cluster(cluster)? {
+            Of::Place(place) => files::read(place),
+            Of::Server(_) => vec![Update::Away("a replay asks no API server".to_owned())],
         };
         Some(said.into_iter().map(move |update| (ClusterIdx(at), update)))
     };

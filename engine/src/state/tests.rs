@@ -159,13 +159,20 @@ fn crash_anywhere<K: Numbered>() {
                 assert_eq!(store.load(Path::new("model")).expect("it can be read"), *before);
                 store.disk.fuse.set(killed_after);
                 let saved = store.save(&K::number(number)).is_ok();
-                assert_eq!(saved, killed_after >= STEPS - usize::from(!rotates::<K>(disk)), "killed after {killed_after}");
+                assert_eq!(
+                    saved,
+                    killed_after >= STEPS - usize::from(!rotates::<K>(disk)),
+                    "killed after {killed_after}"
+                );
                 let mut left = store.disk.after_power_loss();
                 left.push(store.disk.after_kill());
                 for disk in left {
                     let found: K = load(&disk);
                     let old = !saved && found == *before;
-                    assert!(found == K::number(number) || old, "killed after {killed_after}: {found:?}, not {before:?}");
+                    assert!(
+                        found == K::number(number) || old,
+                        "killed after {killed_after}: {found:?}, not {before:?}"
+                    );
                     looked_at += 1;
                     next.push((disk, found));
                 }
