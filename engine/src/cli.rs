@@ -263,6 +263,9 @@ pub enum Kubernetes {
         /// The namespace of the service account.
         #[arg(long, value_name = "NAME", default_value = "kube-system", value_parser = namespace)]
         namespace: String,
+        /// Let it patch the status of nodes, too: for nodes-from.patch-network-unavailable.
+        #[arg(long)]
+        patch_network_unavailable: bool,
     },
 }
 

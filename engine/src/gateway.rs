@@ -174,6 +174,7 @@ impl Gateway {
                 // Whoever started us may not be listening.
                 let _ = writeln!(out, "ready").and_then(|()| out.flush());
             }
+            self.nodes.tell(&self.control);
             if let Some(keeper) = &mut self.keeper {
                 keeper.look(&self.control, now);
             }

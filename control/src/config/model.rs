@@ -233,6 +233,9 @@ pub struct Cluster {
     pub nodes: Vec<Node>,
     /// Who knows its nodes, if not the file: then `nodes` is empty.
     pub nodes_from: Option<NodesFrom>,
+    /// Is the condition `NetworkUnavailable` of its nodes kept, in the API server that
+    /// `nodes_from` names?
+    pub patches_network_unavailable: bool,
 }
 
 /// Who knows the nodes of a cluster: `nodes-from`.

@@ -8,11 +8,22 @@ use super::report::Report;
 use super::table::Table;
 use super::value;
 
-pub(super) fn nodes_from(report: &mut Report<'_>, cluster: &Table<'_>) -> Option<NodesFrom> {
-    if !cluster.has("nodes-from") {
-        return None;
+/// The source, and whether its nodes are told what becomes of them.
+pub(super) fn nodes_from(report: &mut Report<'_>, cluster: &Table<'_>) -> (Option<NodesFrom>, bool) {
+    let table = cluster.has("nodes-from").then(|| cluster.table(report, "nodes-from", &keys::NODES_FROM)).flatten();
+    let Some(table) = table else {
+        return (None, false);
+    };
+    let source = source(report, cluster, &table);
+    let patches = table.flag(report, "patch-network-unavailable");
+    if patches && matches!(source, Some(NodesFrom::File(_) | NodesFrom::Flannel(_))) {
+        let at = table.place(report, "patch-network-unavailable");
+        report.error(&at, "is of nodes of an API server", "leave it out: a file is not written to");
     }
-    let table = cluster.table(report, "nodes-from", &keys::NODES_FROM)?;
+    (source, patches)
+}
+
+fn source(report: &mut Report<'_>, cluster: &Table<'_>, table: &Table<'_>) -> Option<NodesFrom> {
     if cluster.has("node") {
         report.error(table.at(), "stands beside [[cluster.node]]", "keep one of the two");
     }

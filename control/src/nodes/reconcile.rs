@@ -171,7 +171,7 @@ impl Nodes {
         memory
     }
 
-    /// Another number whenever nodes have changed by which routes may. Whether they are ready
+    /// Another number whenever nodes have changed by which routes may, or were confirmed. Whether they are ready
     /// is no such change.
     pub fn revision(&self) -> u64 {
         self.revision
@@ -183,6 +183,8 @@ impl Nodes {
             return;
         };
         if !matches!(update, Update::Away(_)) {
+            // What was remembered is confirmed, even if it is all the same.
+            self.revision += u64::from(cluster.recalled().is_some());
             cluster.known = Knowledge::Heard;
         }
         match update {

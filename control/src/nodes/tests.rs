@@ -291,9 +291,15 @@ fn nodes_are_remembered_over_a_restart_until_their_source_speaks() {
     // What was never confirmed grows older over another restart.
     let mut third = restarted(&second, [5_100, 5_105]);
     assert_eq!((third.routes(), age_s(&third)), (world.routes(), Some(105)));
+    let before = third.nodes.revision();
     assert_eq!(third.say([Update::All(vec![b, c]), Update::InStep]), 2, "one has gone and one has come, one stays");
     assert_eq!(third.routes(), ["10.0.2.0/24 192.168.0.21", "10.0.3.0/24 192.168.0.31"]);
     assert_eq!(age_s(&third), None);
+    assert!(third.nodes.revision() > before);
+    let mut fourth = restarted(&third, [5_200, 5_200]);
+    let before = fourth.nodes.revision();
+    fourth.say([Update::InStep]);
+    assert!(fourth.nodes.revision() > before, "that it is all the same is news, too");
 }
 
 #[test]

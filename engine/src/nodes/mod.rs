@@ -15,9 +15,9 @@ use std::time::Duration;
 
 use causeway_control::config::{Cluster, ClusterIdx, Config, NodesFrom};
 use causeway_control::control::Control;
-use causeway_control::nodes::{Quarantine, Update};
+use causeway_control::nodes::{NodeRow, NodeState, Quarantine, Update};
 use causeway_fastpath::time::Instant;
-use causeway_kubernetes::{Running, Server};
+use causeway_kubernetes::{Running, Server, Teller, Watched};
 use tracing::{error, warn};
 
 use crate::wake::Doorbell;
@@ -41,6 +41,9 @@ pub(crate) struct NodeSources {
     /// When the mailbox is looked into next, at the earliest.
     next: Instant,
     servers: Option<Running>,
+    /// Who wants to know what becomes of a cluster's nodes, and as of which revision they do.
+    tellers: Vec<(ClusterIdx, Teller)>,
+    told: u64,
     stop_files: Arc<Doorbell>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -52,6 +55,8 @@ impl NodeSources {
             mailbox: Arc::new(Mailbox::new(bell)),
             next: Instant::ZERO,
             servers: None,
+            tellers: Vec::new(),
+            told: 0,
             stop_files: Arc::new(Doorbell::new()?),
             threads: Vec::new(),
         };
@@ -60,7 +65,14 @@ impl NodeSources {
             let at = ClusterIdx(at);
             match of_cluster(cluster) {
                 Some(Of::Place(place)) => files.push((at, place)),
-                Some(Of::Server(server)) => servers.push((at, server)),
+                Some(Of::Server(server)) => {
+                    let (teller, told) = causeway_kubernetes::conditions();
+                    let told = cluster.patches_network_unavailable.then_some(told);
+                    if told.is_some() {
+                        sources.tellers.push((at, teller));
+                    }
+                    servers.push((at, Watched { server, told }));
+                }
                 None => {}
             }
         }
@@ -93,6 +105,21 @@ impl NodeSources {
         }
         self.next = now + REST;
         self.mailbox.take()
+    }
+
+    /// Tells who wants to know what has become of nodes, where that is in force with every worker.
+    pub(crate) fn tell(&mut self, control: &Control) {
+        let revision = control.learned_nodes().revision();
+        if self.tellers.is_empty() || self.told == revision || !control.is_settled() {
+            return;
+        }
+        self.told = revision;
+        for (at, teller) in &self.tellers {
+            let counts =
+                |row: &NodeRow<'_>| row.cluster == *at && row.recalled.is_none() && !row.fact.pod_cidrs.is_empty();
+            let routed = |row: NodeRow<'_>| (row.fact.name.clone(), row.state == NodeState::Routed);
+            teller.tell(control.nodes().filter(counts).map(routed).collect());
+        }
     }
 
     /// When [`NodeSources::take`] has something, if it does.

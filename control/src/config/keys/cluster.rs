@@ -251,6 +251,16 @@ pub(in crate::config) const NODES_FROM: Section = Section {
             example: "true",
             about: "The API server of the cluster in which the gateway runs as a pod, by its service account.",
         },
+        Key {
+            name: "patch-network-unavailable",
+            kind: Kind::Flag,
+            fallback: Fallback::Said("`false`"),
+            example: "true",
+            about: "Keep the condition `NetworkUnavailable` of its Nodes, as a cloud's route controller does: `False` \
+                    (`RouteCreated`) once all pod CIDRs of a node are in the forwarding tables, `True` \
+                    (`NoRouteCreated`) while they cannot be; nodes without pod CIDR are left alone. Needs the right \
+                    that `causeway kubernetes rbac --patch-network-unavailable` grants.",
+        },
     ],
 };
 /// Prefixes of `non-masquerade-cidrs`, as in ip-masq-agent: a flow that begins is held

@@ -25,6 +25,12 @@ fn nodes_come_from_files_or_an_api_server() {
         assert!(config.clusters[0].nodes.is_empty());
     }
     assert_eq!(accepted(BASE).clusters[0].nodes_from, None);
+    for (source, expected) in
+        [("in-cluster = true", false), ("in-cluster = true, patch-network-unavailable = true", true)]
+    {
+        let config = accepted(&base_with(NODE, &format!("ports = [\"nodes\"]\nnodes-from = {{ {source} }}\n")));
+        assert_eq!(config.clusters[0].patches_network_unavailable, expected);
+    }
 }
 
 #[test]
@@ -56,10 +62,14 @@ fn a_source_of_nodes_is_checked() {
             from("{ file = \"a\", context = \"b\" }"),
             "31:38: cluster[0].nodes-from.context = \"b\": stands without \"kubeconfig\"; name the kubeconfig that has the context",
         ),
+        (
+            from("{ file = \"a\", patch-network-unavailable = true }"),
+            "31:56: cluster[0].nodes-from.patch-network-unavailable = true: is of nodes of an API server; leave it out: a file is not written to",
+        ),
         (from("{ file = \"\" }"), "31:23: cluster[0].nodes-from.file = \"\": is empty; write the path of a file"),
         (
             from("{ file = \"a\", url = \"https://10.0.0.1\" }"),
-            "31:28: cluster[0].nodes-from.url: is not a key of [cluster.nodes-from]; known are file, flannel, kubeconfig, context and in-cluster",
+            "31:28: cluster[0].nodes-from.url: is not a key of [cluster.nodes-from]; known are file, flannel, kubeconfig, context, in-cluster and patch-network-unavailable",
         ),
         (
             "nodes-from = { in-cluster = true }\n".to_owned(),
