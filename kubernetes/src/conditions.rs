@@ -164,7 +164,10 @@ const REST: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+    use crate::fake;
 
     #[test]
     fn what_is_right_already_and_who_is_not_there_is_left_alone() {
@@ -192,5 +195,57 @@ mod tests {
         assert_eq!((&routed["reason"], &of(true)["reason"]), (&json!("RouteCreated"), &json!("NoRouteCreated")));
         assert_eq!(of(true)["status"], "True");
         assert!(routed["lastTransitionTime"].as_str().is_some_and(|time| time.starts_with("1970-01-01T00:00:00")));
+    }
+
+    #[test]
+    fn each_node_is_patched_once_and_again_only_where_it_was_refused() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let refusals = Cell::new(1);
+            let (client, requests) = fake::server(move |(what, _)| match (what.as_str(), refusals.get()) {
+                ("PATCH /api/v1/nodes/a/status", 1) => {
+                    refusals.set(0);
+                    fake::refusal(403, "nodes \"a\" is forbidden")
+                }
+                ("PATCH /api/v1/nodes/gone/status", _) => fake::refusal(404, "nodes \"gone\" not found"),
+                _ => (200, json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": "n" }, "spec": {} })),
+            });
+            let seen = Seen::default();
+            seen.replace(["a", "b", "c", "gone"].map(|node| (node.to_owned(), None)));
+            let (teller, told) = conditions();
+            let wanted = |nodes: &[(&str, bool)]| -> Routed {
+                nodes.iter().map(|(node, routed)| ((*node).to_owned(), *routed)).collect()
+            };
+            teller.tell(wanted(&[("a", true), ("b", false), ("gone", true)]));
+            let api = crate::nodes(client);
+            let patched = async {
+                let mut patched = Vec::new();
+                while patched.len() < 5 {
+                    match requests.try_recv() {
+                        Ok((what, body)) => {
+                            let condition = &body["status"]["conditions"][0];
+                            patched.push(format!("{what} {} {}", condition["status"], condition["reason"]));
+                            if patched.len() == 4 {
+                                // What has been done is not done again.
+                                teller.tell(wanted(&[("a", true), ("b", false), ("c", true), ("gone", true)]));
+                            }
+                        }
+                        Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+                    }
+                }
+                patched
+            };
+            let Either::Right((patched, _)) = select(pin!(keep(&api, &seen, told)), pin!(patched)).await else {
+                panic!("it is for ever");
+            };
+            let expected = [
+                ("a", "\"False\" \"RouteCreated\""),
+                ("a", "\"False\" \"RouteCreated\""),
+                ("b", "\"True\" \"NoRouteCreated\""),
+                ("gone", "\"False\" \"RouteCreated\""),
+                ("c", "\"False\" \"RouteCreated\""),
+            ];
+            assert_eq!(patched, expected.map(|(node, said)| format!("PATCH /api/v1/nodes/{node}/status {said}")));
+        });
     }
 }

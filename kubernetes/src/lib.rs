@@ -6,6 +6,8 @@
 //! condition `NetworkUnavailable` where that is asked for.
 
 mod conditions;
+#[cfg(test)]
+mod fake;
 mod follow;
 mod rbac;
 
@@ -85,6 +87,11 @@ pub fn run(servers: Vec<Watched>, ending: Ending, said: impl Fn(usize, Update)) 
 /// A Node, as far as it matters here: the rest is not even read.
 pub(crate) type Node = Object<NodeSpec, NodeStatus>;
 
+/// The nodes of a server.
+fn nodes(client: Client) -> Api<Node> {
+    Api::all_with(client, &ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Node")))
+}
+
 /// Watches the nodes of one server, for ever.
 async fn watch(Watched { server, told }: Watched, said: impl Fn(Update)) {
     let mut pause = Pause::default();
@@ -93,9 +100,8 @@ async fn watch(Watched { server, told }: Watched, said: impl Fn(Update)) {
         let mut known_since = None;
         let why = match connect(&server).await {
             Ok(client) => {
-                let node = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Node"));
                 let config = watcher::Config::default().timeout(WATCH_S);
-                let api = Api::<Node>::all_with(client, &node);
+                let api = nodes(client);
                 let events = watcher(api.clone(), config);
                 let mut heard = |update: Update| {
                     if update == Update::InStep {

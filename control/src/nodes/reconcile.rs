@@ -161,10 +161,12 @@ impl Nodes {
                 (Knowledge::Heard, Err(_)) => Duration::from_nanos(now.nanos_since(cluster.source_since)),
             };
             let configured = &config.clusters[*at];
+            // Of those with flaws nothing is known that could be routed.
+            let sound = cluster.nodes.iter().filter(|(_, known)| known.fact.flaws.is_empty());
             let learned = Learned {
                 source: configured.nodes_from.as_ref().map(ToString::to_string).unwrap_or_default(),
                 heard_s: wall_s.saturating_sub(age.as_secs()),
-                nodes: cluster.nodes.iter().map(|(name, known)| (name.clone(), LearnedNode::of(&known.fact))).collect(),
+                nodes: sound.map(|(name, known)| (name.clone(), LearnedNode::of(&known.fact))).collect(),
             };
             memory.clusters.insert(configured.name.clone(), learned);
         }

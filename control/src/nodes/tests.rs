@@ -277,12 +277,13 @@ fn nodes_are_remembered_over_a_restart_until_their_source_speaks() {
         let at = name.as_bytes()[0] - b'a' + 1;
         node(name, &[&format!("192.168.0.{at}1"), &format!("fd00:a::{at}1")], &[&format!("10.0.{at}.0/24")])
     });
-    world.say([Update::All(vec![a.clone(), b.clone()]), Update::InStep]);
-    assert_eq!(age_s(&world), None);
+    let flawed = NodeFact { flaws: vec!["flawed.env: is not UTF-8".into()], ..node("flawed", &[], &[]) };
+    world.say([Update::All(vec![a.clone(), b.clone(), flawed]), Update::InStep]);
+    assert_eq!((age_s(&world), world.state("flawed")), (None, "flawed.env: is not UTF-8".into()));
 
     let mut second = restarted(&world, [5_000, 5_040]);
     assert_eq!(second.routes(), world.routes());
-    assert_eq!(age_s(&second), Some(40));
+    assert_eq!((age_s(&second), second.nodes.rows().count()), (Some(40), 2), "but not the one with flaws");
     assert_eq!(second.nodes.rows().next().expect("it is known").fact.ready, Ready::Unsaid);
     second.say([Update::Away("connection refused".into())]);
     second.now = Instant::from_secs(1_060);

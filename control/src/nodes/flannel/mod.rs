@@ -91,7 +91,7 @@ fn remark_on(nodes: &[String]) -> Option<String> {
         others => format!(" and {others} more"),
     };
     Some(format!(
-        "{first}{others}: masquerade what their pods send out (FLANNEL_IPMASQ=true), so that nothing is left to \
-         translate here; start flanneld with --ip-masq=false"
+        "nodes that masquerade what their pods send out (FLANNEL_IPMASQ=true): {first}{others}; that leaves nothing to \
+         translate here: start flanneld with --ip-masq=false"
     ))
 }

@@ -190,7 +190,7 @@ fn what_is_hardly_meant_so_is_remarked_on() {
     assert!(remarks(r#"{"Type":"vxlan","VNI":1}"#, ENV).starts_with("net-conf.json: the backend \"vxlan\" packs"));
     assert!(remarks("null", ENV).contains("\"udp\""), "flannel's default");
     let masquerading = remarks(r#"{"Type":"alloc"}"#, &ENV.replace("=false", "=true"));
-    assert!(masquerading.starts_with("a and 1 more: masquerade"), "{masquerading}");
+    assert!(masquerading.contains("(FLANNEL_IPMASQ=true): a and 1 more;"), "{masquerading}");
 }
 
 proptest! {
