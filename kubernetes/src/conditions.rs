@@ -235,9 +235,7 @@ mod tests {
                 }
                 patched
             };
-            let Either::Right((patched, _)) = select(pin!(keep(&api, &seen, told)), pin!(patched)).await else {
-                panic!("it is for ever");
-            };
+            let Either::Right((patched, _)) = select(pin!(keep(&api, &seen, told)), pin!(patched)).await;
             let expected = [
                 ("a", "\"False\" \"RouteCreated\""),
                 ("a", "\"False\" \"RouteCreated\""),
