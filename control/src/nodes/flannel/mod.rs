@@ -37,6 +37,8 @@ pub struct EnvFile {
 
 /// What messages call the network's configuration.
 const NET_CONF: &str = "net-conf.json";
+/// Characters of a message.
+const LONGEST: usize = 300;
 
 /// Reads them all. `pod_cidrs` are those of the cluster, within which the network must lie.
 ///
@@ -49,7 +51,7 @@ pub fn read_flannel(
     files: impl IntoIterator<Item = EnvFile>,
     pod_cidrs: &[IpNet],
 ) -> Result<FlannelNodes, String> {
-    let conf = net_conf.map(|json| NetConf::read(NET_CONF, json)).transpose()?;
+    let conf = net_conf.map(|json| NetConf::read(NET_CONF, json)).transpose().map_err(shortened)?;
     let mut found = FlannelNodes::default();
     if let Some(conf) = &conf {
         conf.check_within(pod_cidrs)?;
@@ -60,7 +62,7 @@ pub fn read_flannel(
         let read = file.content.map_err(|why| vec![format!("{}: {why}", file.name)]);
         let (env, flaws) = match read.and_then(|bytes| read_node(&file.name, &bytes, conf.as_ref())) {
             Ok(env) => (env, Vec::new()),
-            Err(flaws) => (SubnetEnv::default(), flaws),
+            Err(flaws) => (SubnetEnv::default(), flaws.into_iter().map(shortened).collect()),
         };
         if env.ip_masq {
             masquerading.push(file.node.clone());
@@ -81,6 +83,11 @@ fn read_node(name: &str, bytes: &[u8], conf: Option<&NetConf>) -> Result<SubnetE
     let env = SubnetEnv::read(name, bytes)?;
     let flaws: Vec<_> = conf.into_iter().flat_map(|conf| conf.flaws_of(name, &env)).collect();
     if flaws.is_empty() { Ok(env) } else { Err(flaws) }
+}
+
+/// What messages show of what somebody else wrote: they may quote all of it.
+fn shortened(message: String) -> String {
+    message.chars().take(LONGEST).collect()
 }
 
 /// On nodes that masquerade their pods, whose names the gateway then never sees.

@@ -109,6 +109,10 @@ fn a_file_that_makes_no_sense_says_where_and_why() {
     }
     assert_eq!(flaws(None, "").lines().count(), 4, "all is missing");
     assert_eq!(flaws(None, &"nonsense\n".repeat(1000)).lines().count(), 10, "of many the first");
+    let long = "x".repeat(60_000);
+    assert!(flaws(None, &ENV.replace("10.42.7.1/24", &long)).len() < 400, "not all of it is repeated");
+    let conf = CONF.replace("24", &format!("{long:?}"));
+    assert!(read_flannel(Some(conf.as_bytes()), [], &pods()).expect_err("no number").len() < 400);
     let unread = EnvFile { content: Err("Permission denied".into()), ..file("a", "") };
     let binary = EnvFile { content: Ok(vec![0xff; 9]), ..file("b", "") };
     let found = read_flannel(None, [unread, binary], &pods()).expect("there is no network");
