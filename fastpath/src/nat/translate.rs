@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::behavior::Mapping;
-use super::binding::{Binding, BindingTable, endpoint};
+use super::binding::{Binding, BindingTable, endpoint, endpoint_toward};
 use super::forward::Forwards;
 use super::hosts::Hosts;
 use super::identification::Identifications;
@@ -434,9 +434,19 @@ impl<A: Address> Nat<A> {
         is_open && (self.workers.is_alone() || self.workers.home(vrf, src) == self.workers.me())
     }
 
-    /// Has an endpoint one name for all whom it talks to?
-    pub(super) fn maps_by_endpoint(&self, pool: PoolId, protocol: u8) -> bool {
-        self.pools[pool.index()].behavior(protocol).mapping == Mapping::EndpointIndependent
+    /// The key of the binding that has the name under which a flow leaves; `None` where
+    /// bindings share ports.
+    pub(super) fn name_owner(&self, pool: PoolId, key: &FlowKey<A>) -> Option<FlowKey<A>> {
+        match self.pools[pool.index()].behavior(key.protocol).mapping {
+            Mapping::EndpointIndependent => Some(endpoint(key)),
+            Mapping::AddressDependent => Some(endpoint_toward(key)),
+            Mapping::AddressAndPortDependent => None,
+        }
+    }
+
+    /// That binding, if there is one yet.
+    pub(super) fn named(&self, pool: PoolId, key: &FlowKey<A>) -> Option<u32> {
+        self.name_owner(pool, key).and_then(|owner| self.bindings.find(&owner, pool.0))
     }
 
     /// A binding on which no session stands any more is gone, and its name free.
