@@ -79,6 +79,8 @@ impl<A: Address> Walk<'_, A> {
     /// put together. Whether a later one is of a request its first one says; what comes before
     /// that is held. Never the fragment of a reply, or two gateways could answer each other for
     /// ever.
+    #[cold]
+    #[inline(never)]
     fn echo_fragment(&mut self, i: usize, layers: &Layers<A>) {
         let may_be_of_ping =
             matches!(parse::first_fragment(self.frames[i].bytes(), layers), L4Kind::EchoRequest | L4Kind::Fragment)
