@@ -5,7 +5,8 @@
 pub enum Mapping {
     /// All of them: the name is the endpoint's alone.
     EndpointIndependent,
-    /// Those to one address outside, whatever its port: the name is theirs alone.
+    /// Those to one address outside, whatever its port: the name is theirs alone (RFC 4787
+    /// REQ-3; whoever would share ports has the next one).
     AddressDependent,
     /// Those to one destination: a port of the pool serves many.
     AddressAndPortDependent,

@@ -19,7 +19,8 @@ use crate::address::Address;
 use crate::chance::Chance;
 use crate::handoff::Workers;
 use crate::ids::{Epoch, PoolId, VrfId};
-use crate::session::tcp::{Phase, Segment};
+use crate::session::tcp::Phase;
+use crate::session::window::Segment;
 use crate::session::{FlowKey, Found, Seed, Session, SessionTable};
 use crate::snapshot::{Pool, Timeouts};
 use crate::time::Instant;
@@ -343,12 +344,9 @@ impl<A: Address> Nat<A> {
     }
 
     /// A TCP segment passes through its session.
-    pub fn pass(&mut self, found: Found, segment: Segment, timeouts: &Timeouts, now: Instant) {
-        let tcp = &mut self.sessions.get_mut(found.session).tcp;
-        let before = tcp.state.phase();
-        tcp.pass(segment, found.direction);
+    pub fn pass(&mut self, found: Found, segment: &Segment, timeouts: &Timeouts, now: Instant) {
         // The one change that shortens a deadline; longer ones are found out when the old one comes up.
-        if before == Phase::Established && tcp.state.phase() == Phase::Closing {
+        if self.sessions.get_mut(found.session).tcp.pass(segment, found.direction) {
             self.sessions.reschedule(found.session, timeouts.tcp_transitory_ms, now);
         }
     }
