@@ -7,10 +7,10 @@
 //!
 //! For that a side needs to be known by what it acknowledged last and the window that it
 //! announced with that. 24 bits hold both: the upper 20 bits of the number, and the magnitude
-//! of the window, as a power of two. What is asked of them errs by less than 4 KiB downwards, and by
-//! less than that and the window upwards. As both are written anew with each segment, they
-//! may lag behind, or be forged, for what they say of the side that said so: its receiver is the
-//! other one.
+//! of the window, as a power of two. So a reset that is believed may be less than 4 KiB behind
+//! the window, or less than that and the window's own width in front of it. A forged segment
+//! spoils what is known of the side that it claims to be from, by which only what its peer sends
+//! is judged: nobody prepares a reset of his own with it.
 
 use super::Direction;
 use super::tcp::{Phase, TcpState};
