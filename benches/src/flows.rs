@@ -82,6 +82,11 @@ pub fn session(flow: &Flow, number: usize) -> Session<u32> {
 
 /// A 60-byte packet of each flow, from its initiator: for TCP the SYN.
 pub fn packets(flows: &[Flow]) -> Packets {
+    segments(flows, SYN)
+}
+
+/// The same, with these flags where it is TCP.
+pub fn segments(flows: &[Flow], flags: u8) -> Packets {
     Packets::new(
         60,
         flows.iter().map(|flow| {
@@ -89,7 +94,7 @@ pub fn packets(flows: &[Flow]) -> Packets {
             let ip =
                 eth().src(HOST_MAC).dst(GATEWAY_MAC).ipv4(flow.pod.to_be_bytes(), flow.server.to_be_bytes()).ttl(64);
             match flow.protocol {
-                protocol::TCP => ip.tcp(flow.pod_port, flow.server_port).flags(SYN).payload([0; 6]).build(),
+                protocol::TCP => ip.tcp(flow.pod_port, flow.server_port).flags(flags).payload([0; 6]).build(),
                 _ => ip.udp(flow.pod_port, flow.server_port).payload([0; 18]).build(),
             }
         }),

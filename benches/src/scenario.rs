@@ -33,7 +33,7 @@ impl Scenario {
 
 /// What a warm forwarder does all day, in the order of the tables in
 /// `docs/performance.md`.
-pub const WARM: [Scenario; 9] = [
+pub const WARM: [Scenario; 10] = [
     Scenario { name: "fwd_v4_8", make: |scale, _| forwarding(scale, &eight_routes(), 8) },
     Scenario { name: "fwd_v4_10k", make: |scale, _| pods::<u32>(scale, 10_000) },
     Scenario {
@@ -45,6 +45,7 @@ pub const WARM: [Scenario; 9] = [
     Scenario { name: "nat_hit_10k", make: |scale, arena| established(scale, arena, 10_000) },
     Scenario { name: "nat_hit_100k", make: |scale, arena| established(scale, arena, 100_000) },
     Scenario { name: "nat_hit_1m", make: |scale, arena| established(scale, arena, 1_000_000) },
+    Scenario { name: "nat_tcp_10k", make: |scale, arena| segments(scale, arena, 10_000) },
     Scenario { name: "nat_fragments_10k", make: |scale, arena| in_fragments(scale, arena, 10_000) },
 ];
 
@@ -67,6 +68,11 @@ where
 fn established(scale: Scale, arena: &mut Arena, sessions: usize) -> World {
     let flows = flows(scale.of(sessions), protocol::UDP, &mut Rng::new(1));
     World::established(&flows, arena, scale == Scale::Quick, &mut Rng::new(1))
+}
+
+/// TCP sessions in which the initiator acknowledges.
+fn segments(scale: Scale, arena: &mut Arena, sessions: usize) -> World {
+    World::in_segments(&flows(scale.of(sessions), protocol::TCP, &mut Rng::new(1)), arena)
 }
 
 /// UDP sessions whose datagrams come in four fragments each.

@@ -12,6 +12,7 @@ use causeway_fastpath::ids::{Epoch, PoolId, PortId, VrfId};
 use causeway_fastpath::nat::{EgressAction, EgressRule, SenderLimits};
 use causeway_fastpath::snapshot::{Adjacency, NeighborState, Pool, PortEntry, Snapshot, Tables, Timeouts};
 use causeway_fastpath::time::Instant;
+use causeway_testkit::packet::ACK;
 use causeway_testkit::seed::Rng;
 
 use crate::arena::Arena;
@@ -118,6 +119,13 @@ impl World {
         }
         assert_eq!(world.forwarder.sessions().0, flows.len(), "every flow has a session");
         World { packets: world.packets.mixed(quick, rng), ..world }
+    }
+
+    /// As [`World::established`], of TCP: each initiator sends acknowledgements.
+    pub fn in_segments(flows: &[Flow], arena: &mut Arena) -> World {
+        let mut rng = Rng::new(1);
+        let world = World::established(flows, arena, true, &mut rng);
+        World { packets: flows::segments(flows, ACK).mixed(true, &mut rng), ..world }
     }
 
     /// As [`World::established`]; each flow sends datagrams in fragments, one datagram

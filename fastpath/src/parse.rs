@@ -12,7 +12,7 @@ pub use fragment::{Fragment, Part, fragment};
 pub use network::{IpHeader, ipv4, ipv4_with_bad_options, ipv6};
 pub(crate) use network::{plain_ipv4, plain_ipv6};
 pub use quote::{Quote, quote};
-pub use transport::{L4Kind, Layers, first_fragment, layers, may_be_error};
+pub use transport::{L4Kind, Layers, carried, first_fragment, layers, may_be_error};
 
 #[cfg(test)]
 mod tests {

@@ -110,7 +110,7 @@ reasons! {
         ModelIsolated = "model-isolated": "From a pod of an isolated cluster to what lies outside, or from there to such a pod; no ICMP error was due or allowed.",
         PolicyDenied = "policy-denied": "A `[[policy]]` lets its sender not begin with this receiver; no ICMP error was due or allowed.",
         NotInIsland = "not-in-island": "The sender is in no pod CIDR of the island and no node of it, yet asks for what lies outside.",
-        IcmpRateLimited = "icmp-rate-limited": "An ICMP error was due, but their rate limit was reached.",
+        IcmpRateLimited = "icmp-rate-limited": "An ICMP error was due, but their rate limit was reached; or a ping to the gateway came in fragments, of which it answers 100 a second.",
         IcmpDestinationLimited = "icmp-destination-limited": "An ICMP error was due, but whom it was for has as many as anybody may have.",
         PuntRateLimited = "punt-rate-limited": "For control, but the rate limit of punts was reached.",
         PuntQueueFull = "punt-queue-full": "For control, whose queue was full.",

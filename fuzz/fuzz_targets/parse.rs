@@ -4,6 +4,7 @@
 use causeway_fastpath::address::Address;
 use causeway_fastpath::ids::VrfId;
 use causeway_fastpath::parse::{self, L4Kind, Layers};
+use causeway_fastpath::wire::tcp::window_scale;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|frame: &[u8]| {
@@ -35,5 +36,9 @@ fn keeps_its_promises<A: Address>(frame: &[u8], layers: &Layers<A>) {
     assert!(layers.end - layers.l4 >= least, "the header that the kind promises is there");
     if layers.kind == L4Kind::Fragment {
         parse::first_fragment(frame, layers);
+        parse::carried(frame, layers);
+    }
+    if layers.kind == L4Kind::Tcp {
+        window_scale(&frame[layers.l4 as usize..]);
     }
 }

@@ -47,6 +47,11 @@ pub(crate) fn pings_of_several_fragments_cross_in_both_families(stage: &mut Stag
         for (from, to) in [("pod-a1", "server"), ("node-a", "server"), ("pod-a1", "pod-b1")] {
             ping(world.host(from), world.host(to).address(family), "4000");
         }
+        // The gateway answers such pings too.
+        let (nodes, uplink) = (plan::GATEWAY_NODES.address(family), plan::GATEWAY_UPLINK.address(family));
+        for (from, to) in [("pod-a1", nodes), ("node-b", nodes), ("client", uplink), ("pod-b1", uplink)] {
+            ping(world.host(from), to, "3000");
+        }
     }
 }
 

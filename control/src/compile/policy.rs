@@ -56,6 +56,8 @@ pub(super) fn pools<A: Address>(config: &Config) -> Vec<Pool<A>> {
             addresses: primary(port).into_iter().collect(),
             first_port: MASQUERADE_PORTS.0,
             last_port: MASQUERADE_PORTS.1,
+            tcp: port.tcp,
+            udp: port.udp,
             ..Pool::default()
         }));
     }

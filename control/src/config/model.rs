@@ -124,6 +124,10 @@ pub struct Port {
     pub mac: Option<[u8; 6]>,
     /// Frames a ring; a power of two.
     pub ring: u32,
+    /// How names on its addresses are given out to TCP, where flows are masqueraded.
+    pub tcp: Behavior,
+    /// How to UDP.
+    pub udp: Behavior,
 }
 
 /// How frames get in and out of a port.

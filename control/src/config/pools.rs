@@ -52,9 +52,10 @@ pub(super) fn pools(report: &mut Report<'_>, file: &Table<'_>, ports: &Ports) ->
 
 /// How names are given out for a protocol, and to whom they are open, by the keys that
 /// say it.
-fn behavior(report: &mut Report<'_>, table: &Table<'_>, mapping_key: &str, filtering_key: &str) -> Behavior {
+pub(super) fn behavior(report: &mut Report<'_>, table: &Table<'_>, mapping_key: &str, filtering_key: &str) -> Behavior {
     let mapping = match table.choice(report, mapping_key).map(|word| word.value) {
         Some("address-and-port-dependent") => Mapping::AddressAndPortDependent,
+        Some("address-dependent") => Mapping::AddressDependent,
         _ => Mapping::EndpointIndependent,
     };
     let filtering = match table.choice(report, filtering_key).map(|word| word.value) {
@@ -65,8 +66,17 @@ fn behavior(report: &mut Report<'_>, table: &Table<'_>, mapping_key: &str, filte
     let behavior = Behavior { mapping, filtering };
     if !behavior.is_sound() {
         let at = table.place(report, filtering_key);
-        let what = "lets strangers in by a name that is not one endpoint's";
-        report.error(&at, what, format!("write {mapping_key} = \"endpoint-independent\", too"));
+        let (what, remedy) = match mapping {
+            Mapping::AddressDependent => (
+                "lets everybody in by names that are for one address each",
+                format!("write {filtering_key} = \"address-dependent\", or {mapping_key} = \"endpoint-independent\""),
+            ),
+            _ => (
+                "lets strangers in by a name that is not one endpoint's",
+                format!("write {mapping_key} = \"endpoint-independent\", too"),
+            ),
+        };
+        report.error(&at, what, remedy);
     }
     behavior
 }

@@ -9,6 +9,7 @@ use super::claims::overlap;
 use super::keys;
 use super::model::{Driver, Port, PortIdx};
 use super::names::Names;
+use super::pools::behavior;
 use super::report::{At, Report, Spanned};
 use super::schema::listed;
 use super::table::Table;
@@ -67,6 +68,8 @@ fn port(report: &mut Report<'_>, table: &Table<'_>, name: String, taken: &mut Ta
         addresses,
         mac: table.parsed(report, "mac", value::mac).map(|mac| mac.value),
         ring: ring(report, table),
+        tcp: behavior(report, table, "tcp-mapping", "tcp-filtering"),
+        udp: behavior(report, table, "udp-mapping", "udp-filtering"),
     }
 }
 

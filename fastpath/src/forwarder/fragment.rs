@@ -8,6 +8,7 @@
 use super::inbound::untranslatable;
 use super::walk::Walk;
 use crate::address::Address;
+use crate::fib::Hop;
 use crate::fragment::{Datagram, Piece, Standing};
 use crate::nat::EgressAction;
 use crate::offload::Offload;
@@ -169,6 +170,7 @@ impl<A: Address> Walk<'_, A> {
         } else if let Place::First { datagram, piece, .. } = self.scratch.places[i]
             && !self.handed.workers.is_alone()
             && self.scratch.hops[i].egress().is_none()
+            && self.scratch.hops[i].hop() != Hop::Local
         {
             self.tell_of_fragment(&datagram, piece, &flow);
         }

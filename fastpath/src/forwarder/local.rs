@@ -1,12 +1,13 @@
 //! Packets to the gateway itself. It answers pings; nothing listens on it.
 
+use super::fragment::Place;
 use super::refuse::Refusal;
 use super::set::Set;
 use super::walk::Walk;
 use crate::address::Address;
 use crate::fib::Hop;
 use crate::offload::{ChecksumState, Offload};
-use crate::parse::{L4Kind, Layers};
+use crate::parse::{self, L4Kind, Layers};
 use crate::verdict::{DropReason, Verdict};
 use crate::wire::checksum::{Delta, fold, pseudo, sum};
 use crate::wire::ethernet::HEADER_LEN as L2;
@@ -27,7 +28,11 @@ impl<A: Address> Walk<'_, A> {
                 continue;
             }
             match layers.kind {
-                L4Kind::EchoRequest if !super::classify::bad_source(layers.key.src) => self.echo(i, &layers),
+                L4Kind::EchoRequest | L4Kind::Fragment if super::classify::bad_source(layers.key.src) => {
+                    self.drop(i, DropReason::LocalUnwanted)
+                }
+                L4Kind::EchoRequest => self.echo(i, &layers, Some(layers.l4 as usize)),
+                L4Kind::Fragment => self.echo_fragment(i, &layers),
                 L4Kind::Tcp | L4Kind::Udp if !self.is_whole(i, &layers) => self.drop(i, DropReason::L4HeaderBad),
                 L4Kind::Tcp if !self.may_ask(i, &layers) => self.drop(i, DropReason::LocalUnwanted),
                 L4Kind::Tcp | L4Kind::Udp => self.refuse(i, Refusal::PortUnreachable),
@@ -70,8 +75,39 @@ impl<A: Address> Walk<'_, A> {
         if plain { ipv6::NEXT_HEADER as u16 } else { 0 }
     }
 
-    /// Turns a request into its reply: type, addresses and MACs change, data stays.
-    fn echo(&mut self, i: usize, layers: &Layers<A>) {
+    /// Answers a fragment of a request by the same fragment of the reply: nothing needs to be
+    /// put together. Whether a later one is of a request its first one says; what comes before
+    /// that is held. Never the fragment of a reply, or two gateways could answer each other for
+    /// ever.
+    #[cold]
+    #[inline(never)]
+    fn echo_fragment(&mut self, i: usize, layers: &Layers<A>) {
+        let may_be_of_ping =
+            matches!(parse::first_fragment(self.frames[i].bytes(), layers), L4Kind::EchoRequest | L4Kind::Fragment)
+                && parse::carried(self.frames[i].bytes(), layers) == A::ICMP;
+        if !may_be_of_ping {
+            return self.drop(i, DropReason::LocalUnwanted);
+        }
+        // Where the address stands for islands too, it was recognized when its session was sought.
+        if !self.scratch.fragments.contains(i) && !self.fragment(i, false) {
+            return;
+        }
+        let (place, flow) = (self.scratch.places[i], self.scratch.keys[i]);
+        if self.scratch.found[i].is_some() || flow.dst_port != 0 {
+            return self.drop(i, DropReason::LocalUnwanted);
+        }
+        // Those that are never completed must not take the room of datagrams that have a session.
+        if matches!(place, Place::First { .. }) && !self.limits.pings.take(self.now) {
+            return self.drop(i, DropReason::IcmpRateLimited);
+        }
+        if self.enter(i) {
+            self.echo(i, layers, place.l4().map(usize::from));
+        }
+    }
+
+    /// Turns a request into its reply: type, addresses and MACs change, data stays. `message` is
+    /// where it begins; a later fragment does not show that.
+    fn echo(&mut self, i: usize, layers: &Layers<A>, message: Option<usize>) {
         let frame = &mut self.frames[i];
         frame.truncate(layers.end as usize);
         let offload = frame.offload;
@@ -87,13 +123,15 @@ impl<A: Address> Walk<'_, A> {
             let delta = Delta::NONE.replace(was, get16(ip, A::TTL_AT & !1));
             put16(ip, ipv4::CHECKSUM, delta.apply(get16(ip, ipv4::CHECKSUM)));
         }
-        let message = &mut bytes[layers.l4 as usize..];
-        let was = get16(message, icmp::TYPE);
-        message[icmp::TYPE] = if A::ICMP == protocol::ICMP { icmp::v4::ECHO_REPLY } else { icmp::v6::ECHO_REPLY };
-        if offload.checksum_at(layers.l4) == ChecksumState::Complete {
-            let delta = Delta::NONE.replace(was, get16(message, icmp::TYPE));
-            put16(message, icmp::CHECKSUM, delta.apply(get16(message, icmp::CHECKSUM)));
-            icmp::settle_checksum(message);
+        if let Some(at) = message {
+            let message = &mut bytes[at..];
+            let was = get16(message, icmp::TYPE);
+            message[icmp::TYPE] = if A::ICMP == protocol::ICMP { icmp::v4::ECHO_REPLY } else { icmp::v6::ECHO_REPLY };
+            if offload.checksum_at(layers.l4) == ChecksumState::Complete {
+                let delta = Delta::NONE.replace(was, get16(message, icmp::TYPE));
+                put16(message, icmp::CHECKSUM, delta.apply(get16(message, icmp::CHECKSUM)));
+                icmp::settle_checksum(message);
+            }
         }
         // A partial checksum stays partial: it covers addresses, whose sum is the same.
         frame.offload = Offload { checksum: offload.checksum, ..Offload::DONE };

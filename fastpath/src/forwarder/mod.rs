@@ -42,6 +42,9 @@ use walk::{Limits, Scratch, Walk};
 
 /// Punts of each kind that a worker sends to control, a second.
 const PUNTS_PER_SECOND: u32 = 5_000;
+/// Pings to the gateway in fragments that a worker answers, a second. Each may be remembered for
+/// ten seconds, beside the datagrams of sessions.
+const FRAGMENTED_PINGS_PER_SECOND: u32 = 100;
 /// Sessions that one call of [`Forwarder::handle_timeout`] looks at.
 const EXPIRY_BUDGET: u32 = 64;
 /// Further ones that it looks at, at most, because so many began since the last call.
@@ -112,6 +115,7 @@ impl Forwarder {
                 arp: TokenBucket::new(PUNTS_PER_SECOND),
                 discovery: TokenBucket::new(PUNTS_PER_SECOND),
                 unresolved: TokenBucket::new(PUNTS_PER_SECOND),
+                pings: TokenBucket::new(FRAGMENTED_PINGS_PER_SECOND),
             },
             chance,
             handed: Handed::new(workers, TIDINGS),

@@ -7,7 +7,7 @@ use crate::ids::AdjacencyId;
 use crate::nat::{Names, icmp_error};
 use crate::offload::ChecksumState;
 use crate::parse::L4Kind;
-use crate::session::tcp::Segment;
+use crate::session::window::Segment;
 use crate::session::{Direction, FlowKey, Found, Session};
 use crate::snapshot::Adjacency;
 use crate::wire::checksum::{self, Delta};
@@ -237,8 +237,8 @@ impl<A: Address> Walk<'_, A> {
     #[inline(never)]
     fn pass_segment(&mut self, i: usize, found: Found) {
         let l4 = self.l4(i).expect("a segment has a header");
-        let header = self.frames[i].bytes()[usize::from(l4)..].first_chunk().expect("a TCP header is whole");
-        self.nat.pass(found, Segment::read(header), &self.snapshot.timeouts, self.now);
+        let segment = Segment::read(&self.frames[i].bytes()[usize::from(l4)..]);
+        self.nat.pass(found, &segment, &self.snapshot.timeouts, self.now);
     }
 
     fn translate_error(&mut self, i: usize, found: Found) -> Names<A> {

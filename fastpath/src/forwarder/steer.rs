@@ -102,6 +102,15 @@ impl<A: Address> Walk<'_, A> {
                 self.verdicts[i] = self.hand_off(i, home, Errand::Own);
             }
         }
+        // Fragments of a ping to the gateway meet where one worker looks for all of them.
+        for i in routed.local {
+            let layers = self.look_into(i);
+            let keeper = self.handed.workers.of_fragments(layers.key.src, layers.key.dst);
+            if layers.kind == L4Kind::Fragment && keeper != me {
+                routed.local.remove(i);
+                self.verdicts[i] = self.hand_off(i, keeper, Errand::Own);
+            }
+        }
         for i in routed.pool {
             match self.whose(i) {
                 Ok((to, _)) if to == me => {}

@@ -105,6 +105,8 @@ pub(super) struct Limits {
     pub(super) arp: TokenBucket,
     pub(super) discovery: TokenBucket,
     pub(super) unresolved: TokenBucket,
+    /// Pings to the gateway that come in fragments.
+    pub(super) pings: TokenBucket,
 }
 
 impl<A: Address> Scratch<A> {

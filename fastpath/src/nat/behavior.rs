@@ -5,8 +5,18 @@
 pub enum Mapping {
     /// All of them: the name is the endpoint's alone.
     EndpointIndependent,
+    /// Those to one address outside, whatever its port: the name is theirs alone (RFC 4787
+    /// REQ-3; whoever would share ports has the next one).
+    AddressDependent,
     /// Those to one destination: a port of the pool serves many.
     AddressAndPortDependent,
+}
+
+impl Mapping {
+    /// Does a port of the pool serve many destinations? Otherwise it is one name's alone.
+    pub fn shares_ports(self) -> bool {
+        self == Mapping::AddressAndPortDependent
+    }
 }
 
 /// From whom outside an endpoint is reached under its name, beside those it talks to.
@@ -42,8 +52,13 @@ impl Behavior {
         self.filtering != Filtering::AddressAndPortDependent
     }
 
-    /// Strangers are let in to an endpoint, so the name must be one endpoint's.
+    /// Whoever is let in is answered under the name by which he came: the names of other
+    /// flows to him must be the same.
     pub fn is_sound(self) -> bool {
-        self.mapping == Mapping::EndpointIndependent || !self.is_open()
+        match self.mapping {
+            Mapping::EndpointIndependent => true,
+            Mapping::AddressDependent => self.filtering != Filtering::EndpointIndependent,
+            Mapping::AddressAndPortDependent => !self.is_open(),
+        }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! With endpoint-independent mapping (RFC 4787 REQ-1), an inside endpoint and its
 //! outside name: it keeps one a pool, whomever it talks to, as long as one of its
-//! sessions lives. With mapping by destination, an outside address and a destination:
+//! sessions lives. With address-dependent mapping it has a name for each address that it
+//! talks to. With mapping by destination, an outside address and a destination:
 //! so many sessions share its ports.
 
 use alloc::vec;
@@ -11,10 +12,11 @@ use alloc::vec::Vec;
 use crate::address::Address;
 use crate::session::{FlowKey, Index, Seed};
 
-/// An endpoint and its outside name, or an outside address and a destination.
+/// An endpoint and its outside name, perhaps toward one address alone; or an outside
+/// address and a destination.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Binding<A> {
-    /// [`endpoint`] or [`destination`].
+    /// [`endpoint`], [`endpoint_toward`] or [`destination`].
     pub(super) key: FlowKey<A>,
     /// Outside address of an endpoint.
     pub(super) outside: A,
@@ -33,6 +35,11 @@ const NONE: u32 = u32::MAX;
 /// The key of the endpoint that sent `flow`: destination and its port are 0.
 pub(super) fn endpoint<A: Address>(flow: &FlowKey<A>) -> FlowKey<A> {
     FlowKey { dst: A::default(), dst_port: 0, hairpin: 0, ..*flow }
+}
+
+/// As [`endpoint`], toward the address that `flow` goes to: that stays.
+pub(super) fn endpoint_toward<A: Address>(flow: &FlowKey<A>) -> FlowKey<A> {
+    FlowKey { dst: flow.dst, ..endpoint(flow) }
 }
 
 /// The key of where `flow` goes, as seen from the outside address `from`: the source

@@ -1,6 +1,6 @@
 //! Names that are lent to other workers, and borrowed from them.
 
-use super::binding::{Binding, endpoint};
+use super::binding::Binding;
 use super::lent::endpoint_outside;
 use super::translate::{Choice, Nat, Translation};
 use crate::address::Address;
@@ -26,8 +26,8 @@ impl<A: Address> Nat<A> {
         self.forget_lost_name(key, translation.pool);
         let named = FlowKey { hairpin: translation.inward.into(), ..*key };
         let (outside, binding) = self.name(&named, translation, choice, chance)?;
-        let by_endpoint = self.maps_by_endpoint(translation.pool, key.protocol);
-        let lent = if by_endpoint { endpoint_outside(&outside) } else { outside };
+        let is_owned = self.name_owner(translation.pool, key).is_some();
+        let lent = if is_owned { endpoint_outside(&outside) } else { outside };
         if !self.lent.lend_again(&lent, to) {
             self.hold(binding, outside.dst_port, false);
             if !self.lent.lend(lent, to, binding) {
@@ -104,8 +104,7 @@ impl<A: Address> Nat<A> {
     /// The endpoint seeks a name, though one is lent to it, and that is a service's by now: it
     /// has let go of it, and the message is on its way.
     fn forget_lost_name(&mut self, key: &FlowKey<A>, pool: PoolId) {
-        let known = self.maps_by_endpoint(pool, key.protocol).then(|| self.bindings.find(&endpoint(key), pool.0));
-        let Some(number) = known.flatten() else {
+        let Some(number) = self.named(pool, key) else {
             return;
         };
         let Binding { outside, port, .. } = *self.bindings.get(number);

@@ -1,7 +1,7 @@
 //! The choice of the name that a flow gets outside: address and port.
 
-use super::behavior::{Behavior, Mapping};
-use super::binding::{Binding, borrowed, destination, endpoint};
+use super::behavior::Behavior;
+use super::binding::{Binding, borrowed, destination};
 use super::keep::keeps_ports;
 use super::stripe::Stripe;
 use super::{Choice, Nat, Translation};
@@ -35,16 +35,15 @@ impl<A: Address> Nat<A> {
         if keeps_ports(key.protocol) {
             return self.name_as_it_is(key, translation);
         }
-        match self.pools[translation.pool.index()].behavior(key.protocol).mapping {
-            Mapping::EndpointIndependent => self.name_by_endpoint(key, translation, choice, chance),
-            Mapping::AddressAndPortDependent => self.name_by_destination(key, translation, choice, chance),
+        match self.name_owner(translation.pool, key) {
+            Some(owner) => self.name_by_owner(key, owner, translation, choice, chance),
+            None => self.name_by_destination(key, translation, choice, chance),
         }
     }
 
-    /// Has the endpoint that sends the flow a name, whomever it talks to?
+    /// Has the endpoint that sends the flow a name already, under which it leaves?
     pub fn is_named(&self, key: &FlowKey<A>, pool: PoolId) -> bool {
-        let number = self.maps_by_endpoint(pool, key.protocol).then(|| self.bindings.find(&endpoint(key), pool.0));
-        number.flatten().is_some_and(|number| !self.has_lost_its_name(self.bindings.get(number)))
+        self.named(pool, key).is_some_and(|number| !self.has_lost_its_name(self.bindings.get(number)))
     }
 
     /// While it rested, did its name become a service's?
@@ -61,8 +60,7 @@ impl<A: Address> Nat<A> {
         outside: FlowKey<A>,
     ) -> Result<(FlowKey<A>, u32), DropReason> {
         let Translation { pool, outer, .. } = translation;
-        let by_endpoint = self.maps_by_endpoint(pool, key.protocol);
-        let own = if by_endpoint { endpoint(key) } else { borrowed(&outside) };
+        let own = self.name_owner(pool, key).unwrap_or(borrowed(&outside));
         if let Some(number) = self.bindings.find(&own, pool.0) {
             return Ok((outside, number));
         }
@@ -84,19 +82,20 @@ impl<A: Address> Nat<A> {
         Ok(number)
     }
 
-    /// Endpoint-independent mapping: the name the endpoint has, be it at rest, or a new one.
+    /// Mapping by endpoint, or by endpoint and address outside: the name the `owner` has, be
+    /// it at rest, or a new one.
     ///
     /// Under neither may the answers look like packets of a flow that came in by a
     /// forward: that has one of the names if the forward is newer than the name, or gone.
-    fn name_by_endpoint(
+    fn name_by_owner(
         &mut self,
         key: &FlowKey<A>,
+        owner: FlowKey<A>,
         translation: Translation,
         choice: Choice<A>,
         chance: &mut Chance,
     ) -> Result<(FlowKey<A>, u32), DropReason> {
-        let endpoint = endpoint(key);
-        if let Some(number) = self.bindings.find(&endpoint, translation.pool.0) {
+        if let Some(number) = self.bindings.find(&owner, translation.pool.0) {
             let binding = *self.bindings.get(number);
             let Binding { outside, port, .. } = binding;
             if self.has_lost_its_name(&binding) {
@@ -112,14 +111,8 @@ impl<A: Address> Nat<A> {
         let outside = outside_key(key, pool.addresses[address as usize], port, translation.outer);
         // While the binding is noted, the place of the session arrives in the cache.
         self.sessions.prefetch(&outside);
-        let binding = Binding {
-            key: endpoint,
-            outside: outside.dst,
-            port,
-            pool: translation.pool.0,
-            address,
-            ..Binding::default()
-        };
+        let binding =
+            Binding { key: owner, outside: outside.dst, port, pool: translation.pool.0, address, ..Binding::default() };
         let bound = self.bind(binding, translation.outer);
         if bound.is_err() {
             self.spaces[translation.pool.index()].give_back(key.protocol, address, port);

@@ -3,7 +3,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::behavior::{Behavior, Mapping};
+use super::behavior::Behavior;
 use super::crowd::Crowds;
 use super::numbers::NumberSet;
 use super::stripe::Stripe;
@@ -27,7 +27,7 @@ pub(super) struct Space {
 
 /// The ports for one protocol, by how they are mapped.
 enum Ports {
-    /// Each is given to one endpoint.
+    /// Each is one binding's.
     Owned(Owned),
     /// Each serves many destinations.
     Shared(Shared),
@@ -57,22 +57,21 @@ impl Space {
     /// These ports of a pool, free; for at most `capacity` sessions.
     pub(super) fn new<A>(pool: &Pool<A>, stripe: Stripe, capacity: usize) -> Space {
         let addresses = pool.addresses.len();
-        let ports = |behavior: Behavior| match behavior.mapping {
-            Mapping::EndpointIndependent => Ports::Owned(Owned::new(addresses, stripe.len())),
-            Mapping::AddressAndPortDependent => Ports::Shared(Shared {
+        let ports = |behavior: Behavior| match behavior.mapping.shares_ports() {
+            false => Ports::Owned(Owned::new(addresses, stripe.len())),
+            true => Ports::Shared(Shared {
                 crowds: Crowds::new(stripe, if addresses == 0 { 0 } else { capacity }),
                 held: vec![0; addresses],
             }),
         };
         let behaviors = [pool.tcp, pool.udp, Behavior::UDP];
-        let is_shared = |behavior: Behavior| behavior.mapping == Mapping::AddressAndPortDependent;
         Space {
             stripe,
             tcp: ports(pool.tcp),
             udp: ports(pool.udp),
             icmp: ports(Behavior::UDP),
             other: ports(Behavior::TCP),
-            usage: behaviors.map(|behavior| Usage::new(addresses, stripe.len(), is_shared(behavior))),
+            usage: behaviors.map(|behavior| Usage::new(addresses, stripe.len(), behavior.mapping.shares_ports())),
         }
     }
 
@@ -165,7 +164,7 @@ impl Space {
     fn owned(&mut self, protocol: u8) -> &mut Owned {
         match self.of(protocol) {
             Ports::Owned(owned) => owned,
-            Ports::Shared(_) => panic!("an endpoint has a port where mapping is by endpoint"),
+            Ports::Shared(_) => panic!("a binding has a port where ports are not shared"),
         }
     }
 

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::behavior::Mapping;
-use super::binding::{Binding, BindingTable, endpoint};
+use super::binding::{Binding, BindingTable, endpoint, endpoint_toward};
 use super::forward::Forwards;
 use super::hosts::Hosts;
 use super::identification::Identifications;
@@ -19,7 +19,8 @@ use crate::address::Address;
 use crate::chance::Chance;
 use crate::handoff::Workers;
 use crate::ids::{Epoch, PoolId, VrfId};
-use crate::session::tcp::{Phase, Segment};
+use crate::session::tcp::Phase;
+use crate::session::window::Segment;
 use crate::session::{FlowKey, Found, Seed, Session, SessionTable};
 use crate::snapshot::{Pool, Timeouts};
 use crate::time::Instant;
@@ -343,12 +344,9 @@ impl<A: Address> Nat<A> {
     }
 
     /// A TCP segment passes through its session.
-    pub fn pass(&mut self, found: Found, segment: Segment, timeouts: &Timeouts, now: Instant) {
-        let tcp = &mut self.sessions.get_mut(found.session).tcp;
-        let before = tcp.state.phase();
-        tcp.pass(segment, found.direction);
+    pub fn pass(&mut self, found: Found, segment: &Segment, timeouts: &Timeouts, now: Instant) {
         // The one change that shortens a deadline; longer ones are found out when the old one comes up.
-        if before == Phase::Established && tcp.state.phase() == Phase::Closing {
+        if self.sessions.get_mut(found.session).tcp.pass(segment, found.direction) {
             self.sessions.reschedule(found.session, timeouts.tcp_transitory_ms, now);
         }
     }
@@ -434,9 +432,19 @@ impl<A: Address> Nat<A> {
         is_open && (self.workers.is_alone() || self.workers.home(vrf, src) == self.workers.me())
     }
 
-    /// Has an endpoint one name for all whom it talks to?
-    pub(super) fn maps_by_endpoint(&self, pool: PoolId, protocol: u8) -> bool {
-        self.pools[pool.index()].behavior(protocol).mapping == Mapping::EndpointIndependent
+    /// The key of the binding that has the name under which a flow leaves; `None` where
+    /// bindings share ports.
+    pub(super) fn name_owner(&self, pool: PoolId, key: &FlowKey<A>) -> Option<FlowKey<A>> {
+        match self.pools[pool.index()].behavior(key.protocol).mapping {
+            Mapping::EndpointIndependent => Some(endpoint(key)),
+            Mapping::AddressDependent => Some(endpoint_toward(key)),
+            Mapping::AddressAndPortDependent => None,
+        }
+    }
+
+    /// That binding, if there is one yet.
+    pub(super) fn named(&self, pool: PoolId, key: &FlowKey<A>) -> Option<u32> {
+        self.name_owner(pool, key).and_then(|owner| self.bindings.find(&owner, pool.0))
     }
 
     /// A binding on which no session stands any more is gone, and its name free.

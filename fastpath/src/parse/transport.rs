@@ -234,6 +234,12 @@ pub(super) fn icmp_kind<A: Address>(kind: u8) -> L4Kind {
     }
 }
 
+/// The protocol of what a fragment is a piece of, as the fragment says. `layers` are those of
+/// this frame, and their kind is `Fragment`.
+pub fn carried<A: Address>(frame: &[u8], layers: &Layers<A>) -> u8 {
+    if A::BITS == 32 { layers.key.protocol } else { frame[layers.l4 as usize] }
+}
+
 /// What the first fragment of a packet is of, as far as ICMP goes: `Fragment` for a
 /// later one, `Other` where it is not ICMP.
 ///

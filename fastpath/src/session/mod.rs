@@ -8,6 +8,7 @@ mod reference;
 mod table;
 pub mod tcp;
 mod wheel;
+pub mod window;
 
 pub use filter::{Block, Condition, End, SessionFilter};
 pub use index::Index;

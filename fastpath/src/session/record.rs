@@ -1,7 +1,7 @@
 //! One session: what is kept of a conversation.
 
 use super::FlowKey;
-use super::tcp::Tcp;
+use super::window::Tcp;
 use crate::address::Address;
 use crate::ids::VrfId;
 use crate::time::Instant;
@@ -28,7 +28,7 @@ pub struct Session<A> {
     pub packets_forth: u32,
     /// Packets to the initiator.
     pub packets_back: u32,
-    /// The binding it stands on, or [`Session::UNBOUND`].
+    /// The binding it stands on, [`Session::UNBOUND`], or [`Session::VACANT`].
     pub binding: u32,
     /// What translating the initiator's packets adds to a sum over the addresses.
     pub address_delta: Delta,
@@ -36,13 +36,13 @@ pub struct Session<A> {
     pub flow_delta: Delta,
     /// Where a TCP conversation stands.
     pub tcp: Tcp,
-    /// Is it one, and not a record that waits for the next?
-    pub(super) live: bool,
 }
 
 impl<A: Address> Session<A> {
     /// The number of no binding.
     pub const UNBOUND: u32 = u32::MAX;
+    /// In the place of a binding: it ended, and the record waits for the next.
+    pub(super) const VACANT: u32 = u32::MAX - 1;
 
     /// A session that begins now, under both its names and with no packet yet.
     pub fn new(forth: FlowKey<A>, back: FlowKey<A>, now: Instant) -> Session<A> {

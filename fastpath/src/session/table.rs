@@ -218,7 +218,7 @@ impl<A: Address> SessionTable<A> {
         } else {
             self.fresh += 1;
         }
-        self.records[number as usize] = Session { live: true, ..session };
+        self.records[number as usize] = session;
         self.wheel.insert(number, now.as_millis() + u64::from(timeout_ms));
         self.count += 1;
         Ok(number)
@@ -277,7 +277,7 @@ impl<A: Address> SessionTable<A> {
         let end = self.fresh.min(from.saturating_add(limit));
         for number in from..end {
             let session = &self.records[number as usize];
-            if session.live {
+            if session.binding != Session::<A>::VACANT {
                 each(number, session);
             }
         }
@@ -287,10 +287,11 @@ impl<A: Address> SessionTable<A> {
     /// Takes the session out of everything but the wheel.
     fn forget(&mut self, number: u32) -> Session<A> {
         let session = self.records[number as usize];
-        assert!(session.live, "a session that ends was live");
+        assert!(session.binding != Session::<A>::VACANT, "a session that ends was live");
         self.index.remove(session.forth.hash(self.seed), number);
         self.index.remove(session.back.hash(self.seed), number);
-        self.records[number as usize] = Session { created_ms: self.free, ..Session::default() };
+        self.records[number as usize] =
+            Session { created_ms: self.free, binding: Session::<A>::VACANT, ..Session::default() };
         self.free = number;
         self.count -= 1;
         session
@@ -300,9 +301,8 @@ impl<A: Address> SessionTable<A> {
 /// Records that cost no memory until they are written to.
 fn zeroed_records<A: Address>(capacity: usize) -> Box<[Session<A>]> {
     let records = Box::<[Session<A>]>::new_zeroed_slice(capacity);
-    // SAFETY: every field of a session is an integer, an array of integers or a
-    // bool, for all of which zero bytes are a value; `Address` is sealed, and u32
-    // and u128 are. `a_record_of_zeros_is_the_default` would catch a change.
+    // SAFETY: every field of a session is an integer or an array of integers, for
+    // which zero bytes are a value; `Address` is sealed, and u32 and u128 are. `a_record_of_zeros_is_the_default` would catch a change.
     unsafe { records.assume_init() }
 }
 

@@ -33,6 +33,9 @@ pub(crate) struct Segment {
     pub(crate) flags: u8,
     pub(crate) sequence: u32,
     pub(crate) acknowledgement: u32,
+    pub(crate) window: u16,
+    /// The option that says how later windows are scaled.
+    pub(crate) scale: Option<u8>,
 }
 
 /// A packet of a flow.
@@ -101,7 +104,8 @@ impl Packet {
         match flow.protocol {
             Protocol::Tcp => {
                 let tcp = ip.tcp(src, dst).flags(segment.flags).seq(segment.sequence).ack(segment.acknowledgement);
-                tcp.payload(payload).build()
+                let scale = segment.scale.map(|scale| vec![1, 3, 3, scale]);
+                tcp.window(segment.window).options(scale.unwrap_or_default()).payload(payload).build()
             }
             Protocol::Udp => ip.udp(src, dst).payload(payload).build(),
             Protocol::Ask => ip.icmp_echo_request(src, 1).payload(payload).build(),

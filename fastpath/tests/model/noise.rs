@@ -40,8 +40,8 @@ impl Quiet {
 
     /// A packet and its answer; says under which name.
     fn say(&mut self, world: &mut World, flags: u8, answer: u8) -> Endpoint {
-        let packet =
-            |flow, flags| Packet { flow, segment: Segment { flags, sequence: 1, acknowledgement: 1 }, mark: 3 };
+        let segment = |flags| Segment { flags, sequence: 1, acknowledgement: 1, window: 1_000, scale: None };
+        let packet = |flow, flags| Packet { flow, segment: segment(flags), mark: 3 };
         let sent = world.send(self.port, packet(self.flow, flags).frame(from(self.node), 64));
         let name = source(sent.forwarded(UPLINK));
         let back = Flow { dst: name, ..self.flow.answered() };
@@ -79,7 +79,8 @@ fn shout(world: &mut World, family: Family, others: &[Quiet], rng: &mut Rng) {
     let dst = *rng.choose(&[other.flow.dst, other.name, (other.flow.dst.0, any), (family.server.to_ip(), 443)]);
     let flow = Flow { vrf: ISLAND, protocol, src: (pod, port), dst };
     let flags = if rng.bool() { SYN } else { rng.u8() };
-    let packet = Packet { flow, segment: Segment { flags, sequence: rng.u32(), acknowledgement: rng.u32() }, mark: 1 };
+    let (sequence, acknowledgement, window) = (rng.u32(), rng.u32(), rng.u32() as u16);
+    let packet = Packet { flow, segment: Segment { flags, sequence, acknowledgement, window, scale: None }, mark: 1 };
     if rng.chance(1, 8) {
         // An error about somebody else's packet.
         let quote = Packet { flow: other.flow.answered(), ..packet };

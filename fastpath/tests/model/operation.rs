@@ -40,7 +40,10 @@ pub(crate) struct Flags {
     pub(crate) flags: u8,
     /// From what the other side acknowledged last.
     pub(crate) ahead: u32,
-    pub(crate) acknowledgement: u32,
+    /// `None`: as it should be for the other side's SYN.
+    pub(crate) acknowledgement: Option<u32>,
+    pub(crate) window: u16,
+    pub(crate) scale: Option<u8>,
 }
 
 /// What an ICMP error is like.
@@ -131,9 +134,13 @@ impl Flags {
     fn draw(rng: &mut Rng) -> Flags {
         let usual = [SYN, SYN | ACK, SYN | ACK, ACK, ACK, PSH | ACK, FIN | ACK, FIN | ACK, RST, RST | ACK];
         let flags = if rng.chance(1, 20) { rng.u8() } else { *rng.choose(&usual) };
-        let ahead = *rng.choose(&[0, 1, 1_460, 200_000, 1 << 19, 1 << 31, 0u32.wrapping_sub(1_000)]);
+        // With the second window and the third scale, 69,632 bytes are known to be expected.
+        let ahead = *rng.choose(&[0, 1, 1_460, 69_631, 69_632, 200_000, 1 << 19, 1 << 31, 0u32.wrapping_sub(10_000)]);
+        let right = rng.bool();
         let acknowledgement = *rng.choose(&[0, 1, 70_000, 0x7fff_fff0, 0xffff_ff00, u32::MAX]);
-        Flags { flags, ahead, acknowledgement }
+        let window = *rng.choose(&[0, 500, 40_000, u16::MAX]);
+        let scale = *rng.choose(&[None, Some(0), Some(7), Some(200)]);
+        Flags { flags, ahead, acknowledgement: (!right).then_some(acknowledgement), window, scale }
     }
 }
 

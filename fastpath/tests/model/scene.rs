@@ -204,9 +204,15 @@ impl Scene {
         }
     }
 
-    /// Has an endpoint one name for all whom it talks to by this protocol?
-    pub(crate) fn maps_by_endpoint(&self, protocol: Protocol) -> bool {
-        self.behavior(protocol).mapping == Mapping::EndpointIndependent
+    /// Is a name by this protocol one endpoint's, be it toward all or toward one address?
+    pub(crate) fn names_are_owned(&self, protocol: Protocol) -> bool {
+        self.behavior(protocol).mapping != Mapping::AddressAndPortDependent
+    }
+
+    /// Toward whom alone an endpoint has the name by which it talks to this address, if it is
+    /// not toward all.
+    pub(crate) fn toward(&self, protocol: Protocol, address: IpAddr) -> Option<IpAddr> {
+        (self.behavior(protocol).mapping == Mapping::AddressDependent).then_some(address)
     }
 
     /// Forwards that may be configured.
@@ -301,7 +307,7 @@ impl Scene {
 /// As usual, or any.
 fn behavior(usual: Behavior, rng: &mut Rng) -> Behavior {
     let (by_endpoint, by_destination) = (Mapping::EndpointIndependent, Mapping::AddressAndPortDependent);
-    let mapping = *rng.choose(&[usual.mapping, by_endpoint, by_destination]);
+    let mapping = *rng.choose(&[usual.mapping, by_endpoint, Mapping::AddressDependent, by_destination]);
     let (anybody, known) = (Filtering::EndpointIndependent, Filtering::AddressDependent);
     let filtering = *rng.choose(&[usual.filtering, anybody, known]);
     let any = Behavior { mapping, filtering };

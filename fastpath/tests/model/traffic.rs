@@ -119,9 +119,12 @@ fn picked(reference: &RefNat, place: usize) -> Option<(Flow, Flow)> {
 
 fn numbered(reference: &RefNat, flow: Option<&Flow>, flags: Flags) -> Segment {
     let found = flow.and_then(|flow| reference.find(flow));
-    let expected = found.map_or(0, |(number, way)| reference.sessions[number].tcp.acknowledged(way.reversed()));
-    let Flags { flags, ahead, acknowledgement } = flags;
-    Segment { flags, sequence: expected.wrapping_add(ahead), acknowledgement }
+    let tcp = found.map(|(number, way)| (&reference.sessions[number].tcp, way));
+    let expected = tcp.map_or(0, |(tcp, way)| tcp.acknowledged(way.reversed()));
+    let right = tcp.map_or(0, |(tcp, way)| tcp.first(way.reversed()).wrapping_add(1));
+    let Flags { flags, ahead, acknowledgement, window, scale } = flags;
+    let acknowledgement = acknowledgement.unwrap_or(right);
+    Segment { flags, sequence: expected.wrapping_add(ahead), acknowledgement, window, scale }
 }
 
 /// An error about a packet as the side saw it that complains.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use causeway_fastpath::ids::AdjacencyId;
-use causeway_fastpath::nat::{Behavior, Forward, Forwards};
+use causeway_fastpath::nat::{Behavior, Filtering, Forward, Forwards, Mapping};
 use causeway_fastpath::verdict::{DropReason, Verdict};
 use causeway_testkit::packet::*;
 
@@ -82,7 +82,10 @@ fn the_table_is_filled_whether_ports_are_kept_or_not() {
 #[test]
 fn every_port_of_every_address_is_given_out_before_anyone_is_refused() {
     let (by_endpoint, by_destination) = (Behavior::UDP, Behavior::TCP);
+    let by_address = Behavior { mapping: Mapping::AddressDependent, filtering: Filtering::AddressAndPortDependent };
     for (protocol, addresses, behavior) in [
+        (6, 1, by_address),
+        (17, 2, by_address),
         (6, 1, by_destination),
         (6, 2, by_destination),
         (6, 2, by_endpoint),

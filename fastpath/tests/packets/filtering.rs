@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use causeway_fastpath::nat::Filtering;
-use causeway_fastpath::verdict::DropReason;
+use causeway_fastpath::nat::{Behavior, Filtering, Mapping};
+use causeway_fastpath::verdict::{DropReason, Verdict};
 use causeway_testkit::packet::*;
 use causeway_testkit::print::assert_frames_eq;
 
@@ -79,6 +79,31 @@ fn those_it_talks_to_reach_an_endpoint_from_other_ports_and_nobody_else_does() {
         // And no longer when all that was said is over.
         world.wait(Duration::from_secs(301));
         world.send(UPLINK, to_name(family.outside2, name)).dropped(DropReason::NatUnsolicited);
+    });
+}
+
+#[test]
+fn a_name_for_one_address_lets_in_whoever_has_it_and_nobody_else() {
+    let behavior = Behavior { mapping: Mapping::AddressDependent, filtering: THOSE_IT_TALKS_TO };
+    each(|family, protocol| {
+        for plan in [Plan::island(), Plan::masquerade()] {
+            let mut world = World::with(&plan.with_behavior(behavior));
+            let names = [family.outside, family.outside2].map(|peer| talk(&mut world, family.pod_a, peer, protocol));
+            assert_ne!(names[0], names[1]);
+            let to_name =
+                |peer: &str, name: Endpoint| first(from(ROUTER).ip(peer.to_ip(), name.0), protocol, 99, name.1);
+            world.send(UPLINK, to_name(family.outside, names[0])).forwarded(NODES);
+            world.send(UPLINK, to_name(family.outside2, names[1])).forwarded(NODES);
+            for (peer, name) in [(family.outside, names[1]), (family.outside2, names[0])] {
+                assert_ne!(world.send(UPLINK, to_name(peer, name)).verdict, Verdict::Forward(NODES));
+            }
+            // What answers, and what the pod begins there, has the name by which he came.
+            for port in [99, 7] {
+                let ip = from(NODE_A).ip(family.pod_a, family.outside);
+                let out = world.send(NODES, first(ip, protocol, 5_000, port));
+                assert_eq!(source(out.forwarded(UPLINK)), names[0]);
+            }
+        }
     });
 }
 

@@ -2,18 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use causeway_fastpath::nat::Behavior;
+use causeway_fastpath::nat::{Behavior, Filtering, Mapping};
 use causeway_testkit::packet::*;
 
 use crate::world::{Endpoint, FAMILIES, Family, NODE_A, NODES, Plan, ROUTER, UPLINK, World, from, source};
 
-/// Mapped so, whatever the protocol.
-fn mapped(behavior: Behavior) -> Plan {
-    let mut plan = Plan::island();
-    (plan.v4.pools[0].tcp, plan.v4.pools[0].udp) = (behavior, behavior);
-    (plan.v6.pools[0].tcp, plan.v6.pools[0].udp) = (behavior, behavior);
-    plan
-}
+/// A name for each address that an endpoint talks to.
+const BY_ADDRESS: Behavior =
+    Behavior { mapping: Mapping::AddressDependent, filtering: Filtering::AddressAndPortDependent };
 
 /// Under which name a pod's port 5000 talks to a peer.
 fn name(world: &mut World, pod: &str, peer: &str, protocol: u8, peer_port: u16) -> Endpoint {
@@ -26,7 +22,7 @@ fn name(world: &mut World, pod: &str, peer: &str, protocol: u8, peer_port: u16) 
 }
 
 fn names(family: Family, behavior: Behavior, protocol: u8) -> BTreeSet<Endpoint> {
-    let mut world = World::with(&mapped(behavior));
+    let mut world = World::with(&Plan::island().with_behavior(behavior));
     let mut names = BTreeSet::new();
     for peer in [family.outside, family.outside2, family.server] {
         names.extend((1..=20).map(|port| name(&mut world, family.pod_a, peer, protocol, port)));
@@ -42,7 +38,7 @@ fn a_tcp_endpoint_keeps_its_name_for_every_destination_where_the_pool_says_so() 
         assert!(drawn.len() > 50, "otherwise a port is drawn for each destination");
 
         // As long as a session of its lives, the port is nobody else's, whomever they talk to.
-        let mut plan = mapped(Behavior::UDP);
+        let mut plan = Plan::island().with_behavior(Behavior::UDP);
         let ports = 20;
         plan.v4.pools[0].last_port = plan.v4.pools[0].first_port + ports - 1;
         plan.v6.pools[0].last_port = plan.v6.pools[0].first_port + ports - 1;
@@ -57,13 +53,37 @@ fn a_tcp_endpoint_keeps_its_name_for_every_destination_where_the_pool_says_so() 
 }
 
 #[test]
+fn an_endpoint_has_a_name_for_each_address_it_talks_to_where_the_pool_says_so() {
+    for family in FAMILIES {
+        for protocol in [6, 17] {
+            assert_eq!(names(family, BY_ADDRESS, protocol).len(), 3);
+
+            // The third port is for the third address, whatever the first two serve.
+            let mut world = World::with(&Plan::island().with_behavior(BY_ADDRESS).with_ports(2_000, 2_002));
+            let first = name(&mut world, family.pod_a, family.outside, protocol, 1);
+            let second = name(&mut world, family.pod_a, family.outside2, protocol, 1);
+            for port in 2..=50 {
+                assert_eq!(name(&mut world, family.pod_a, family.outside, protocol, port), first);
+            }
+            let third = name(&mut world, family.pod_a, family.server, protocol, 1);
+            assert_eq!(BTreeSet::from([first.1, second.1, third.1]), BTreeSet::from([2_000, 2_001, 2_002]));
+            let fourth = from(NODE_A).ip(family.pod_a2, family.outside);
+            let fourth = if protocol == 6 { fourth.tcp(1, 1).flags(SYN).build() } else { fourth.udp(1, 1).build() };
+            world.send(NODES, fourth).replied();
+            // Who has a name is not refused.
+            assert_eq!(name(&mut world, family.pod_a, family.server, protocol, 9), third);
+        }
+    }
+}
+
+#[test]
 fn udp_ports_serve_many_destinations_where_the_pool_says_so() {
     for family in FAMILIES {
         assert_eq!(names(family, Behavior::UDP, 17).len(), 1);
         assert!(names(family, Behavior::TCP, 17).len() > 50, "a port is drawn for each destination");
 
         // One port is enough for all who talk to different ones.
-        let mut plan = mapped(Behavior::TCP);
+        let mut plan = Plan::island().with_behavior(Behavior::TCP);
         plan.v4.pools[0].addresses.truncate(1);
         plan.v6.pools[0].addresses.truncate(1);
         plan.v4.pools[0].last_port = plan.v4.pools[0].first_port;

@@ -1,17 +1,18 @@
 //! Packets to the gateway itself.
 
+use std::time::Duration;
+
+use causeway_fastpath::ids::{AdjacencyId, PortId};
 use causeway_fastpath::offload::{ChecksumState, Gso, Offload};
-use causeway_fastpath::verdict::DropReason;
+use causeway_fastpath::verdict::{DropReason, Verdict};
 use causeway_testkit::checksum;
 use causeway_testkit::packet::*;
-use causeway_testkit::print::assert_frames_eq;
+use causeway_testkit::print::{assert_frame_lists_eq, assert_frames_eq};
 
 use crate::world::{FAMILIES, Family, NODE_A, NODES, Plan, ROUTER, UPLINK, World, from, link_local, to};
 
 /// Both own addresses of a family: port, who asks, his address, ours.
-fn own(
-    family: Family,
-) -> [(causeway_fastpath::ids::PortId, causeway_fastpath::ids::AdjacencyId, &'static str, &'static str); 2] {
+fn own(family: Family) -> [(PortId, AdjacencyId, &'static str, &'static str); 2] {
     [(NODES, NODE_A, family.node_a, family.gateway_inside), (UPLINK, ROUTER, family.outside, family.gateway_outside)]
 }
 
@@ -31,6 +32,64 @@ fn a_ping_is_answered_with_all_its_data() {
             }
         }
         world.expect_counted(&[("received", 48), ("replied", 48)]);
+    }
+}
+
+/// A ping with 3,000 bytes of data in fragments, and its answer.
+fn large_ping((asker, his, ours): (AdjacencyId, &str, &str), id: u32) -> [Vec<Vec<u8>>; 2] {
+    let payload: Vec<u8> = (0..3_000u32).map(|at| ((at * at) >> 3) as u8).collect();
+    let ask = from(asker).ip(his, ours).icmp_echo_request(7, 9).payload(&payload).fragments(id, 1_280);
+    [ask, to(asker).ip(ours, his).icmp_echo_reply(7, 9).payload(&payload).fragments(id, 1_280)]
+}
+
+#[test]
+fn a_ping_in_fragments_is_answered_in_fragments_whatever_their_order() {
+    for family in FAMILIES {
+        for plan in [Plan::island(), Plan::masquerade()] {
+            let inside = (NODES, NODE_A, family.pod_a, family.gateway_outside);
+            for (port, asker, his, ours) in own(family).into_iter().chain([inside]) {
+                let mut world = World::with(&plan);
+                for (id, order) in [[0, 1, 2], [0, 2, 1], [2, 1, 0], [1, 0, 2]].into_iter().enumerate() {
+                    let [ask, answer] = large_ping((asker, his, ours), id as u32 + 1);
+                    let mut answered = Vec::new();
+                    for at in order {
+                        let sent = world.send(port, &ask[at]);
+                        if order.iter().take_while(|before| **before != 0).any(|early| *early == at) {
+                            sent.held();
+                        } else {
+                            answered.push(sent.answered().to_vec());
+                        }
+                    }
+                    answered.extend(world.released.drain(..).map(|sent| sent.answered().to_vec()));
+                    answered.sort_by_key(|frame| answer.iter().position(|one| one == frame));
+                    assert_frame_lists_eq(&answer, &answered);
+                }
+                assert_eq!(world.sessions(8), []);
+                assert_eq!(world.datagrams_left(), [(0, 0); 2]);
+            }
+        }
+    }
+}
+
+#[test]
+fn pings_in_fragments_that_are_never_completed_take_no_room_of_others() {
+    for family in FAMILIES {
+        let mut world = World::new();
+        let (port, asker, _, ours) = own(family)[0];
+        let mut begun = 0;
+        for number in 0..1_000u16 {
+            let his =
+                if family.v4 { format!("192.168.0.{}", 20 + number % 200) } else { format!("fd00:a::{number:x}:1") };
+            let [ask, _] = large_ping((asker, &his, ours), 1);
+            begun += u32::from(world.send(port, &ask[0]).verdict == Verdict::Reply(port));
+        }
+        assert!((1..=11 * u32::from(crate::WORKERS)).contains(&begun), "{begun} at once");
+        world.wait(Duration::from_secs(10));
+        assert_eq!(world.forwarder.datagrams(), [(0, 0); 2]);
+        let [ask, answer] = large_ping((asker, own(family)[0].2, ours), 1);
+        for (ask, answer) in ask.iter().zip(answer) {
+            assert_frames_eq(answer, world.send(port, ask).answered());
+        }
     }
 }
 
@@ -129,9 +188,16 @@ fn anything_else_to_the_gateway_is_unwanted() {
             ] {
                 world.send(port, frame).dropped(DropReason::LocalUnwanted);
             }
-            for fragment in ip().icmp_echo_request(1, 2).payload([0; 2_000]).fragments(1, 1_280) {
-                world.send(port, fragment).dropped(DropReason::LocalUnwanted);
+            for fragments in [
+                ip().udp(1, 2).payload([0; 2_000]).fragments(1, 1_280),
+                ip().tcp(1, 2).payload([0; 2_000]).fragments(2, 1_280),
+            ] {
+                fragments.iter().for_each(|one| world.send(port, one).dropped(DropReason::LocalUnwanted));
             }
+            let reply = ip().icmp_echo_reply(1, 2).payload([0; 2_000]).fragments(3, 1_280);
+            world.send(port, &reply[0]).dropped(DropReason::LocalUnwanted);
+            // Nobody knows of what the second is.
+            world.send(port, &reply[1]).held();
         }
     }
 }

@@ -201,8 +201,12 @@ impl Plan {
     }
 
     /// Names of TCP and UDP endpoints are their own, and let those in.
-    pub(crate) fn with_open_names(mut self, filtering: Filtering) -> Plan {
-        let behavior = Behavior { mapping: Mapping::EndpointIndependent, filtering };
+    pub(crate) fn with_open_names(self, filtering: Filtering) -> Plan {
+        self.with_behavior(Behavior { mapping: Mapping::EndpointIndependent, filtering })
+    }
+
+    /// Names are given out so to TCP and UDP.
+    pub(crate) fn with_behavior(mut self, behavior: Behavior) -> Plan {
         self.v4.pools.iter_mut().for_each(|pool| (pool.tcp, pool.udp) = (behavior, behavior));
         self.v6.pools.iter_mut().for_each(|pool| (pool.tcp, pool.udp) = (behavior, behavior));
         self

@@ -52,6 +52,13 @@ impl Sent {
         &self.bytes
     }
 
+    /// As [`Sent::replied`], of a fragment: what it is a piece of has the checksum.
+    #[track_caller]
+    pub(crate) fn answered(&self) -> &[u8] {
+        assert_eq!(self.verdict, Verdict::Reply(self.ingress), "{}", self.story());
+        &self.bytes
+    }
+
     /// Asserts that it was dropped, for this reason.
     #[track_caller]
     pub(crate) fn dropped(&self, reason: DropReason) {

@@ -49,7 +49,9 @@ pub(in crate::config) const STATIC_NAT: Section = Section {
     path: "static-nat",
     shape: Shape::List { most: 256 },
     about: "A public address that belongs to one pod or node, in both directions: whatever is for the \
-            address goes to it, and it leaves under the address, with the ports it has.",
+            address goes to it, and it leaves under the address, with the ports it has. Mapping and \
+            filtering, as pools have them, do not arise: each port has one name, and everybody is let in. To let in \
+            less, forward ports instead.",
     keys: &[
         CLUSTER,
         Key {

@@ -68,6 +68,15 @@ pub(in crate::config) const PORT: Section = Section {
             example: "1024",
             about: "Frames a ring; a power of two.",
         },
+        Key {
+            about: "Where clusters have `egress = \"masquerade\"`: which flows of a UDP endpoint leave by this \
+                    port under one name. This and the next three are as in \
+                    `[[pool]]`.",
+            ..UDP_MAPPING
+        },
+        Key { about: "Likewise, of TCP.", ..TCP_MAPPING },
+        Key { about: "Likewise: who outside reaches a UDP endpoint by its name.", ..UDP_FILTERING },
+        Key { about: "Likewise, of TCP.", ..TCP_FILTERING },
     ],
 };
 
@@ -178,44 +187,54 @@ pub(in crate::config) const POOL: Section = Section {
                     peer by such a protocol as the pool has addresses; who comes later is refused. TCP, UDP, ICMP, \
                     UDP-Lite and SCTP need no leave.",
         },
-        Key {
-            name: "udp-mapping",
-            kind: Kind::Choice(MAPPINGS),
-            fallback: Fallback::Text("endpoint-independent"),
-            example: "\"endpoint-independent\"",
-            about: "Which flows of a UDP endpoint leave under one name (RFC 4787 REQ-1 wants the default).",
-        },
-        Key {
-            name: "tcp-mapping",
-            kind: Kind::Choice(MAPPINGS),
-            fallback: Fallback::Text("address-and-port-dependent"),
-            example: "\"address-and-port-dependent\"",
-            about: "Which flows of a TCP endpoint leave under one name. RFC 5382 REQ-1 wants \
-                    `endpoint-independent`, for peers that meet through a third; the default has room for \
-                    as many sessions to each destination as the pool has ports.",
-        },
-        Key {
-            name: "udp-filtering",
-            kind: Kind::Choice(FILTERINGS),
-            fallback: Fallback::Text("address-and-port-dependent"),
-            example: "\"address-and-port-dependent\"",
-            about: "Who outside reaches a UDP endpoint by its name (RFC 4787 REQ-8), beside those it talks to. \
-                    What lets strangers in needs `udp-mapping = \"endpoint-independent\"`, and a name rests for \
-                    120 s after its last session before another endpoint gets it (RFC 6888 REQ-8).",
-        },
-        Key {
-            name: "tcp-filtering",
-            kind: Kind::Choice(FILTERINGS),
-            fallback: Fallback::Text("address-and-port-dependent"),
-            example: "\"address-and-port-dependent\"",
-            about: "Who outside opens connections to a TCP endpoint by its name (RFC 5382 REQ-3). What lets \
-                    strangers in needs `tcp-mapping = \"endpoint-independent\"`; names rest as those of UDP.",
-        },
+        UDP_MAPPING,
+        TCP_MAPPING,
+        UDP_FILTERING,
+        TCP_FILTERING,
     ],
+};
+
+const UDP_MAPPING: Key = Key {
+    name: "udp-mapping",
+    kind: Kind::Choice(MAPPINGS),
+    fallback: Fallback::Text("endpoint-independent"),
+    example: "\"endpoint-independent\"",
+    about: "Which flows of a UDP endpoint leave under one name (RFC 4787 REQ-1 wants the default).",
+};
+
+const TCP_MAPPING: Key = Key {
+    name: "tcp-mapping",
+    kind: Kind::Choice(MAPPINGS),
+    fallback: Fallback::Text("address-and-port-dependent"),
+    example: "\"address-and-port-dependent\"",
+    about: "Which flows of a TCP endpoint leave under one name. RFC 5382 REQ-1 wants \
+            `endpoint-independent`, for peers that meet through a third; the default has room for \
+            as many sessions to each destination as the pool has ports.",
+};
+
+const UDP_FILTERING: Key = Key {
+    name: "udp-filtering",
+    kind: Kind::Choice(FILTERINGS),
+    fallback: Fallback::Text("address-and-port-dependent"),
+    example: "\"address-and-port-dependent\"",
+    about: "Who outside reaches a UDP endpoint by its name (RFC 4787 REQ-8), beside those it talks to. \
+            What lets strangers in needs `udp-mapping = \"endpoint-independent\"`; `address-dependent` goes \
+            with `udp-mapping = \"address-dependent\"` as well. Where it is set, a name rests for \
+            120 s after its last session before another endpoint gets it (RFC 6888 REQ-8).",
+};
+
+const TCP_FILTERING: Key = Key {
+    name: "tcp-filtering",
+    kind: Kind::Choice(FILTERINGS),
+    fallback: Fallback::Text("address-and-port-dependent"),
+    example: "\"address-and-port-dependent\"",
+    about: "Who outside opens connections to a TCP endpoint by its name (RFC 5382 REQ-3). What lets \
+            strangers in needs `tcp-mapping`, and names rest, as with UDP.",
 };
 
 const MAPPINGS: &[(&str, &str)] = &[
     ("endpoint-independent", "all of them: a port is one endpoint's alone"),
+    ("address-dependent", "those to one address, whatever its port: each endpoint has a port for each such address"),
     ("address-and-port-dependent", "those to one destination: a port serves many"),
 ];
 

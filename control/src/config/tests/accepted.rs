@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use causeway_fastpath::nat::{Filtering, Mapping};
+use causeway_fastpath::nat::{Behavior, Filtering, Mapping};
 
 use super::{BASE, accepted, base_with, errors, warnings};
 use crate::config::*;
@@ -51,6 +51,7 @@ fn a_pool_says_for_each_protocol_which_flows_share_a_name() {
     assert_eq!(mappings(""), (by_endpoint, by_destination));
     assert_eq!(mappings("tcp-mapping = \"endpoint-independent\"\n"), (by_endpoint, by_endpoint));
     assert_eq!(mappings("udp-mapping = \"address-and-port-dependent\"\n"), (by_destination, by_destination));
+    assert_eq!(mappings("tcp-mapping = \"address-dependent\"\n"), (by_endpoint, Mapping::AddressDependent));
 }
 
 #[test]
@@ -64,6 +65,16 @@ fn a_pool_says_for_each_protocol_whom_its_names_let_in() {
     assert_eq!(filterings("udp-filtering = \"address-dependent\"\n"), (Filtering::AddressDependent, strict));
     let tcp = "tcp-mapping = \"endpoint-independent\"\ntcp-filtering = \"endpoint-independent\"\n";
     assert_eq!(filterings(tcp), (strict, Filtering::EndpointIndependent));
+}
+
+#[test]
+fn a_port_says_so_for_those_who_leave_under_its_address() {
+    let lines = "udp-mapping = \"address-dependent\"\nudp-filtering = \"address-dependent\"\n\
+                 tcp-mapping = \"endpoint-independent\"\n";
+    let ports = accepted(&BASE.replacen("[[port]]\n", &format!("[[port]]\n{lines}"), 1)).ports;
+    let udp = Behavior { mapping: Mapping::AddressDependent, filtering: Filtering::AddressDependent };
+    assert_eq!((ports[0].udp, ports[0].tcp.mapping), (udp, Mapping::EndpointIndependent));
+    assert_eq!((ports[1].udp, ports[1].tcp), (Behavior::UDP, Behavior::TCP));
 }
 
 #[test]
@@ -97,6 +108,8 @@ fn what_is_left_out_has_its_default() {
         mtu: None,
         mac: None,
         ring: 1_024,
+        tcp: Behavior::TCP,
+        udp: Behavior::UDP,
     };
     let expected = Config {
         gateway,

@@ -348,6 +348,11 @@ fn who_lets_strangers_in_maps_by_endpoint() {
         ),
         (
             "[[pool]]",
+            "[[pool]]\nudp-mapping = \"address-dependent\"\nudp-filtering = \"endpoint-independent\"",
+            "21:17: pool[0].udp-filtering = \"endpoint-independent\": lets everybody in by names that are for one address each; write udp-filtering = \"address-dependent\", or udp-mapping = \"endpoint-independent\"",
+        ),
+        (
+            "[[pool]]",
             "[[pool]]\nudp-mapping = \"endpoint-dependent\"",
             "20:15: pool[0].udp-mapping = \"endpoint-dependent\": is not known here; did you mean \"endpoint-independent\"?",
         ),

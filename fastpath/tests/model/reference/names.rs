@@ -36,14 +36,17 @@ pub(super) struct Rest {
     protocol: Protocol,
     vrf: VrfId,
     src: Endpoint,
+    /// Where it is a name toward one address alone.
+    toward: Option<IpAddr>,
     pub(super) name: Endpoint,
     pub(super) since: u64,
 }
 
 impl Rest {
-    /// Is it the name of this flow's sender?
+    /// Is it the name that this flow's sender has for it?
     fn is_of(&self, flow: &Flow, pool: usize) -> bool {
         (self.vrf, self.protocol, self.src, self.pool) == (flow.vrf, flow.protocol, flow.src, pool)
+            && self.toward.is_none_or(|peer| peer == flow.dst.0)
     }
 }
 
@@ -89,7 +92,7 @@ impl RefNat {
         let scene = &self.scene;
         self.rests.retain(|rest| !rest.is_of(flow, pool) || !scene.is_service(flow.protocol, rest.name));
         let name = if let Some(mapped) = self.mapped(flow, pool) {
-            // Endpoint-independent mapping: it has a name, whomever it talks to.
+            // It has a name, whomever it talks to, or whatever port of this address.
             if self.find(&back(flow, mapped)).is_some() {
                 return Ok(Err(DropReason::NatConflict));
             }
@@ -105,7 +108,7 @@ impl RefNat {
             let Some(name) = name else {
                 // A few names may be tried whose answers would be another session's.
                 let names = addresses.iter().flat_map(|address| ports.clone().map(|port| (*address, port)));
-                let conflict = self.scene.maps_by_endpoint(flow.protocol)
+                let conflict = self.scene.names_are_owned(flow.protocol)
                     && names
                         .into_iter()
                         .any(|name| self.is_unnamed(flow, name) && self.find(&back(flow, name)).is_some());
@@ -139,12 +142,13 @@ impl RefNat {
             return;
         };
         let is_last = self.sessions.iter().all(|other| {
-            (other.pool, other.forth.protocol, other.inside()) != (Some(pool), ended.forth.protocol, ended.inside())
+            (other.pool, other.forth.protocol, self.owner(other))
+                != (Some(pool), ended.forth.protocol, self.owner(ended))
         });
         // Others under it may have ended at the same time.
         if is_last && !self.rests.iter().any(|rest| rest.is_of(ended.outward(), pool)) {
-            let (protocol, (vrf, src)) = (ended.forth.protocol, ended.inside());
-            self.rests.push(Rest { pool, protocol, vrf, src, name: ended.name(), since: self.now });
+            let (protocol, ((vrf, src), toward)) = (ended.forth.protocol, self.owner(ended));
+            self.rests.push(Rest { pool, protocol, vrf, src, toward, name: ended.name(), since: self.now });
         }
     }
 
@@ -162,8 +166,8 @@ impl RefNat {
         });
         let mut standing = Vec::new();
         for session in own.clone() {
-            let by_endpoint = self.scene.maps_by_endpoint(session.forth.protocol);
-            let ends = (by_endpoint.then(|| session.inside()), (!by_endpoint).then(|| session.peer()));
+            let is_owned = self.scene.names_are_owned(session.forth.protocol);
+            let ends = (is_owned.then(|| self.owner(session)), (!is_owned).then(|| session.peer()));
             if !standing.contains(&ends) {
                 standing.push(ends);
             }
@@ -208,12 +212,18 @@ impl RefNat {
         Ok(self.add(*flow, back, None, false))
     }
 
-    /// The name that the sender has in this pool, where mapping is endpoint-independent.
+    /// Who has the name of a session that is somebody's, and toward whom alone.
+    fn owner(&self, session: &Session) -> ((VrfId, Endpoint), Option<IpAddr>) {
+        (session.inside(), self.scene.toward(session.forth.protocol, session.peer().0))
+    }
+
+    /// The name that the sender has in this pool for this flow, where names are somebody's.
     fn mapped(&self, flow: &Flow, pool: usize) -> Option<Endpoint> {
-        let same = |other: &Flow| (other.vrf, other.protocol, other.src) == (flow.vrf, flow.protocol, flow.src);
+        let toward = |peer: Endpoint| self.scene.toward(flow.protocol, peer.0);
+        let owner = |flow: &Flow| (flow.vrf, flow.protocol, flow.src, toward(flow.dst));
         let mut standing = self.sessions.iter().filter(|session| session.pool == Some(pool));
-        let by_endpoint = self.scene.maps_by_endpoint(flow.protocol);
-        let session = standing.find(|session| by_endpoint && same(session.outward()));
+        let is_owned = self.scene.names_are_owned(flow.protocol);
+        let session = standing.find(|session| is_owned && owner(session.outward()) == owner(flow));
         let resting = || self.rests.iter().find(|rest| rest.is_of(flow, pool)).map(|rest| rest.name);
         session.map(Session::name).or_else(resting)
     }
@@ -228,7 +238,7 @@ impl RefNat {
         let has = |session: &Session| (session.forth.protocol, session.name()) == (flow.protocol, name);
         let rests = self.rests.iter().any(|rest| (rest.protocol, rest.name) == (flow.protocol, name));
         // A port that is mapped by destination serves many.
-        let taken = self.scene.maps_by_endpoint(flow.protocol)
+        let taken = self.scene.names_are_owned(flow.protocol)
             && self.sessions.iter().any(|session| session.pool.is_some() && has(session));
         !taken && !rests && !self.scene.is_service(flow.protocol, name)
     }

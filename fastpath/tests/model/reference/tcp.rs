@@ -1,8 +1,11 @@
-//! What is known of a TCP conversation (RFC 5382, section 5; RFC 7857, 2.2).
+//! What is known of a TCP conversation (RFC 5382, section 5; RFC 7857, 2.2; RFC 5961).
 
 use causeway_testkit::packet::{ACK, FIN, RST, SYN};
 
 use crate::flow::Segment;
+
+/// Numbers are known to 4 KiB.
+const GRANULE: u32 = 4_096;
 
 /// Which way a packet goes through its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,16 +34,19 @@ pub(crate) struct Conversation {
 /// What a side has said.
 #[derive(Clone, Copy, Debug, Default)]
 struct Side {
-    syn: bool,
+    /// The number of its SYN.
+    syn: Option<u32>,
     fin: bool,
-    /// The last acknowledgement.
-    acknowledged: Option<u32>,
+    /// By how much it said that its windows are shifted.
+    scale: Option<u8>,
+    /// The last acknowledgement, and the window that came with it, as if it were scaled.
+    acknowledged: Option<(u32, u16)>,
 }
 
 impl Conversation {
     /// One that is open for all that its initiator says.
     pub(crate) fn picked_up() -> Conversation {
-        let greeted = Side { syn: true, ..Side::default() };
+        let greeted = Side { syn: Some(0), ..Side::default() };
         Conversation { sides: [greeted; 2], picked_up: true, ..Conversation::default() }
     }
 
@@ -48,20 +54,75 @@ impl Conversation {
     pub(crate) fn pass(&mut self, segment: Segment, way: Way) {
         let has = |flag| segment.flags & flag != 0;
         if has(RST) {
-            // It counts where the other side expects the next segment, or said nothing yet.
-            let expected = self.sides[way.reversed() as usize].acknowledged;
-            self.reset |= expected.is_none_or(|expected| is_ahead(segment.sequence, expected));
+            self.reset |= self.believes_reset(&segment, way);
             return;
         }
         if self.is_over() && has(SYN) && !has(ACK) && !has(FIN) {
             *self = Conversation::default();
         }
-        let side = &mut self.sides[way as usize];
-        side.syn |= has(SYN);
-        side.fin |= has(FIN);
-        if has(ACK) {
-            side.acknowledged = Some(segment.acknowledgement);
+        let other = self.sides[way.reversed() as usize];
+        // An answer must be for the SYN of the other side, as long as that is what it waits for.
+        if has(SYN)
+            && has(ACK)
+            && !self.picked_up
+            && let Side { syn: Some(syn), acknowledged: None, .. } = other
+            && !is_within(segment.acknowledgement, syn, 65_536)
+        {
+            return;
         }
+        // A FIN must be where it is expected, or somewhat before, where it is sent again.
+        if has(FIN)
+            && let Some((number, _)) = other.acknowledged
+            && !is_within(segment.sequence.wrapping_add(65_536), number, self.window(way.reversed()) + 65_536)
+        {
+            return;
+        }
+        let side = &mut self.sides[way as usize];
+        side.fin |= has(FIN);
+        let acknowledged = side.acknowledged;
+        if has(SYN) {
+            // Of what is known, only what is new matters.
+            let is_new = acknowledged.is_none() || (has(ACK) && other.acknowledged.is_none());
+            if !is_new {
+                side.syn = side.syn.or(Some(0));
+                return;
+            }
+            side.scale = segment.scale;
+            side.syn = if has(ACK) { side.syn.or(Some(segment.sequence)) } else { Some(segment.sequence) };
+        }
+        if has(ACK) {
+            // That of a SYN is not.
+            let shift = if has(SYN) { self.shift(way) } else { 0 };
+            self.sides[way as usize].acknowledged = Some((segment.acknowledgement, segment.window >> shift));
+        }
+    }
+
+    /// May a reset be from whom it says it is?
+    fn believes_reset(&self, segment: &Segment, way: Way) -> bool {
+        let (own, other) = (self.sides[way as usize], self.sides[way.reversed() as usize]);
+        match (other.acknowledged, other.syn, own.syn) {
+            (Some((number, _)), ..) => is_within(segment.sequence, number, self.window(way.reversed())),
+            _ if self.picked_up => true,
+            (None, Some(syn), _) => segment.flags & ACK != 0 && is_within(segment.acknowledgement, syn, 65_536),
+            (None, None, Some(syn)) => own.acknowledged.is_some() || is_within(segment.sequence, syn, 65_536),
+            (None, None, None) => true,
+        }
+    }
+
+    /// How wide the window of a side is, as far as is known: to a power of two.
+    fn window(&self, way: Way) -> u32 {
+        if self.picked_up {
+            return 256 * 1024;
+        }
+        let announced = self.sides[way as usize].acknowledged.map_or(0, |(_, window)| u32::from(window));
+        let more = (1..=16).map(|bits| 1u32 << bits).find(|power| announced < *power);
+        more.expect("a window has 16 bits") << self.shift(way)
+    }
+
+    /// By how much the windows of a side are shifted, if both said so.
+    fn shift(&self, way: Way) -> u32 {
+        let scales = self.sides[way as usize].scale.zip(self.sides[way.reversed() as usize].scale);
+        scales.map_or(0, |(own, _)| u32::from(own.min(14)))
     }
 
     /// Reset, or closed by both sides.
@@ -71,7 +132,7 @@ impl Conversation {
 
     /// Both have greeted and acknowledged.
     pub(crate) fn is_open(&self) -> bool {
-        !self.is_over() && self.sides.iter().all(|side| side.syn && side.acknowledged.is_some())
+        !self.is_over() && self.sides.iter().all(|side| side.syn.is_some() && side.acknowledged.is_some())
     }
 
     /// As people call it.
@@ -82,19 +143,23 @@ impl Conversation {
             (_, true) if self.sides.iter().any(|side| side.fin) => "half-closed",
             (_, true) => "established",
             _ if self.picked_up => "picked-up",
-            _ if self.sides[Way::Back as usize].syn => "syn-received",
+            _ if self.sides[Way::Back as usize].syn.is_some() => "syn-received",
             _ => "syn-sent",
         }
     }
 
     /// What this side acknowledged last.
     pub(crate) fn acknowledged(&self, way: Way) -> u32 {
-        self.sides[way as usize].acknowledged.unwrap_or(0)
+        self.sides[way as usize].acknowledged.map_or(0, |(number, _)| number)
+    }
+
+    /// The number of this side's SYN.
+    pub(crate) fn first(&self, way: Way) -> u32 {
+        self.sides[way as usize].syn.unwrap_or(0)
     }
 }
 
-/// Is a sequence number at most 256 KiB ahead of what is expected? The last eight bits of
-/// that are not kept.
-fn is_ahead(sequence: u32, expected: u32) -> bool {
-    sequence.wrapping_sub(expected & !0xff) < 256 * 1024
+/// Is a number at most so far ahead of the granule in which another lies, and a granule?
+fn is_within(number: u32, other: u32, most: u32) -> bool {
+    number.wrapping_sub(other & !(GRANULE - 1)) < GRANULE + most
 }
