@@ -206,9 +206,7 @@ impl<A: Address> Judge<A> {
             Basis::Translated | Basis::Hairpin | Basis::LetIn => {
                 self.named(&facts.outward(), facts.outside, facts.basis, since)
             }
-            Basis::Hidden => {
-                self.named(&facts.inward(), facts.peer_as.unwrap_or_default(), facts.basis, since)
-            }
+            Basis::Hidden => self.named(&facts.inward(), facts.peer_as.unwrap_or_default(), facts.basis, since),
         }
     }
 
