@@ -19,6 +19,7 @@ use crate::holders::{HostRow, HostWalk, PoolAlarm, PoolWalk};
 use crate::neighbors::{Effect, Neighbors, Row, free};
 use crate::nodes::{Memory, NodeRow, Nodes, Quarantine, SourceRow, Update};
 use crate::rib::{Change, Route};
+use crate::rooms::Rooms;
 use crate::sessions::Walks;
 
 /// Room around a frame that control makes, for the headers of an ICMP error.
@@ -40,6 +41,7 @@ pub struct Control {
     /// By worker: the tables in force, and what it is to do.
     installed: Vec<Epoch>,
     commands: Vec<VecDeque<Command>>,
+    rooms: Rooms,
     walks: Walks,
     pools: PoolWalk,
     hosts: HostWalk,
@@ -68,6 +70,7 @@ impl Control {
         let nodes = Nodes::new(&config, now);
         let workers = config.gateway.cores.len();
         let pool_names = compile::pool_names(&config);
+        let rooms = Rooms::new(workers, config.gateway.sessions_per_worker(), flow_seed);
         let mut control = Control {
             config,
             domains,
@@ -77,6 +80,7 @@ impl Control {
             epoch: Epoch(0),
             installed: vec![Epoch(0); workers],
             commands: (0..workers).map(|_| VecDeque::new()).collect(),
+            rooms,
             walks: Walks::new(workers),
             pools: PoolWalk::new(workers),
             hosts: HostWalk::new(workers),
@@ -136,6 +140,7 @@ impl Control {
                 self.installed[worker.index()] = epoch;
                 drop(retired);
             }
+            Event::Settled(room) => drop(room),
             Event::Punted(reason, frame) => self.punted(reason, frame, now),
             Event::Sessions(page) => {
                 let next = if self.hosts.wants(&page) {
@@ -385,7 +390,8 @@ impl Control {
         if self.compiler.has_changed() {
             self.epoch = Epoch(self.epoch.0 + 1);
             let snapshot = Arc::new(self.compiler.snapshot(self.epoch));
-            for commands in &mut self.commands {
+            for (commands, room) in self.commands.iter_mut().zip(self.rooms.next(&snapshot)) {
+                commands.extend(room.map(Command::Prepare));
                 commands.push_back(Command::Install(Arc::clone(&snapshot)));
             }
         }

@@ -17,6 +17,7 @@ pub mod ipam;
 pub mod neighbors;
 pub mod nodes;
 pub mod rib;
+mod rooms;
 mod rounds;
 mod sessions;
 mod shore;

@@ -22,9 +22,9 @@ pub(super) struct Binding<A> {
     pub(super) outside: A,
     /// Outside port or identifier of an endpoint.
     pub(super) port: u16,
-    /// Which pool the address is from.
-    pub(super) pool: u16,
-    /// Which address of the pool.
+    /// In which space the address is, and [`LOST`].
+    pub(super) space: u16,
+    /// Which address of the space.
     pub(super) address: u32,
     /// Sessions that stand on it; while free, the next free number.
     pub(super) sessions: u32,
@@ -39,8 +39,11 @@ pub(super) fn endpoint<A: Address>(flow: &FlowKey<A>) -> FlowKey<A> {
 
 /// As [`endpoint`], toward the address that `flow` goes to: that stays.
 pub(super) fn endpoint_toward<A: Address>(flow: &FlowKey<A>) -> FlowKey<A> {
-    FlowKey { dst: flow.dst, ..endpoint(flow) }
+    FlowKey { dst: flow.dst, hairpin: TOWARD, ..endpoint(flow) }
 }
+
+/// What tells [`endpoint_toward`] from [`destination`]: no packet has it there.
+const TOWARD: u8 = 2;
 
 /// The key of where `flow` goes, as seen from the outside address `from`: the source
 /// port is 0.
@@ -54,8 +57,33 @@ pub(super) fn borrowed<A: Address>(outside: &FlowKey<A>) -> FlowKey<A> {
     FlowKey { src_port: BORROWED, ..outside.reversed() }
 }
 
+/// Beside the space: the endpoint gets another name, and this one is gone with its sessions.
+const LOST: u16 = 1 << 15;
+
 /// In the place of the source port, where [`destination`] has 0.
-const BORROWED: u16 = 1;
+pub(super) const BORROWED: u16 = 1;
+
+impl<A: Address> Binding<A> {
+    /// In no space: its name is no pool's any more, and whoever borrowed it has not given it
+    /// back yet.
+    pub(super) const NOWHERE: u16 = !LOST;
+
+    /// In which space the address is: that of a pool, one that a pool had before, or
+    /// [`Binding::NOWHERE`].
+    pub(super) fn space(&self) -> u16 {
+        self.space & !LOST
+    }
+
+    /// Is it an endpoint's, and not that of many who talk to one destination?
+    pub(super) fn is_of_endpoint(&self) -> bool {
+        self.key.dst == A::default() || self.key.hairpin == TOWARD
+    }
+
+    /// The outside address.
+    pub(super) fn public(&self) -> A {
+        if self.is_of_endpoint() { self.outside } else { self.key.src }
+    }
+}
 
 /// The bindings of one worker and one family.
 pub(super) struct BindingTable<A> {
@@ -80,11 +108,6 @@ impl<A: Address> BindingTable<A> {
         }
     }
 
-    /// How many bindings it has room for.
-    pub(super) fn capacity(&self) -> usize {
-        self.records.len()
-    }
-
     /// What it occupies, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.index.bytes() + size_of_val(self.records.as_slice())
@@ -95,18 +118,29 @@ impl<A: Address> BindingTable<A> {
         self.index.prefetch(key.hash(self.seed));
     }
 
-    /// The binding of an endpoint or a destination in this pool. An endpoint that
+    /// The binding of an endpoint or a destination in this space. An endpoint that
     /// leaves by several masquerading ports has a name on each.
-    pub(super) fn find(&self, key: &FlowKey<A>, pool: u16) -> Option<u32> {
+    pub(super) fn find(&self, key: &FlowKey<A>, space: u16) -> Option<u32> {
         self.index.find(key.hash(self.seed), |number| {
             let binding = &self.records[number as usize];
-            binding.key.is(key) && binding.pool == pool
+            binding.key.is(key) && binding.space == space
         })
     }
 
     /// The binding of this number.
     pub(super) fn get(&self, number: u32) -> &Binding<A> {
         &self.records[number as usize]
+    }
+
+    /// The binding is in this space from now on, as this address.
+    pub(super) fn move_to(&mut self, number: u32, space: u16, address: u32) {
+        let record = &mut self.records[number as usize];
+        (record.space, record.address) = (space | record.space & LOST, address);
+    }
+
+    /// The binding is not found any more.
+    pub(super) fn lose(&mut self, number: u32) {
+        self.records[number as usize].space |= LOST;
     }
 
     /// Adds a binding that no session stands on yet; `None` when the table is full.

@@ -104,6 +104,7 @@ mod tests {
     use std::vec;
 
     use super::*;
+    use crate::nat::Basis;
     use crate::session::Direction::{Back, Forth};
     use crate::session::tcp::TcpState;
     use crate::wire::protocol;
@@ -116,7 +117,9 @@ mod tests {
             inside: ([10, 1, 2, 20].into(), 8_443),
             outside: ([203, 0, 113, 16].into(), 443),
             peer: ([198, 51, 100, 9].into(), 50_000),
+            peer_as: None,
             forwarded: true,
+            basis: Basis::Forwarded,
             state: "established",
             packets_out: 1,
             packets_in: 1,

@@ -95,13 +95,25 @@ impl World {
         self.adopt(plan.compile(self.epoch))
     }
 
+    /// As [`World::install`], and sessions are not judged but when they are touched.
+    pub(crate) fn install_at_leisure(&mut self, plan: &Plan) {
+        self.epoch += 1;
+        self.forwarder.install(plan.compile(self.epoch), self.now);
+    }
+
+    /// Judges all sessions that have not been.
+    pub(crate) fn settle(&mut self) {
+        while self.forwarder.settle(self.now, 7) {}
+    }
+
     /// As [`World::install`], for tables that were compiled before.
     pub(crate) fn adopt(&mut self, snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
         assert_eq!(snapshot.check(), Ok(()), "the plan of a test is sound");
         let adopted = snapshot.epoch;
-        match self.forwarder.install(snapshot) {
+        match self.forwarder.install(snapshot, self.now) {
             Event::Installed { epoch, retired } => {
                 assert_eq!(epoch, adopted);
+                self.settle();
                 retired
             }
             other => panic!("tables were installed, and the answer is {other:?}"),
@@ -255,6 +267,9 @@ impl World {
         expected.translated_errors = after.translated_errors;
         expected.sessions_created = after.sessions_created;
         expected.sessions_ended = after.sessions_ended;
+        expected.sessions_ended_renamed = after.sessions_ended_renamed;
+        expected.sessions_ended_policy = after.sessions_ended_policy;
+        expected.sessions_ended_forward = after.sessions_ended_forward;
         assert_eq!(*after, expected, "the counters say what the verdicts say");
         let (v4, v6) = self.forwarder.sessions();
         assert_eq!(after.sessions_created - after.sessions_ended, (v4 + v6) as u64, "sessions begin and end once");
