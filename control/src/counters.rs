@@ -62,6 +62,12 @@ const TAIL: &str = "
 | `sessions-created` | Sessions that began. |
 | `sessions-ended` | Sessions that ended. |
 | `alive-v4`, `alive-v6` | Sessions alive now. |
+
+## Workers: `workers`
+
+| counter | what |
+| --- | --- |
+| `restarts` | Times that a worker failed and began anew, without its sessions: a bug in Causeway, which the log tells of. |
 ";
 
 #[cfg(test)]

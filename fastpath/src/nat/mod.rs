@@ -10,6 +10,7 @@ pub mod icmp_error;
 mod identification;
 mod keep;
 mod ledger;
+mod legacy;
 mod lend;
 mod lent;
 mod name;
