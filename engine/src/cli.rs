@@ -84,7 +84,11 @@ pub struct Check {
 /// `causeway replay`.
 #[derive(Debug, Args)]
 pub struct Replay {
-    /// The configuration file. Its cores, gateway.state and nodes-from are not heeded.
+    /// The configuration file. One worker replays, whatever its cores.
+    ///
+    /// Nodes are those of the file, of the files that nodes-from names as they are now, and
+    /// those that gateway.state remembers, which is read and not written. API servers are not
+    /// asked.
     pub config: PathBuf,
     /// What a port receives: its name and a capture file, pcap or pcapng.
     #[arg(long = "port", value_name = "NAME=FILE", value_parser = named_file)]
@@ -259,6 +263,9 @@ pub enum Kubernetes {
         /// The namespace of the service account.
         #[arg(long, value_name = "NAME", default_value = "kube-system", value_parser = namespace)]
         namespace: String,
+        /// Let it patch the status of nodes, too: for nodes-from.patch-network-unavailable.
+        #[arg(long)]
+        patch_network_unavailable: bool,
     },
 }
 

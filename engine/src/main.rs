@@ -26,8 +26,8 @@ fn main() -> ExitCode {
         Command::Sessions(Sessions::Kill(options)) => kill(options),
         Command::Ipam(Ipam::Check(options)) => check_flags(options),
         Command::Ipam(Ipam::Next(options)) => next_cidrs(options),
-        Command::Kubernetes(Kubernetes::Rbac { namespace }) => {
-            let objects = causeway_kubernetes::rbac(&namespace);
+        Command::Kubernetes(Kubernetes::Rbac { namespace, patch_network_unavailable }) => {
+            let objects = causeway_kubernetes::rbac(&namespace, patch_network_unavailable);
             io::stdout().write_all(objects.as_bytes()).map(|()| ExitCode::SUCCESS).map_err(Into::into)
         }
         Command::Completions { shell } => {
@@ -138,6 +138,7 @@ fn findings(loaded: &Loaded) -> serde_json::Value {
 }
 
 fn replay_captures(options: Replay) -> Result {
+    start_logging();
     let (config, warnings) = Config::load(&options.config)?;
     for warning in warnings {
         writeln!(io::stderr(), "{warning}")?;

@@ -7,6 +7,7 @@ use causeway_control::nodes::{NodeFact, Update};
 use futures::{Stream, StreamExt};
 use kube::runtime::watcher::Event;
 
+use crate::conditions::{Seen, unavailable};
 use crate::{Node, said};
 
 /// Says what a watch hears, until something goes wrong; then what.
@@ -15,6 +16,7 @@ use crate::{Node, said};
 /// and no event says so: that is why it is handed on as all nodes there are.
 pub(crate) async fn follow<E: std::error::Error + Debug + 'static>(
     events: impl Stream<Item = Result<Event<Node>, E>>,
+    seen: &Seen,
     heard: &mut impl FnMut(Update),
 ) -> String {
     let mut events = pin!(events);
@@ -24,16 +26,20 @@ pub(crate) async fn follow<E: std::error::Error + Debug + 'static>(
             Ok(Event::Init) => listed.clear(),
             Ok(Event::InitApply(node)) => listed.extend(fact(node)),
             Ok(Event::InitDone) => {
-                heard(Update::All(std::mem::take(&mut listed)));
+                let (facts, conditions): (Vec<_>, Vec<_>) = std::mem::take(&mut listed).into_iter().unzip();
+                seen.replace(conditions);
+                heard(Update::All(facts));
                 heard(Update::InStep);
             }
             Ok(Event::Apply(node)) => {
-                if let Some(fact) = fact(node) {
+                if let Some((fact, (name, unavailable))) = fact(node) {
+                    seen.set(&name, unavailable);
                     heard(Update::One(fact));
                 }
             }
             Ok(Event::Delete(node)) => {
                 if let Some(name) = node.metadata.name {
+                    seen.remove(&name);
                     heard(Update::Gone(name));
                 }
             }
@@ -44,9 +50,10 @@ pub(crate) async fn follow<E: std::error::Error + Debug + 'static>(
 }
 
 /// An object without a name is none: the server would not have taken it.
-fn fact(node: Node) -> Option<NodeFact> {
+fn fact(node: Node) -> Option<(NodeFact, (String, Option<bool>))> {
+    let unavailable = unavailable(&node);
     let name = node.metadata.name?;
-    Some(NodeFact::of(name, &node.spec, node.status.as_ref()))
+    Some((NodeFact::of(name.clone(), &node.spec, node.status.as_ref()), (name, unavailable)))
 }
 
 #[cfg(test)]
@@ -64,12 +71,12 @@ mod tests {
     fn heard(events: Vec<Result<Event<Node>, std::io::Error>>) -> (Vec<Update>, String) {
         let mut updates = Vec::new();
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        let why = runtime.block_on(follow(stream::iter(events), &mut |update| updates.push(update)));
+        let why = runtime.block_on(follow(stream::iter(events), &Seen::default(), &mut |update| updates.push(update)));
         (updates, why)
     }
 
     fn named(name: &str, cidr: &str) -> NodeFact {
-        fact(node(name, cidr)).expect("it has a name")
+        fact(node(name, cidr)).expect("it has a name").0
     }
 
     #[test]

@@ -2,8 +2,12 @@
 //!
 //! [`run`] lists and watches the Nodes of each server, and says what it hears as
 //! [`Update`]s. It never gives up: whatever goes wrong is said, and after a pause it begins
-//! anew with a list, so that nothing that was missed stays unknown. It only reads.
+//! anew with a list, so that nothing that was missed stays unknown. It only reads, but for the
+//! condition `NetworkUnavailable` where that is asked for.
 
+mod conditions;
+#[cfg(test)]
+mod fake;
 mod follow;
 mod rbac;
 
@@ -14,13 +18,16 @@ use std::time::{Duration, Instant};
 
 use causeway_control::nodes::{NodeSpec, NodeStatus, Update};
 use futures::channel::oneshot;
-use futures::future::{join_all, select};
+use futures::future::{Either, join_all, select};
 use kube::api::{ApiResource, GroupVersionKind, Object};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client, Config};
 use tracing::{debug, info, warn};
 
+use conditions::Seen;
+
+pub use conditions::{Routed, Teller, Told, conditions};
 pub use rbac::rbac;
 
 /// How to reach an API server.
@@ -51,15 +58,24 @@ pub fn running() -> (Running, Ending) {
     (Running(running), Ending(ending))
 }
 
+/// A server whose nodes are watched.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    /// Which one.
+    pub server: Server,
+    /// What becomes of its nodes, if they are to be told.
+    pub told: Option<Told>,
+}
+
 /// Watches the nodes of every server until `ending`; `said(at, update)` is called, on this
 /// thread, for what the `at`th of them says.
 ///
 /// # Errors
 /// The process has no descriptors left.
-pub fn run(servers: Vec<Server>, ending: Ending, said: impl Fn(usize, Update)) -> io::Result<()> {
+pub fn run(servers: Vec<Watched>, ending: Ending, said: impl Fn(usize, Update)) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let said = &said;
-    let watch = |(at, server)| watch(server, move |update| said(at, update));
+    let watch = |(at, watched)| watch(watched, move |update| said(at, update));
     let watches = join_all(servers.into_iter().enumerate().map(watch));
     // Watches do not end by themselves.
     runtime.block_on(async { drop(select(ending.0, pin!(watches)).await) });
@@ -71,17 +87,22 @@ pub fn run(servers: Vec<Server>, ending: Ending, said: impl Fn(usize, Update)) -
 /// A Node, as far as it matters here: the rest is not even read.
 pub(crate) type Node = Object<NodeSpec, NodeStatus>;
 
+/// The nodes of a server.
+fn nodes(client: Client) -> Api<Node> {
+    Api::all_with(client, &ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Node")))
+}
+
 /// Watches the nodes of one server, for ever.
-async fn watch(server: Server, said: impl Fn(Update)) {
+async fn watch(Watched { server, told }: Watched, said: impl Fn(Update)) {
     let mut pause = Pause::default();
     let mut away = false;
     loop {
         let mut known_since = None;
         let why = match connect(&server).await {
             Ok(client) => {
-                let node = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Node"));
                 let config = watcher::Config::default().timeout(WATCH_S);
-                let events = watcher(Api::<Node>::all_with(client, &node), config);
+                let api = nodes(client);
+                let events = watcher(api.clone(), config);
                 let mut heard = |update: Update| {
                     if update == Update::InStep {
                         known_since = Some(Instant::now());
@@ -90,7 +111,18 @@ async fn watch(server: Server, said: impl Fn(Update)) {
                     }
                     said(update);
                 };
-                follow::follow(events, &mut heard).await
+                let seen = Seen::default();
+                let follow = follow::follow(events, &seen, &mut heard);
+                match told.clone() {
+                    None => follow.await,
+                    Some(told) => {
+                        let keep = conditions::keep(&api, &seen, told);
+                        match select(pin!(follow), pin!(keep)).await {
+                            Either::Left((why, _)) => why,
+                            Either::Right((never, _)) => match never {},
+                        }
+                    }
+                }
             }
             Err(why) => why,
         };
@@ -190,7 +222,8 @@ mod tests {
         let missing = std::env::temp_dir().join("causeway-no-such-kubeconfig");
         let (heard, updates) = mpsc::channel();
         let (running, ending) = running();
-        let servers = vec![Server::Kubeconfig { path: missing, context: None }, Server::InCluster];
+        let servers = [Server::Kubeconfig { path: missing, context: None }, Server::InCluster];
+        let servers = servers.map(|server| Watched { server, told: None }).to_vec();
         let said = move |at, update| heard.send((at, update)).expect("the test listens");
         let thread = std::thread::spawn(move || run(servers, ending, said));
         let mut first: Vec<_> = updates.iter().take(2).collect();

@@ -1,8 +1,10 @@
 //! The rights that watching nodes needs.
 
 /// Objects for `kubectl apply -f -`: a service account in `namespace`, and a role that lets
-/// it list and watch nodes, and do nothing else.
-pub fn rbac(namespace: &str) -> String {
+/// it list and watch nodes, and do nothing else; with `patches`, also patch their status.
+pub fn rbac(namespace: &str, patches: bool) -> String {
+    let patch =
+        if patches { "  - apiGroups: [\"\"]\n    resources: [\"nodes/status\"]\n    verbs: [\"patch\"]\n" } else { "" };
     format!(
         "\
 apiVersion: v1
@@ -19,7 +21,7 @@ rules:
   - apiGroups: [\"\"]
     resources: [\"nodes\"]
     verbs: [\"list\", \"watch\"]
----
+{patch}---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
 metadata:

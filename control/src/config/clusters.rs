@@ -93,7 +93,7 @@ fn cluster(
     let mut nodes = nodes::nodes(report, table, ports, pools, taken);
     let ports = node_ports(report, table, &nodes, ports);
     allocation::allocate(report, &pod_cidrs, node_mask_size, &service_cidrs, &mut nodes);
-    let nodes_from = nodes_from::nodes_from(report, table);
+    let (nodes_from, patches_network_unavailable) = nodes_from::nodes_from(report, table);
     let cluster = Cluster {
         name,
         model: model.unwrap_or(Model::Island),
@@ -111,6 +111,7 @@ fn cluster(
         ports,
         nodes: nodes.into_iter().map(|draft| draft.node).collect(),
         nodes_from,
+        patches_network_unavailable,
     };
     (cluster, pod_cidrs)
 }

@@ -1,5 +1,8 @@
 //! Nodes from files, which are read again when they change.
 
+mod folder;
+
+use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
@@ -7,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use causeway_control::config::ClusterIdx;
-use causeway_control::nodes::{Update, read_nodes};
+use causeway_control::nodes::{NodeFact, Update, read_nodes};
+use ipnet::IpNet;
 use tracing::{info, warn};
 
 use super::mailbox::Mailbox;
@@ -18,9 +22,52 @@ const LOOK: Duration = Duration::from_secs(1);
 /// A list of 65 536 nodes is not that large.
 const LARGEST: u64 = 1 << 30;
 
+/// Where nodes stand.
+pub(super) enum Place {
+    /// A file with what kubectl prints.
+    List(PathBuf),
+    /// A folder with flannel's files.
+    Flannel {
+        folder: PathBuf,
+        /// Those of the cluster.
+        pod_cidrs: Vec<IpNet>,
+    },
+}
+
+impl Place {
+    fn path(&self) -> &Path {
+        match self {
+            Place::List(path) => path,
+            Place::Flannel { folder, .. } => folder,
+        }
+    }
+
+    fn looks(&self) -> io::Result<BTreeMap<PathBuf, Looks>> {
+        match self {
+            Place::List(path) => Ok(BTreeMap::from([(path.clone(), Looks::of(&std::fs::metadata(path)?))])),
+            Place::Flannel { folder, .. } => folder::looks(folder),
+        }
+    }
+
+    /// The nodes, and what is hardly meant so.
+    fn read(&self) -> Result<(Vec<NodeFact>, Vec<String>), String> {
+        match self {
+            Place::List(file) => {
+                let path = file.display();
+                let bytes = read_bounded(file, LARGEST).map_err(|error| format!("{path}: {error}"))?;
+                Ok((read_nodes(&bytes).map_err(|why| format!("{path} {why}"))?, Vec::new()))
+            }
+            Place::Flannel { folder, pod_cidrs } => {
+                let found = folder::read(folder, pod_cidrs)?;
+                Ok((found.nodes, found.remarks))
+            }
+        }
+    }
+}
+
 /// Looks at the files until `stop` rings.
-pub(super) fn watch(files: Vec<(ClusterIdx, PathBuf)>, mailbox: &Mailbox, stop: &Doorbell) {
-    let mut files: Vec<_> = files.into_iter().map(|(cluster, path)| (cluster, Watched::new(path))).collect();
+pub(super) fn watch(places: Vec<(ClusterIdx, Place)>, mailbox: &Mailbox, stop: &Doorbell) {
+    let mut files: Vec<_> = places.into_iter().map(|(cluster, place)| (cluster, Watched::new(place))).collect();
     let mut fds = [readable(stop.fd())];
     while fds[0].revents == 0 {
         for (cluster, file) in &mut files {
@@ -32,13 +79,19 @@ pub(super) fn watch(files: Vec<(ClusterIdx, PathBuf)>, mailbox: &Mailbox, stop: 
     }
 }
 
-/// A file, and what was found when it was last read.
+/// What stands there now.
+pub(super) fn read(place: Place) -> Vec<Update> {
+    Watched::new(place).look()
+}
+
+/// A place, and what was found when it was last read.
 struct Watched {
-    path: PathBuf,
-    /// How it looked then; `None` if it could not be read.
-    seen: Option<Looks>,
-    /// Why it could not be used then.
+    place: Place,
+    /// How its files looked then; `None` if that could not be seen.
+    seen: Option<BTreeMap<PathBuf, Looks>>,
+    /// Why they could not be used then.
     fault: Option<String>,
+    remarks: Vec<String>,
 }
 
 /// By what a changed file is known, without reading it.
@@ -62,25 +115,24 @@ impl Looks {
 }
 
 impl Watched {
-    fn new(path: PathBuf) -> Watched {
-        Watched { path, seen: None, fault: None }
+    fn new(place: Place) -> Watched {
+        Watched { place, seen: None, fault: None, remarks: Vec::new() }
     }
 
-    /// What is to be said, if the file is another than at the last look.
+    /// What is to be said, if a file is another than at the last look.
     fn look(&mut self) -> Vec<Update> {
-        let looks = std::fs::metadata(&self.path).map(|metadata| Looks::of(&metadata));
-        if let Ok(looks) = looks
-            && self.seen == Some(looks)
-        {
+        let looks = self.place.looks().ok();
+        if looks.is_some() && self.seen == looks {
             return Vec::new();
         }
-        self.seen = looks.ok();
-        let path = self.path.display();
-        let nodes = read_bounded(&self.path).map_err(|error| format!("{path}: {error}"));
-        match nodes.and_then(|bytes| read_nodes(&bytes).map_err(|why| format!("{path} {why}"))) {
-            Ok(nodes) => {
-                info!(%path, nodes = nodes.len(), "nodes were read");
-                self.fault = None;
+        self.seen = looks;
+        match self.place.read() {
+            Ok((nodes, remarks)) => {
+                info!(path = %self.place.path().display(), nodes = nodes.len(), "nodes were read");
+                for remark in remarks.iter().filter(|remark| !self.remarks.contains(remark)) {
+                    warn!(path = %self.place.path().display(), "{remark}");
+                }
+                (self.fault, self.remarks) = (None, remarks);
                 vec![Update::All(nodes), Update::InStep]
             }
             Err(why) if self.fault.as_ref() == Some(&why) => Vec::new(),
@@ -94,11 +146,11 @@ impl Watched {
 }
 
 /// Never more than a byte over the bound.
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+fn read_bounded(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(io::Error::other("is larger than 1 GiB"));
+    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(io::Error::other(format!("is larger than {} KiB", most >> 10)));
     }
     Ok(bytes)
 }
@@ -113,7 +165,7 @@ mod tests {
     #[test]
     fn a_file_is_read_when_it_comes_and_changes_and_not_otherwise() {
         let folder = Folder::new();
-        let mut file = Watched::new(folder.path().join("nodes.json"));
+        let mut file = Watched::new(Place::List(folder.path().join("nodes.json")));
         assert!(matches!(file.look().as_slice(), [Update::Away(why)] if why.contains("nodes.json: No such file")));
         assert_eq!(file.look(), [], "once is enough to say it");
         folder.write("nodes.json", ONE);

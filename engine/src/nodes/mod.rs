@@ -5,6 +5,7 @@
 
 mod aside;
 mod files;
+mod keeper;
 mod mailbox;
 
 use std::io;
@@ -12,15 +13,17 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use causeway_control::config::{ClusterIdx, Config, NodesFrom};
+use causeway_control::config::{Cluster, ClusterIdx, Config, NodesFrom};
 use causeway_control::control::Control;
-use causeway_control::nodes::{Quarantine, Update};
+use causeway_control::nodes::{NodeRow, NodeState, Quarantine, Update};
 use causeway_fastpath::time::Instant;
-use causeway_kubernetes::{Running, Server};
+use causeway_kubernetes::{Running, Server, Teller, Watched};
 use tracing::{error, warn};
 
 use crate::wake::Doorbell;
 use aside::spawn_aside;
+use files::Place;
+pub(crate) use keeper::{Keeper, Remembered};
 use mailbox::Mailbox;
 
 /// Between two looks into the mailbox, at least: of a crowd of nodes that change, routes
@@ -38,6 +41,9 @@ pub(crate) struct NodeSources {
     /// When the mailbox is looked into next, at the earliest.
     next: Instant,
     servers: Option<Running>,
+    /// Who wants to know what becomes of a cluster's nodes, and as of which revision they do.
+    tellers: Vec<(ClusterIdx, Teller)>,
+    told: u64,
     stop_files: Arc<Doorbell>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -49,18 +55,24 @@ impl NodeSources {
             mailbox: Arc::new(Mailbox::new(bell)),
             next: Instant::ZERO,
             servers: None,
+            tellers: Vec::new(),
+            told: 0,
             stop_files: Arc::new(Doorbell::new()?),
             threads: Vec::new(),
         };
         let (mut files, mut servers) = (Vec::new(), Vec::new());
         for (at, cluster) in config.clusters.iter().enumerate() {
             let at = ClusterIdx(at);
-            match cluster.nodes_from.clone() {
-                Some(NodesFrom::File(path)) => files.push((at, path)),
-                Some(NodesFrom::Kubeconfig { path, context }) => {
-                    servers.push((at, Server::Kubeconfig { path, context }));
+            match of_cluster(cluster) {
+                Some(Of::Place(place)) => files.push((at, place)),
+                Some(Of::Server(server)) => {
+                    let (teller, told) = causeway_kubernetes::conditions();
+                    let told = cluster.patches_network_unavailable.then_some(told);
+                    if told.is_some() {
+                        sources.tellers.push((at, teller));
+                    }
+                    servers.push((at, Watched { server, told }));
                 }
-                Some(NodesFrom::InCluster) => servers.push((at, Server::InCluster)),
                 None => {}
             }
         }
@@ -95,6 +107,21 @@ impl NodeSources {
         self.mailbox.take()
     }
 
+    /// Tells who wants to know what has become of nodes, where that is in force with every worker.
+    pub(crate) fn tell(&mut self, control: &Control) {
+        let revision = control.learned_nodes().revision();
+        if self.tellers.is_empty() || self.told == revision || !control.is_settled() {
+            return;
+        }
+        self.told = revision;
+        for (at, teller) in &self.tellers {
+            let counts =
+                |row: &NodeRow<'_>| row.cluster == *at && row.recalled.is_none() && !row.fact.pod_cidrs.is_empty();
+            let routed = |row: NodeRow<'_>| (row.fact.name.clone(), row.state == NodeState::Routed);
+            teller.tell(control.nodes().filter(counts).map(routed).collect());
+        }
+    }
+
     /// When [`NodeSources::take`] has something, if it does.
     pub(crate) fn due(&self) -> Option<Instant> {
         (!self.mailbox.is_empty()).then_some(self.next)
@@ -105,13 +132,53 @@ impl Drop for NodeSources {
     fn drop(&mut self) {
         self.servers.take();
         self.stop_files.ring();
-        let patience = std::time::Instant::now() + FAREWELL;
-        for thread in self.threads.drain(..) {
-            // One that hangs, in a kubeconfig's plug-in or on a dead file system, ends with
-            // the process.
-            while !thread.is_finished() && std::time::Instant::now() < patience {
-                std::thread::sleep(Duration::from_millis(1));
-            }
+        wait_for(self.threads.drain(..));
+    }
+}
+
+/// Who knows the nodes of a cluster.
+enum Of {
+    Place(Place),
+    Server(Server),
+}
+
+fn of_cluster(cluster: &Cluster) -> Option<Of> {
+    Some(match cluster.nodes_from.clone()? {
+        NodesFrom::File(path) => Of::Place(Place::List(path)),
+        NodesFrom::Flannel(folder) => Of::Place(Place::Flannel { folder, pod_cidrs: cluster.pod_cidrs.clone() }),
+        NodesFrom::Kubeconfig { path, context } => Of::Server(Server::Kubeconfig { path, context }),
+        NodesFrom::InCluster => Of::Server(Server::InCluster),
+    })
+}
+
+/// Until they have ended, or it takes too long. One that hangs, in a kubeconfig's plug-in or on
+/// a dead file system, ends with the process.
+fn wait_for(threads: impl IntoIterator<Item = JoinHandle<()>>) {
+    let patience = std::time::Instant::now() + FAREWELL;
+    for thread in threads {
+        while !thread.is_finished() && std::time::Instant::now() < patience {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// Hands control what files say now; whoever else knows nodes is not asked.
+pub(crate) fn read_once(control: &mut Control, now: Instant) {
+    let look = |(at, cluster): (usize, &Cluster)| {
+        let said = match of_cluster(cluster)? {
+            Of::Place(place) => files::read(place),
+            Of::Server(_) => vec![Update::Away("a replay asks no API server".to_owned())],
+        };
+        Some(said.into_iter().map(move |update| (ClusterIdx(at), update)))
+    };
+    let said = control.config().clusters.iter().enumerate().filter_map(look).flatten().collect();
+    hand_over(said, control, now);
+    for source in control.node_sources() {
+        let Err(why) = source.state else { continue };
+        let cluster = &control.config().clusters[source.cluster.0].name;
+        match source.recalled.map(|recalled| recalled.age(now).as_secs()) {
+            Some(age_s) => warn!(cluster, why, age_s, "its nodes are those that gateway.state remembers"),
+            None => warn!(cluster, why, "no node of it is known"),
         }
     }
 }
