@@ -103,6 +103,20 @@ impl Control {
         self.meet_routers(now);
     }
 
+    /// The device of a port has gone, and with it whatever was known of its neighbours.
+    pub fn forget_neighbors(&mut self, port: PortIdx, now: Instant) {
+        self.neighbors.forget(port, now);
+        self.neighbors.handle_timeout(now);
+    }
+
+    /// A port stands on another device by now: its tables follow, and its neighbours are met
+    /// anew.
+    pub fn replace_port(&mut self, port: PortIdx, facts: PortFacts, now: Instant) {
+        self.neighbors.replace_port(port, &facts, now);
+        self.compiler.replace_port(port, facts);
+        self.neighbors.handle_timeout(now);
+    }
+
     /// What sources say about the nodes of their clusters, in this order. The routes follow,
     /// as in [`Control::change_routes`].
     pub fn update_nodes(&mut self, updates: impl IntoIterator<Item = (ClusterIdx, Update)>, now: Instant) {

@@ -65,6 +65,12 @@ const TAIL: &str = "
 | `sessions-ended-policy` | Because by other tables whoever began them may not any more. |
 | `sessions-ended-forward` | Because nothing leads in to their receivers any more. |
 | `alive-v4`, `alive-v6` | Sessions alive now. |
+
+## Workers: `workers`
+
+| counter | what |
+| --- | --- |
+| `restarts` | Times that a worker failed and began anew, without its sessions: a bug in Causeway, which the log tells of. |
 ";
 
 #[cfg(test)]

@@ -13,7 +13,8 @@ use causeway_fastpath::ids::WorkerId;
 
 use crate::channel::Channel;
 use crate::handoff::{Colleagues, Exchange};
-use crate::port::{PortInfo, PortStats, Share};
+use crate::port::{Link, PortInfo, PortStats, Share};
+use crate::shift::Notice;
 use crate::thread::{StartError, Task, WorkerThread};
 use crate::wake::Doorbell;
 
@@ -65,6 +66,12 @@ impl Crew {
     /// What the workers have to tell, each for itself in order.
     pub(crate) fn next_event(&self) -> Option<(WorkerId, Event)> {
         let next = |(at, manned): (usize, &Manned)| Some((WorkerId(at as u16), manned.thread.channel.next_event()?));
+        self.workers.iter().enumerate().find_map(next)
+    }
+
+    /// What happened to a worker or its ports, and to which.
+    pub(crate) fn next_notice(&self) -> Option<(WorkerId, Notice)> {
+        let next = |(at, manned): (usize, &Manned)| Some((WorkerId(at as u16), manned.thread.notices.try_recv().ok()?));
         self.workers.iter().enumerate().find_map(next)
     }
 
@@ -128,9 +135,15 @@ impl Crew {
         pages.map(|stats| (stats.sessions_v4(), stats.sessions_v6()))
     }
 
-    /// Is the port up? `None` before anybody has said so.
-    pub(crate) fn port_is_up(&self, port: usize) -> Option<bool> {
-        self.workers.iter().filter_map(|manned| manned.thread.stats.port_is_up(port)).reduce(|all, one| all && one)
+    /// How is the port, at the worker where it is worst? `None` before anybody has said so.
+    pub(crate) fn link(&self, port: usize) -> Option<Link> {
+        self.workers.iter().filter_map(|manned| manned.thread.stats.link(port)).max()
+    }
+
+    /// A port was opened again, and is this now.
+    pub(crate) fn port_is(&mut self, info: PortInfo) {
+        let at = info.id.index();
+        self.workers[0].thread.ports[at] = info;
     }
 
     /// What the workers counted at a port.

@@ -24,6 +24,8 @@ use crate::api::{Asked, Server};
 use crate::clock;
 use crate::crew::Crew;
 use crate::nodes::{self, Keeper, NodeSources, Remembered};
+use crate::port::{Link, forwarding};
+use crate::shift::{MOST_FAILURES, Notice};
 use crate::state::{self, StateError};
 use crate::thread::StartError;
 use crate::wake::{Doorbell, readable, sleep};
@@ -59,8 +61,11 @@ pub enum GatewayError {
         /// The system's answer.
         source: io::Error,
     },
-    /// A worker panicked.
-    #[error("a worker has failed: a bug in Causeway, please report it with what stands above")]
+    /// A worker panicked again and again.
+    #[error(
+        "a worker has failed more than {MOST_FAILURES} times within a minute: a bug in Causeway, please report it with \
+         what stands above"
+    )]
     WorkerFailed,
 }
 
@@ -76,6 +81,9 @@ pub fn run(mut config: Config, out: &mut dyn Write) -> Result<(), GatewayError> 
     let api_path = config.gateway.api.clone();
     let server =
         Server::start(&api_path, Arc::clone(&bell)).map_err(|source| GatewayError::Api { path: api_path, source })?;
+    for warning in forwarding::warnings(&config) {
+        warn!("{warning}");
+    }
     state::settle(&mut config)?;
     let remembered = Remembered::open(&config)?;
     let nodes = NodeSources::start(&config, Arc::clone(&bell)).map_err(system("a thread for nodes"))?;
@@ -100,14 +108,14 @@ pub fn run(mut config: Config, out: &mut dyn Write) -> Result<(), GatewayError> 
         remembered.keep(&control, now)
     };
     let keeper = remembered.map(keep).transpose().map_err(system("a thread that keeps nodes"))?;
-    let up = vec![true; crew.ports().len()];
+    let links = vec![Link::Up; crew.ports().len()];
     let mut gateway = Gateway {
         control,
         nodes,
         keeper,
         crew,
         walks: Walks::default(),
-        up,
+        links,
         watch_at: now,
         tables: Default::default(),
     };
@@ -128,8 +136,8 @@ struct Gateway {
     crew: Crew,
     /// Answers that are being put together.
     walks: Walks,
-    /// Which ports were up when last looked at.
-    up: Vec<bool>,
+    /// How each port was when last looked at.
+    links: Vec<Link>,
     /// When pools are to be looked at.
     watch_at: Instant,
     /// Are the session tables nearly full: IPv4, IPv6?
@@ -164,8 +172,8 @@ impl Gateway {
             let (v4, v6) = self.crew.sessions();
             self.walks.advance(&mut self.control, v4 + v6);
             self.crew.send_commands(&mut self.control);
+            self.heed_notices();
             if self.crew.has_lost_one() {
-                error!("a worker has ended by itself");
                 return Err(GatewayError::WorkerFailed);
             }
             if !ready && self.control.is_settled() && self.crew.is_up_to_date() {
@@ -196,24 +204,45 @@ impl Gateway {
         }
     }
 
+    /// Logs what happened to workers.
+    fn heed_notices(&mut self) {
+        while let Some((worker, notice)) = self.crew.next_notice() {
+            match notice {
+                Notice::BegunAnew { why, sessions } => error!(
+                    worker = worker.0,
+                    why,
+                    sessions,
+                    "a worker has failed and begun anew without its sessions: a bug in Causeway, please report it"
+                ),
+                Notice::Reopened(info) => {
+                    let facts = PortFacts { mac: info.mac, mtu: info.mtu };
+                    self.control.replace_port(PortIdx(info.id.index()), facts, clock::now());
+                    self.crew.port_is(info);
+                }
+                Notice::NotReopened(error) => warn!("{error}; it is tried again"),
+            }
+        }
+    }
+
     /// Logs when a port goes down or comes back.
     fn watch_ports(&mut self) {
-        for (at, was) in self.up.iter_mut().enumerate() {
-            let Some(up) = self.crew.port_is_up(at) else {
+        for (at, was) in self.links.iter_mut().enumerate() {
+            let Some(link) = self.crew.link(at).filter(|link| link != was) else {
                 continue;
             };
-            if up != *was {
-                *was = up;
-                let port = &self.crew.ports()[at];
-                if up {
-                    info!(port = port.name, device = port.device, "the port is up again");
-                } else {
+            *was = link;
+            let port = &self.crew.ports()[at];
+            let (port, device, mac) = (&port.name, &port.device, mac_text(port.mac));
+            match link {
+                Link::Up => info!(port, device, mac, "the port is up again"),
+                Link::Down => warn!(port, device, "the port is down: what would leave by it is dropped"),
+                Link::Gone => {
                     warn!(
-                        port = port.name,
-                        device = port.device,
-                        "the port is down: what would leave by it is dropped; \
-                         a device that was deleted and made anew needs a restart"
+                        port,
+                        device,
+                        "the port's device has gone: until one of this name is there, what would leave by it is dropped"
                     );
+                    self.control.forget_neighbors(PortIdx(at), clock::now());
                 }
             }
         }
@@ -287,7 +316,8 @@ impl Gateway {
                 mac: mac_text(info.mac),
                 mtu: info.mtu,
                 addresses: config.ports[at].addresses.iter().map(ToString::to_string).collect(),
-                up: stats.up,
+                up: stats.link == Link::Up,
+                gone: stats.link == Link::Gone,
                 rx_packets: stats.rx_packets,
                 rx_bytes: stats.rx_bytes,
                 rx_missed: stats.rx_missed,

@@ -43,6 +43,10 @@ pub struct Exchange {
 struct Desk {
     asleep: AtomicBool,
     bell: Doorbell,
+    /// Is its worker about to end, and has nothing left to do?
+    resting: AtomicBool,
+    /// How often it had something to do after all.
+    stirred: AtomicUsize,
 }
 
 impl Exchange {
@@ -52,14 +56,33 @@ impl Exchange {
     /// The process has no descriptors left.
     pub fn new(workers: usize) -> io::Result<Arc<Exchange>> {
         let rings = (0..workers).map(|_| (0..workers).map(|_| ArrayQueue::new(RING)).collect()).collect();
-        let desk = |_| Ok(Desk { asleep: AtomicBool::new(false), bell: Doorbell::new()? });
+        let desk = |_| Ok(Desk::new(Doorbell::new()?));
         let desks = (0..workers).map(desk).collect::<io::Result<_>>()?;
         Ok(Arc::new(Exchange { rings, desks, done: AtomicUsize::new(0) }))
+    }
+
+    /// Have all that are to end nothing left to do, for good? Nobody who rests begins anything
+    /// but what a ring brings, and says that it stirs before it looks.
+    fn is_quiet(&self) -> bool {
+        let stirred = || self.desks.iter().map(|desk| desk.stirred.load(Ordering::SeqCst)).sum::<usize>();
+        let before = stirred();
+        let all_rest = self.desks.iter().all(|desk| desk.resting.load(Ordering::SeqCst));
+        all_rest && self.rings.iter().flatten().all(ArrayQueue::is_empty) && stirred() == before
     }
 
     /// So many workers could not be started: nobody waits for them.
     pub fn never_came(&self, workers: usize) {
         self.done.fetch_add(workers, Ordering::SeqCst);
+        for desk in &self.desks[self.desks.len() - workers..] {
+            desk.resting.store(true, Ordering::SeqCst);
+        }
+    }
+}
+
+impl Desk {
+    fn new(bell: Doorbell) -> Desk {
+        let (asleep, resting) = (AtomicBool::new(false), AtomicBool::new(false));
+        Desk { asleep, bell, resting, stirred: AtomicUsize::new(0) }
     }
 }
 
@@ -170,6 +193,28 @@ impl Colleagues {
         self.bell().silence();
     }
 
+    /// This worker is about to end and receives nothing any more. Is there something for it to
+    /// take all the same, or does it owe buffers? Call it before [`Colleagues::take_from`].
+    pub fn stirs(&self) -> bool {
+        let desk = &self.exchange.desks[self.me.index()];
+        let stirs = self.has_mail() || !self.owed.is_empty();
+        if stirs {
+            desk.resting.store(false, Ordering::SeqCst);
+            desk.stirred.fetch_add(1, Ordering::SeqCst);
+        }
+        stirs
+    }
+
+    /// It has done all it had to do.
+    pub fn rests(&self) {
+        self.exchange.desks[self.me.index()].resting.store(true, Ordering::SeqCst);
+    }
+
+    /// Is there nothing left for any worker to do? All of them are about to end.
+    pub fn are_quiet(&self) -> bool {
+        self.exchange.is_quiet()
+    }
+
     /// This worker takes and hands over nothing any more.
     pub fn leave(&self) {
         self.exchange.done.fetch_add(1, Ordering::SeqCst);
@@ -232,6 +277,22 @@ mod tests {
             one.end_turn();
         }
         assert_eq!((back, one.may_sleep()), (RING + 3, true));
+    }
+
+    #[test]
+    fn all_are_quiet_once_nobody_has_anything_left() {
+        let (mut one, other) = pair();
+        one.rests();
+        assert!(!one.are_quiet(), "the other still receives");
+        one.hand_over(WorkerId(1), Handed::Spent(frame(1))).expect("room");
+        other.rests();
+        assert!(!other.are_quiet(), "there is something to take");
+        assert!(other.stirs());
+        let Some(Handed::Spent(taken)) = other.take_from(0) else { panic!("it is there") };
+        assert!(!other.are_quiet(), "it may hand something over yet");
+        drop(taken.into_heap());
+        other.rests();
+        assert!(!other.stirs() && one.are_quiet() && other.are_quiet());
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod ipam;
 mod nodes;
 pub mod port;
 pub mod replay;
+mod shift;
 pub mod state;
 pub mod stats;
 pub mod thread;

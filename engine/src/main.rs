@@ -11,6 +11,7 @@ use causeway_engine::cli::{
     Check, Cli, Command, ControllerFlags, Ipam, IpamCheck, IpamNext, Kill, Kubernetes, Lab, NicDriver, Replay, Run,
     Sessions, Show, What,
 };
+use causeway_engine::port::forwarding;
 use causeway_engine::replay::{ReplayOptions, replay};
 use causeway_engine::{api, gateway, ipam};
 use clap::{CommandFactory, Parser};
@@ -96,6 +97,9 @@ fn check(options: &Check) -> Result {
                 for warning in warnings {
                     writeln!(io::stderr(), "{warning}")?;
                 }
+                for warning in forwarding::warnings(config) {
+                    writeln!(io::stderr(), "warning: {warning}")?;
+                }
                 let nodes: usize = config.clusters.iter().map(|cluster| cluster.nodes.len()).sum();
                 writeln!(
                     out,
@@ -124,7 +128,10 @@ type Loaded = std::result::Result<(Config, Vec<Warning>), causeway_control::conf
 fn findings(loaded: &Loaded) -> serde_json::Value {
     let text = |found: &dyn std::fmt::Display| found.to_string();
     let (errors, warnings): (Vec<String>, Vec<String>) = match loaded {
-        Ok((_, warnings)) => (Vec::new(), warnings.iter().map(|warning| text(warning)).collect()),
+        Ok((config, warnings)) => {
+            let here = forwarding::warnings(config);
+            (Vec::new(), warnings.iter().map(|warning| text(warning)).chain(here).collect())
+        }
         Err(found) => (found.errors().iter().map(|error| text(error)).collect(), Vec::new()),
     };
     serde_json::json!({ "sound": errors.is_empty(), "errors": errors, "warnings": warnings })

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use causeway_fastpath::counters::Counters;
 
-use crate::port::PortStats;
+use crate::port::{Link, PortStats};
 
 /// A page of numbers that one worker writes and anybody reads, without a lock. A
 /// reader may see some numbers a little newer than others.
@@ -14,16 +14,15 @@ pub struct StatsPage {
     ports: Box<[PortCells]>,
     sessions_v4: AtomicU64,
     sessions_v6: AtomicU64,
+    restarts: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct PortCells([AtomicU64; 8]);
 
-/// Where [`PortCells`] say whether the port is up, and how.
-const UP: usize = 7;
-const UNKNOWN: u64 = 0;
-const NO: u64 = 1;
-const YES: u64 = 2;
+/// Where [`PortCells`] say how the link is: 0 before it was said, and then one of these, from 1.
+const LINK: usize = 7;
+const LINKS: [Link; 3] = [Link::Up, Link::Down, Link::Gone];
 
 impl StatsPage {
     /// Zeros, for a worker with `ports` ports.
@@ -35,7 +34,13 @@ impl StatsPage {
             ports: (0..ports).map(|_| PortCells::default()).collect(),
             sessions_v4: AtomicU64::new(0),
             sessions_v6: AtomicU64::new(0),
+            restarts: AtomicU64::new(0),
         }
+    }
+
+    /// The worker has failed and begun anew.
+    pub fn count_restart(&self) {
+        self.restarts.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The worker's side: publishes what it counted. No allocation, no lock.
@@ -60,7 +65,7 @@ impl StatsPage {
             stats.tx_packets,
             stats.tx_bytes,
             stats.tx_errors,
-            if stats.up { YES } else { NO },
+            1 + stats.link as u64,
         ];
         for (cell, value) in self.ports[port].0.iter().zip(values) {
             cell.store(value, Ordering::Relaxed);
@@ -69,13 +74,14 @@ impl StatsPage {
 
     /// Each counter with its group and name, in a fixed order.
     pub fn counters(&self) -> Vec<(&'static str, &'static str, u64)> {
-        let mut rows = Vec::with_capacity(self.counters.len() + 2);
+        let mut rows = Vec::with_capacity(self.counters.len() + 3);
         let mut cells = self.counters.iter();
         Counters::default().each(|group, name, _| {
             rows.push((group, name, cells.next().map_or(0, |cell| cell.load(Ordering::Relaxed))));
         });
         rows.push(("sessions", "alive-v4", self.sessions_v4.load(Ordering::Relaxed)));
         rows.push(("sessions", "alive-v6", self.sessions_v6.load(Ordering::Relaxed)));
+        rows.push(("workers", "restarts", self.restarts.load(Ordering::Relaxed)));
         rows
     }
 
@@ -94,12 +100,10 @@ impl StatsPage {
         self.sessions_v6.load(Ordering::Relaxed)
     }
 
-    /// Is the port up? `None` before it was first published.
-    pub fn port_is_up(&self, port: usize) -> Option<bool> {
-        match self.ports[port].0[UP].load(Ordering::Relaxed) {
-            UNKNOWN => None,
-            up => Some(up == YES),
-        }
+    /// How is the port's link? `None` before it was first published.
+    pub fn link(&self, port: usize) -> Option<Link> {
+        let said = self.ports[port].0[LINK].load(Ordering::Relaxed) as usize;
+        LINKS.get(said.wrapping_sub(1)).copied()
     }
 
     /// What a port counted.
@@ -113,7 +117,7 @@ impl StatsPage {
             tx_packets: value(4),
             tx_bytes: value(5),
             tx_errors: value(6),
-            up: value(UP) == YES,
+            link: self.link(port).unwrap_or_default(),
         }
     }
 }
@@ -127,13 +131,13 @@ mod tests {
         let page = StatsPage::new(2);
         let counters = Counters { received: 7, forwarded: 6, replied: 1, ..Counters::default() };
         page.publish(&counters, (3, 4));
-        let stats = PortStats { rx_packets: 1, tx_errors: 9, up: true, ..PortStats::default() };
+        let stats = PortStats { rx_packets: 1, tx_errors: 9, link: Link::Gone, ..PortStats::default() };
         page.publish_port(1, &stats);
         let rows = page.counters();
         assert!(rows.contains(&("rx", "received", 7)) && rows.contains(&("end", "replied", 1)));
         assert!(rows.contains(&("sessions", "alive-v6", 4)));
         assert_eq!((page.port(1), page.port(0)), (stats, PortStats::default()));
         assert_eq!(page.sessions(), 7);
-        assert_eq!((page.port_is_up(1), page.port_is_up(0)), (Some(true), None));
+        assert_eq!((page.link(1), page.link(0)), (Some(Link::Gone), None));
     }
 }

@@ -4,17 +4,19 @@
 //! appliance does.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use causeway_fastpath::burst::Burst;
 use causeway_fastpath::command::{Command, Event};
-use causeway_fastpath::forwarder::Forwarder;
+use causeway_fastpath::forwarder::{Capacity, Forwarder};
 use causeway_fastpath::frame::{BufferOwner, Frame};
 use causeway_fastpath::handoff::Errand;
+use causeway_fastpath::snapshot::Snapshot;
 use causeway_fastpath::time::Instant;
 use causeway_fastpath::verdict::{DropReason, PuntReason, Verdict};
 
 use crate::handoff::{Colleagues, Handed};
-use crate::port::Port;
+use crate::port::{Link, Port};
 
 /// Events that may wait for control. Punts beyond it are dropped and counted;
 /// answers to commands are not, as control bounds how many it asks for.
@@ -31,12 +33,17 @@ pub struct Worker<P: Port + ?Sized> {
     ports: Vec<Box<P>>,
     owners: Vec<BufferOwner>,
     forwarder: Forwarder,
+    /// The newest tables that control has sent.
+    tables: Arc<Snapshot>,
+    /// Frames are in here or in the lists below, never on the stack alone: should something
+    /// panic, none is lost.
     burst: Burst,
-    injected: Burst,
     outgoing: Vec<Outgoing>,
     spent: Vec<Frame>,
     events: VecDeque<Event>,
     behind: bool,
+    /// Is the last of `events` being filled?
+    answering: bool,
     /// Other workers, if there are any.
     colleagues: Option<Colleagues>,
     errands: Vec<Errand>,
@@ -65,11 +72,12 @@ impl<P: Port + ?Sized> Worker<P> {
             outgoing,
             ports,
             forwarder,
+            tables: Arc::new(Snapshot::closed()),
             burst: Burst::new(),
-            injected: Burst::new(),
             spent: Vec::with_capacity(2 * Burst::MAX),
             events: VecDeque::with_capacity(2 * OUTBOX),
             behind: false,
+            answering: false,
             colleagues: None,
             errands: Vec::with_capacity(Burst::MAX),
         }
@@ -89,19 +97,15 @@ impl<P: Port + ?Sized> Worker<P> {
                 self.hand_rooms_back();
             }
             Command::Install(snapshot) => {
+                self.tables = Arc::clone(&snapshot);
                 let event = self.forwarder.install(snapshot, now);
                 self.events.push_back(event);
                 self.hand_rooms_back();
             }
             Command::Inject(frame) => {
-                self.injected.push(frame);
-                let mut burst = std::mem::take(&mut self.injected);
-                self.forwarder.process_injected(now, &mut burst);
-                self.obey(&mut burst);
-                self.injected = burst;
-                self.transmit();
-                self.send_cut_off();
-                self.release(now);
+                self.burst.push(frame);
+                self.forwarder.process_injected(now, &mut self.burst);
+                self.finish_burst(now);
             }
             Command::Transmit(port, frame) => match self.outgoing.get_mut(port.index()) {
                 Some(outgoing) => {
@@ -111,23 +115,26 @@ impl<P: Port + ?Sized> Worker<P> {
                 }
                 None => self.events.push_back(Event::Spent(frame)),
             },
-            Command::ListSessions(mut page) => {
-                self.forwarder.list_sessions(now, &mut page);
-                self.events.push_back(Event::Sessions(page));
-            }
-            Command::EndSessions(mut kill) => {
-                self.forwarder.end_sessions(now, &mut kill);
-                self.events.push_back(Event::SessionsEnded(kill));
-            }
-            Command::ListPools(mut page) => {
-                self.forwarder.list_pools(&mut page);
-                self.events.push_back(Event::Pools(page));
-            }
-            Command::ListRefused(mut page) => {
-                self.forwarder.list_refused(&mut page);
-                self.events.push_back(Event::Refused(page));
-            }
+            Command::ListSessions(page) => self.answer(Event::Sessions(page), now),
+            Command::EndSessions(kill) => self.answer(Event::SessionsEnded(kill), now),
+            Command::ListPools(page) => self.answer(Event::Pools(page), now),
+            Command::ListRefused(page) => self.answer(Event::Refused(page), now),
         }
+    }
+
+    /// Fills a page that control sent. It is in the outbox meanwhile, so that it comes back
+    /// whatever happens.
+    fn answer(&mut self, page: Event, now: Instant) {
+        self.events.push_back(page);
+        self.answering = true;
+        match self.events.back_mut() {
+            Some(Event::Sessions(page)) => self.forwarder.list_sessions(now, page),
+            Some(Event::SessionsEnded(kill)) => self.forwarder.end_sessions(now, kill),
+            Some(Event::Pools(page)) => self.forwarder.list_pools(page),
+            Some(Event::Refused(page)) => self.forwarder.list_refused(page),
+            _ => {}
+        }
+        self.answering = false;
     }
 
     /// Ends sessions that were silent for too long, a bounded number; says whether
@@ -147,7 +154,12 @@ impl<P: Port + ?Sized> Worker<P> {
     /// Are there sessions left that should have ended by the last turn, or messages that
     /// another worker had no room for? Then it is no time to rest.
     pub fn is_behind(&self) -> bool {
-        self.behind || self.forwarder.has_messages()
+        self.behind || self.has_messages()
+    }
+
+    /// Are there messages to other workers?
+    pub fn has_messages(&self) -> bool {
+        self.forwarder.has_messages()
     }
 
     /// One round: timers, then a burst from each port and from each other worker. Says how
@@ -156,18 +168,18 @@ impl<P: Port + ?Sized> Worker<P> {
         self.handle_timeout(now);
         let mut received = 0;
         for at in 0..self.ports.len() {
-            let mut burst = std::mem::take(&mut self.burst);
-            received += self.ports[at].rx_burst(&mut burst);
-            if !burst.is_empty() {
-                self.forwarder.process(now, &mut burst);
-                self.obey(&mut burst);
+            received += self.ports[at].rx_burst(&mut self.burst);
+            if !self.burst.is_empty() {
+                self.forwarder.process(now, &mut self.burst);
             }
-            self.burst = burst;
-            self.transmit();
-            self.send_cut_off();
-            self.release(now);
+            self.finish_burst(now);
         }
         received + self.take_over(now)
+    }
+
+    /// As [`Worker::turn`], without looking at the ports: for a worker that is about to end.
+    pub fn take_rest(&mut self, now: Instant) -> usize {
+        self.take_over(now)
     }
 
     /// Takes what other workers handed over, a burst from each at most; says how many
@@ -176,9 +188,8 @@ impl<P: Port + ?Sized> Worker<P> {
         let others = self.colleagues.as_ref().map_or(0, Colleagues::count);
         let mut taken = 0;
         for other in 0..others {
-            let mut burst = std::mem::take(&mut self.burst);
             for _ in 0..TAKEN_A_TURN {
-                if burst.room() == 0 {
+                if self.burst.room() == 0 {
                     break;
                 }
                 let Some(handed) = self.colleagues.as_ref().and_then(|colleagues| colleagues.take_from(other)) else {
@@ -186,25 +197,29 @@ impl<P: Port + ?Sized> Worker<P> {
                 };
                 match handed {
                     Handed::Packet(frame, errand) => {
-                        burst.push(frame);
+                        self.burst.push(frame);
                         self.errands.push(errand);
                     }
                     Handed::Message(message) => self.forwarder.handle_message(message, now),
                     Handed::Spent(frame) => self.spent.push(frame),
                 }
             }
-            taken += burst.len();
-            if !burst.is_empty() {
-                self.forwarder.process_taken_over(now, &mut burst, &self.errands);
+            taken += self.burst.len();
+            if !self.burst.is_empty() {
+                self.forwarder.process_taken_over(now, &mut self.burst, &self.errands);
                 self.errands.clear();
-                self.obey(&mut burst);
             }
-            self.burst = burst;
-            self.transmit();
-            self.send_cut_off();
-            self.release(now);
+            self.finish_burst(now);
         }
         taken
+    }
+
+    /// Carries out what was decided about a burst, and what follows from it.
+    fn finish_burst(&mut self, now: Instant) {
+        self.obey();
+        self.transmit();
+        self.send_cut_off();
+        self.release(now);
     }
 
     /// Tells every port's kernel or peer what was queued: once a turn, after the
@@ -220,7 +235,7 @@ impl<P: Port + ?Sized> Worker<P> {
                 && let Some((to, message)) = self.forwarder.poll_message()
             {
                 if let Err(Handed::Message(message)) = colleagues.hand_over(to, Handed::Message(message)) {
-                    self.forwarder.message_refused(message);
+                    self.forwarder.message_refused(to, message);
                     refused += 1;
                 }
             }
@@ -274,11 +289,9 @@ impl<P: Port + ?Sized> Worker<P> {
     /// Lets fragments go on whose first fragment has come: they walk right behind it.
     /// There are no more of them than were held.
     fn release(&mut self, now: Instant) {
-        while self.forwarder.release(&mut self.injected) > 0 {
-            let mut burst = std::mem::take(&mut self.injected);
-            self.forwarder.process_released(now, &mut burst);
-            self.obey(&mut burst);
-            self.injected = burst;
+        while self.forwarder.release(&mut self.burst) > 0 {
+            self.forwarder.process_released(now, &mut self.burst);
+            self.obey();
             self.transmit();
             self.send_cut_off();
         }
@@ -286,60 +299,108 @@ impl<P: Port + ?Sized> Worker<P> {
 
     /// Sends what was cut off the packets that were sent last.
     fn send_cut_off(&mut self) {
-        while self.forwarder.cut_off(&mut self.injected) > 0 {
-            let mut burst = std::mem::take(&mut self.injected);
-            self.obey(&mut burst);
-            self.injected = burst;
+        while self.forwarder.cut_off(&mut self.burst) > 0 {
+            self.obey();
             self.transmit();
         }
     }
 
     /// Sorts a decided burst: out, to control, or back to the owner.
-    fn obey(&mut self, burst: &mut Burst) {
+    fn obey(&mut self) {
+        let Worker { burst, outgoing, events, spent, forwarder, colleagues, .. } = self;
         for (packet, (frame, verdict)) in burst.drain().enumerate() {
             match verdict {
                 Verdict::Forward(port) | Verdict::Reply(port) => {
-                    let outgoing = &mut self.outgoing[port.index()];
-                    outgoing.frames.push(frame);
-                    outgoing.verdicts.push(Some(verdict));
+                    if let Some(outgoing) = outgoing.get_mut(port.index()) {
+                        outgoing.frames.push(frame);
+                        outgoing.verdicts.push(Some(verdict));
+                    } else {
+                        forwarder.counters_mut().recount_as_dropped(verdict, DropReason::Undecided);
+                        spent.push(frame);
+                    }
                 }
                 Verdict::Punt(reason) => {
-                    if self.events.len() < OUTBOX {
-                        self.events.push_back(Event::Punted(reason, copy(&frame, reason)));
+                    if events.len() < OUTBOX {
+                        events.push_back(Event::Punted(reason, copy(&frame, reason)));
                     } else {
-                        let counters = self.forwarder.counters_mut();
-                        counters.recount_as_dropped(verdict, DropReason::PuntQueueFull);
+                        forwarder.counters_mut().recount_as_dropped(verdict, DropReason::PuntQueueFull);
                     }
-                    self.spent.push(frame);
+                    spent.push(frame);
                 }
-                Verdict::Drop(_) | Verdict::Hold => self.spent.push(frame),
+                Verdict::Drop(_) | Verdict::Hold => spent.push(frame),
                 Verdict::HandOff(to) => {
-                    let errand = self.forwarder.errand(packet);
+                    let errand = forwarder.errand(packet);
                     let handed = Handed::Packet(frame, errand);
-                    let colleagues = self.colleagues.as_mut().expect("who is alone hands nothing over");
-                    if let Err(Handed::Packet(frame, _)) = colleagues.hand_over(to, handed) {
-                        self.forwarder.hand_off_refused(to, errand);
-                        self.forwarder.counters_mut().recount_as_dropped(verdict, DropReason::HandOffFull);
-                        self.spent.push(frame);
+                    let refused = match colleagues {
+                        Some(colleagues) => colleagues.hand_over(to, handed),
+                        None => Err(handed),
+                    };
+                    if let Err(Handed::Packet(frame, _)) = refused {
+                        forwarder.hand_off_refused(to, errand);
+                        forwarder.counters_mut().recount_as_dropped(verdict, DropReason::HandOffFull);
+                        spent.push(frame);
                     }
                 }
             }
         }
     }
 
-    /// Hands what is outgoing to the ports and every served frame to its owner.
+    /// Begins anew after a panic, by the newest tables, with an empty forwarder. Ports and what
+    /// waits for control stay; every buffer goes back to its owner. Says how many sessions were
+    /// lost.
+    pub fn begin_anew(&mut self, capacity: Capacity, seed: [u8; 32], now: Instant) -> usize {
+        for Outgoing { frames, verdicts } in &mut self.outgoing {
+            // What a port took before it panicked is not here any more.
+            let waiting = verdicts.len().saturating_sub(frames.len());
+            for verdict in verdicts.drain(..).skip(waiting).flatten() {
+                self.forwarder.counters_mut().recount_as_dropped(verdict, DropReason::WorkerFailed);
+            }
+            self.spent.append(frames);
+        }
+        self.spent.extend(self.burst.drain().map(|(frame, _)| frame));
+        self.errands.clear();
+        if std::mem::take(&mut self.answering) {
+            self.skip_rest_of_page();
+        }
+        let (lost, event) = self.forwarder.begin_anew(Arc::clone(&self.tables), capacity, seed, now);
+        self.events.push_back(event);
+        self.return_spent();
+        lost
+    }
+
+    /// The page that was being filled goes back as if it were the last: asking again would
+    /// fail again.
+    fn skip_rest_of_page(&mut self) {
+        match self.events.back_mut() {
+            Some(Event::Sessions(page)) => page.cursor = None,
+            Some(Event::SessionsEnded(kill)) => kill.cursor = None,
+            Some(Event::Pools(page)) => page.cursor = None,
+            Some(Event::Refused(page)) => page.cursor = None,
+            _ => {}
+        }
+    }
+
+    /// Hands what is outgoing to the ports, and what has served back.
     fn transmit(&mut self) {
         for (port, outgoing) in self.ports.iter_mut().zip(&mut self.outgoing) {
             if outgoing.frames.is_empty() {
                 continue;
             }
             let sent = port.tx_burst(&mut outgoing.frames, &mut self.spent);
-            for verdict in outgoing.verdicts[sent..].iter().flatten() {
-                self.forwarder.counters_mut().recount_as_dropped(*verdict, DropReason::PortFull);
+            if !outgoing.frames.is_empty() {
+                let reason = if port.link() == Link::Up { DropReason::PortFull } else { DropReason::PortDown };
+                for verdict in outgoing.verdicts[sent..].iter().flatten() {
+                    self.forwarder.counters_mut().recount_as_dropped(*verdict, reason);
+                }
             }
             outgoing.verdicts.clear();
             self.spent.append(&mut outgoing.frames);
         }
+        self.return_spent();
+    }
+
+    /// Hands every served frame to its owner.
+    fn return_spent(&mut self) {
         while let Some(frame) = self.spent.pop() {
             let owner = frame.owner();
             if let (Some(colleagues), Some(whose)) = (&mut self.colleagues, owner.worker())

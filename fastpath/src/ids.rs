@@ -52,6 +52,12 @@ id!(
     Epoch(u64)
 );
 
+id!(
+    /// How often a worker has begun anew: names that were lent by or to an earlier incarnation
+    /// are void.
+    Incarnation(u32)
+);
+
 impl VrfId {
     /// The routing domain of the outside world.
     pub const MAIN: VrfId = VrfId(0);

@@ -116,7 +116,9 @@ reasons! {
         PuntQueueFull = "punt-queue-full": "For control, whose queue was full.",
         HandOffFull = "hand-off-full": "For another worker, whose queue was full.",
         HandOffStale = "hand-off-stale": "It needed a name that another worker gives out, and new pools came into force between the two.",
-        PortFull = "port-full": "The egress port would not take the frame: its ring was full, or it is down.",
+        PortFull = "port-full": "The egress port would not take the frame: its ring was full.",
+        PortDown = "port-down": "The egress port is down, or its device has gone.",
+        WorkerFailed = "worker-failed": "In the hands of a worker that failed and began anew: a bug in Causeway, please report it with what the log says.",
         ReplyNoRoom = "reply-no-room": "The buffer had no room for the answer.",
     }
 }

@@ -49,7 +49,7 @@ pub(crate) fn killed_sessions_end_while_others_go_on(stage: &mut Stage) {
 }
 
 /// Both ends of a connection from one host to another.
-fn connect(from: &Host, to: &Host, family: Family) -> (TcpStream, TcpStream) {
+pub(crate) fn connect(from: &Host, to: &Host, family: Family) -> (TcpStream, TcpStream) {
     let listener = to.run(|| TcpListener::bind(SocketAddr::new(family.unspecified(), 0))).expect("a socket");
     let target = SocketAddr::new(to.address(family), listener.local_addr().expect("an address").port());
     let near = from.run(|| TcpStream::connect_timeout(&target, SOON)).expect("a connection");
@@ -60,7 +60,7 @@ fn connect(from: &Host, to: &Host, family: Family) -> (TcpStream, TcpStream) {
 }
 
 /// Does a byte get from the one end to the other?
-fn arrives((near, far): &mut (TcpStream, TcpStream)) -> bool {
+pub(crate) fn arrives((near, far): &mut (TcpStream, TcpStream)) -> bool {
     near.write_all(b"x").expect("room in the socket");
     match far.read(&mut [0; 16]) {
         Ok(count) => count == 1,

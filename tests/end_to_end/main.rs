@@ -5,6 +5,7 @@
 //! carries them. Tests that lack a
 //! program or a privilege say SKIPPED, and fail where the environment has CI set.
 
+mod devices;
 mod ecmp;
 mod forwards;
 mod kill;
@@ -59,6 +60,8 @@ over_each_driver! {
     kill::killed_sessions_end_while_others_go_on needs [];
     life::sigterm_leaves_nothing_behind needs ["ip", "ethtool"];
     life::the_socket_of_a_killed_gateway_is_taken_over needs ["ip", "ethtool"];
+    devices::a_device_that_is_made_anew_is_taken_up_again needs [];
+    devices::no_private_source_leaves_while_a_gateway_starts_and_ends needs [];
 }
 
 over_each_driver!(@ two_xdp_workers TwoXdpWorkers
@@ -67,6 +70,7 @@ over_each_driver!(@ two_xdp_workers TwoXdpWorkers
     transfer::tcp_arrives_intact_in_both_directions_at_once ["ethtool"]
     forwards::the_outside_and_pods_reach_a_service_by_its_public_address ["python3", "curl", "ethtool"]
     workers::a_pod_gets_every_port_whosoever_it_is ["ethtool"]
+    devices::no_private_source_leaves_while_a_gateway_starts_and_ends ["ethtool"]
     life::sigterm_leaves_nothing_behind ["ip", "ethtool"]);
 
 #[test]
@@ -86,6 +90,12 @@ fn a_next_hop_that_dies_loses_its_flows_and_has_them_again_when_it_is_back() {
 fn a_node_keeps_its_pod_cidr_over_restarts() {
     let name = "a_node_keeps_its_pod_cidr_over_restarts";
     play(name, Medium::AfPacket, &[], life::a_node_keeps_its_pod_cidr_over_restarts);
+}
+
+#[test]
+fn a_kernel_that_forwards_beside_the_gateway_is_warned_of() {
+    let name = "a_kernel_that_forwards_beside_the_gateway_is_warned_of";
+    play(name, Medium::AfPacket, &[], devices::a_kernel_that_forwards_beside_the_gateway_is_warned_of);
 }
 
 #[test]

@@ -75,7 +75,12 @@ fn port(port: &PortView) -> Vec<String> {
         port.name.clone(),
         port.device.clone(),
         port.driver.clone(),
-        if port.up { "up" } else { "down" }.to_owned(),
+        match (port.up, port.gone) {
+            (true, _) => "up",
+            (false, false) => "down",
+            (false, true) => "gone",
+        }
+        .to_owned(),
         port.domain.clone(),
         port.mac.clone(),
         port.mtu.to_string(),

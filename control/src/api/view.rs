@@ -34,6 +34,8 @@ pub struct PortView {
     pub addresses: Vec<String>,
     /// Is the device up?
     pub up: bool,
+    /// Is there none, though there was when the gateway started?
+    pub gone: bool,
     /// Frames received; a super-frame counts once.
     pub rx_packets: u64,
     /// Bytes received.

@@ -178,6 +178,17 @@ impl Compiler {
         self.changed = true;
     }
 
+    /// A port stands on another device. Adjacencies follow with the next
+    /// [`Compiler::set_neighbors`].
+    pub fn replace_port(&mut self, port: PortIdx, facts: PortFacts) {
+        let mut ports = self.ports.to_vec();
+        ports[port.0].mac = facts.mac;
+        ports[port.0].link_local = facts.link_local();
+        self.ports = ports.into();
+        self.facts[port.0] = facts;
+        self.changed = true;
+    }
+
     /// Would the next snapshot differ from the last one?
     pub fn has_changed(&self) -> bool {
         self.changed

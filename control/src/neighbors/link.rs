@@ -36,6 +36,12 @@ impl Link {
         }
     }
 
+    /// The port stands on another device.
+    pub(super) fn replace(&mut self, facts: &PortFacts) {
+        self.mac = facts.mac;
+        self.link_local = Ipv6Addr::from_bits(facts.link_local());
+    }
+
     /// Is it ours to answer for?
     pub(super) fn owns(&self, address: IpAddr) -> bool {
         address == IpAddr::V6(self.link_local)

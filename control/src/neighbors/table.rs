@@ -58,11 +58,37 @@ impl Neighbors {
         for neighbor in &config.neighbors {
             caches[neighbor.port.0].insert(neighbor.address, Entry::new_static(neighbor.mac, now));
         }
-        let announce = |(at, link): (usize, &Link)| -> Vec<_> {
-            link.announcements().map(|bytes| Effect::Send(PortIdx(at), bytes)).collect()
-        };
-        let effects = links.iter().enumerate().flat_map(announce).collect();
-        Neighbors { links, caches, effects, changed: true }
+        let mut neighbors = Neighbors { links, caches, effects: Vec::new(), changed: true };
+        (0..neighbors.links.len()).for_each(|at| neighbors.announce(PortIdx(at)));
+        neighbors
+    }
+
+    /// A port stands on another device: whoever is there hears who we are, and is asked for
+    /// anew.
+    pub fn replace_port(&mut self, port: PortIdx, facts: &PortFacts, now: Instant) {
+        self.links[port.0].replace(facts);
+        self.announce(port);
+        self.forget(port, now);
+    }
+
+    /// Nothing that was learned on a port holds any more, and packets that wait there are lost.
+    /// Whoever a route leads to is asked for the next time that something is due.
+    pub fn forget(&mut self, port: PortIdx, now: Instant) {
+        let cache = &mut self.caches[port.0];
+        let learned = cache.iter().filter(|(_, entry)| entry.state != State::Static);
+        let learned: Vec<_> = learned.map(|(address, entry)| (address, entry.router)).collect();
+        for (address, router) in learned {
+            cache.remove(address);
+            if router {
+                cache.insert(address, Entry::wanted(true, now));
+            }
+        }
+        self.changed = true;
+    }
+
+    fn announce(&mut self, port: PortIdx) {
+        let send = |bytes| Effect::Send(port, bytes);
+        self.effects.extend(self.links[port.0].announcements().map(send));
     }
 
     /// A route leads to this neighbour from now on, or none does any more. Whoever one

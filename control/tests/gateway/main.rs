@@ -21,6 +21,7 @@ mod hostile;
 mod isolated;
 mod lab;
 mod policies;
+mod replaced;
 mod resolve;
 mod routes;
 mod scan;

@@ -7,7 +7,7 @@ use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use super::{OpenError, PortOptions};
+use super::{Link, OpenError, PortOptions};
 
 /// A network device of the namespace in which it was looked up.
 #[derive(Debug)]
@@ -122,6 +122,15 @@ impl Device {
             return Err(io::Error::from_raw_os_error(libc::ENODEV));
         }
         Ok(flags & libc::IFF_UP != 0 && flags & libc::IFF_RUNNING != 0)
+    }
+
+    /// How is it? It has gone as in [`Device::is_up`].
+    pub fn link(&self) -> Link {
+        match self.is_up() {
+            Ok(true) => Link::Up,
+            Ok(false) => Link::Down,
+            Err(_) => Link::Gone,
+        }
     }
 
     /// Sets it administratively up. Needs `CAP_NET_ADMIN`.

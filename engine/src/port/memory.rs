@@ -12,7 +12,7 @@ use causeway_fastpath::offload::Offload;
 use super::device::local_mac;
 use super::pool::Pool;
 use super::software::{Segments, complete_checksum};
-use super::{Port, PortInfo, PortOptions, PortStats};
+use super::{Link, OpenError, Port, PortInfo, PortOptions, PortStats};
 
 /// How a [`MemoryPort`] is to behave.
 #[derive(Clone, Debug)]
@@ -63,7 +63,7 @@ impl MemoryPort {
             inward: VecDeque::with_capacity(behavior.rx_capacity),
             outward: VecDeque::with_capacity(behavior.tx_capacity),
             behavior: behavior.clone(),
-            stats: PortStats { up: true, ..PortStats::default() },
+            stats: PortStats { link: Link::Up, ..PortStats::default() },
         };
         let wire = Arc::new(Mutex::new(wire));
         let info = PortInfo {
@@ -89,7 +89,7 @@ impl MemoryPeer {
         let wire = &mut *lock(&self.wire);
         let room = wire.inward.len() < wire.behavior.rx_capacity;
         match room.then(|| wire.pool.lend_with(bytes)).flatten() {
-            Some(mut frame) if wire.stats.up => {
+            Some(mut frame) if wire.stats.link == Link::Up => {
                 frame.offload = offload;
                 wire.inward.push_back(frame);
                 true
@@ -138,7 +138,12 @@ impl MemoryPeer {
 
     /// Plugs the cable in or out. A port that is down takes and brings nothing.
     pub fn set_up(&self, up: bool) {
-        lock(&self.wire).stats.up = up;
+        self.set_link(if up { Link::Up } else { Link::Down });
+    }
+
+    /// As [`MemoryPeer::set_up`]; a port whose device has gone is down until it is opened again.
+    pub fn set_link(&self, link: Link) {
+        lock(&self.wire).stats.link = link;
     }
 }
 
@@ -166,7 +171,7 @@ impl Port for MemoryPort {
     fn tx_burst(&mut self, frames: &mut Vec<Frame>, spent: &mut Vec<Frame>) -> usize {
         let wire = &mut *lock(&self.wire);
         let mut taken = 0;
-        while taken < frames.len() && wire.stats.up && wire.send(&frames[taken]) {
+        while taken < frames.len() && wire.stats.link == Link::Up && wire.send(&frames[taken]) {
             taken += 1;
         }
         spent.extend(frames.drain(..taken));
@@ -182,6 +187,15 @@ impl Port for MemoryPort {
 
     fn stats(&mut self) -> PortStats {
         lock(&self.wire).stats
+    }
+
+    fn link(&self) -> Link {
+        lock(&self.wire).stats.link
+    }
+
+    fn reopen(&mut self) -> Result<(), OpenError> {
+        lock(&self.wire).stats.link = Link::Up;
+        Ok(())
     }
 }
 

@@ -41,7 +41,7 @@ fn a_full_wire_takes_nothing_and_misses_what_comes() {
     assert_eq!(port.stats().rx_missed, 1);
     peer.pop();
     peer.set_up(false);
-    assert!(!peer.push(b"frame", Offload::DONE) && !port.stats().up);
+    assert!(!peer.push(b"frame", Offload::DONE) && port.stats().link == Link::Down);
     assert_eq!(peer.free_buffers(), 256);
 }
 

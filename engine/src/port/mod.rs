@@ -8,6 +8,7 @@ pub mod af_packet;
 pub mod af_xdp;
 pub mod auto;
 pub mod device;
+pub mod forwarding;
 pub mod memory;
 mod netdev;
 pub mod open;
@@ -68,8 +69,33 @@ pub trait Port {
     /// A driver without any is polled in short intervals.
     fn poll_fds(&self, fds: &mut Vec<RawFd>);
 
-    /// What was counted since the port was opened.
+    /// What was counted since the port was first opened. Also looks at the device.
     fn stats(&mut self) -> PortStats;
+
+    /// How its device was when it was last looked at. Cheap.
+    fn link(&self) -> Link;
+
+    /// Opens it again, on the device that has its name by now; its own has [gone](Link::Gone).
+    /// What it lent out it takes back as ever, and it goes on counting. A driver that has no
+    /// device never needs it.
+    ///
+    /// # Errors
+    /// As when it was first opened. It is as it was then.
+    fn reopen(&mut self) -> Result<(), OpenError> {
+        Ok(())
+    }
+}
+
+/// How the device of a port is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Link {
+    /// It carries packets.
+    Up,
+    /// It is set down, or has no carrier.
+    #[default]
+    Down,
+    /// It was deleted, renamed or moved away.
+    Gone,
 }
 
 /// What a port is, as the driver found it when opening.
@@ -108,8 +134,8 @@ pub struct PortStats {
     pub tx_bytes: u64,
     /// Frames the driver took and could not send.
     pub tx_errors: u64,
-    /// Is the device up?
-    pub up: bool,
+    /// How is the device?
+    pub link: Link,
 }
 
 /// How a port is to be opened.
@@ -144,7 +170,7 @@ impl Add for PortStats {
             tx_packets: self.tx_packets + other.tx_packets,
             tx_bytes: self.tx_bytes + other.tx_bytes,
             tx_errors: self.tx_errors + other.tx_errors,
-            up: self.up && other.up,
+            link: self.link.max(other.link),
         }
     }
 }

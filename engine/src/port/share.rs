@@ -1,6 +1,6 @@
 //! A device that several workers receive from.
 
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use causeway_fastpath::ids::WorkerId;
 
@@ -18,8 +18,8 @@ pub struct Share {
 /// What the first worker made, and the others join.
 #[derive(Debug, Default)]
 pub(super) struct Common {
-    /// The number of the packet sockets' fanout group.
-    pub(super) fanout: Option<u16>,
+    /// The packet sockets' fanout group: the index of its device, and its number.
+    pub(super) fanout: Option<(u32, u16)>,
     /// The XDP program on the device, which sends each queue to its worker, while a worker's
     /// port stands on it.
     pub(super) steering: Weak<Steering>,
@@ -54,7 +54,8 @@ impl Share {
     }
 
     pub(super) fn common(&self) -> MutexGuard<'_, Common> {
-        self.common.lock().expect("nobody panics while a port is opened")
+        // Who panics while a port is opened leaves nothing half done in it.
+        self.common.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

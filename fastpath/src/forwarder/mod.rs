@@ -1,5 +1,6 @@
 //! The packet's walk: a burst goes in, a verdict a packet comes out.
 
+mod begin_anew;
 mod classify;
 mod forward;
 mod fragment;
@@ -153,6 +154,15 @@ impl Forwarder {
     /// errand.
     pub fn process_taken_over(&mut self, now: Instant, burst: &mut Burst, errands: &[Errand]) {
         self.counters.taken_over += burst.len() as u64;
+        for errand in errands {
+            match errand {
+                Errand::Seek(seek) => self.meet(seek.from, seek.incarnation, now),
+                Errand::Granted(granted) => {
+                    self.meet(granted.name.lender(&self.handed.workers), granted.pact.lender, now);
+                }
+                Errand::Own | Errand::Inward | Errand::Fragment(_) => {}
+            }
+        }
         self.handed.take_over(errands);
         self.decide(now, burst, &mut |_| {});
         let used = self.handed.end();
@@ -160,6 +170,7 @@ impl Forwarder {
             // A name that was not put to use goes back.
             if let Errand::Granted(granted) = errand
                 && !used.contains(i)
+                && self.handed.is_valid(granted)
             {
                 if let Some(outside) = granted.name.key() {
                     self.v4.give_back(outside);
@@ -178,7 +189,9 @@ impl Forwarder {
 
     /// A packet could not be handed to this worker: a name that it was lent is free again.
     pub fn hand_off_refused(&mut self, to: WorkerId, errand: Errand) {
-        if let Errand::Granted(Granted { name, .. }) = errand {
+        if let Errand::Granted(Granted { name, pact, .. }) = errand
+            && pact == self.handed.incarnations.lending_to(to)
+        {
             self.take_name_back(name, to);
         }
     }
@@ -200,31 +213,46 @@ impl Forwarder {
     /// The next message to another worker.
     pub fn poll_message(&mut self) -> Option<(WorkerId, Message)> {
         let workers = self.handed.workers;
-        let release = |name, port| (workers.of_port(port), Message::Release { name, from: workers.me() });
+        let release = |name: Name| {
+            let lender = name.lender(&workers);
+            let pact = self.handed.incarnations.borrowing_from(lender);
+            (lender, Message::Release { name, from: workers.me(), pact })
+        };
         if let Some(outside) = self.v4.next_returned() {
-            return Some(release(Name::of(&outside), outside.dst_port));
+            return Some(release(Name::of(&outside)));
         }
         if let Some(outside) = self.v6.next_returned() {
-            return Some(release(Name::of(&outside), outside.dst_port));
+            return Some(release(Name::of(&outside)));
         }
         self.handed.messages.pop_front()
     }
 
     /// A message could not be sent now: what must not be lost comes again.
-    pub fn message_refused(&mut self, message: Message) {
-        if let Message::Release { name, .. } = message {
-            if let Some(outside) = name.key() {
-                self.v4.not_returned(outside);
-            } else if let Some(outside) = name.key() {
-                self.v6.not_returned(outside);
+    pub fn message_refused(&mut self, to: WorkerId, message: Message) {
+        match message {
+            Message::Release { name, .. } => {
+                if let Some(outside) = name.key() {
+                    self.v4.not_returned(outside);
+                } else if let Some(outside) = name.key() {
+                    self.v6.not_returned(outside);
+                }
             }
+            Message::BegunAnew { .. } | Message::Forgotten { .. } => self.handed.not_told(to, message),
+            Message::FirstFragment { .. } => {}
         }
     }
 
     /// Heeds what another worker says.
     pub fn handle_message(&mut self, message: Message, now: Instant) {
         match message {
-            Message::Release { name, from } => self.take_name_back(name, from),
+            Message::Release { name, from, pact } => {
+                self.meet(from, pact.borrower, now);
+                if pact == self.handed.incarnations.lending_to(from) {
+                    self.take_name_back(name, from);
+                }
+            }
+            Message::BegunAnew { from, incarnation } => self.meet(from, incarnation, now),
+            Message::Forgotten { from, incarnation } => self.handed.incarnations.is_forgotten_by(from, incarnation),
             Message::FirstFragment { datagram, piece, flow } => {
                 let counters = &mut self.counters;
                 // Were there no room, or a contradiction: the others will not go through.

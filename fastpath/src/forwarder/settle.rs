@@ -31,6 +31,11 @@ impl Rooms {
     pub(super) fn new() -> Rooms {
         Rooms { next: None, settling: None, spent: VecDeque::with_capacity(SPENT) }
     }
+
+    /// Whatever a forwarder that failed was at, control gets its rooms back.
+    pub(super) fn inherit(&mut self, failed: Rooms) {
+        self.spent.extend(failed.spent.into_iter().chain(failed.settling).chain(failed.next));
+    }
 }
 
 impl Forwarder {

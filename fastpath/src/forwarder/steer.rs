@@ -10,8 +10,8 @@ use super::walk::{Plan, Walk};
 use crate::address::Address;
 use crate::burst::Burst;
 use crate::fragment::{Datagram, Piece, Standing};
-use crate::handoff::{Errand, Granted, Message, Name, Seek, Workers};
-use crate::ids::{VrfId, WorkerId};
+use crate::handoff::{Errand, Granted, Incarnations, Message, Name, Seek, Workers};
+use crate::ids::{Incarnation, VrfId, WorkerId};
 use crate::nat::{Choice, Translation, keeps_ports};
 use crate::parse::{self, L4Kind, Layers, Part};
 use crate::session::FlowKey;
@@ -22,6 +22,7 @@ use crate::wire::icmp;
 /// What goes between this worker and others.
 pub(super) struct Handed {
     pub(super) workers: Workers,
+    pub(super) incarnations: Incarnations,
     /// Packets of the burst that another worker handed over.
     pub(super) taken: Set,
     /// Of those, the ones that put the name to use that was lent to them.
@@ -36,11 +37,37 @@ impl Handed {
     pub(super) fn new(workers: Workers, messages: usize) -> Handed {
         Handed {
             workers,
+            incarnations: Incarnations::new(&workers),
             taken: Set::EMPTY,
             used: Set::EMPTY,
             errands: Box::new([Errand::Own; Burst::MAX]),
-            messages: VecDeque::with_capacity(messages),
+            // Beside them, two for each worker about incarnations, which are not lost.
+            messages: VecDeque::with_capacity(messages + 2 * usize::from(workers.count())),
         }
+    }
+
+    /// This worker has failed; the others are told so.
+    pub(super) fn begin_anew(&mut self, failed: Handed) {
+        self.incarnations = failed.incarnations.next();
+        let (from, incarnation) = (self.workers.me(), self.incarnations.own());
+        for other in self.incarnations.others() {
+            self.messages.push_back((other, Message::BegunAnew { from, incarnation }));
+        }
+    }
+
+    /// Another worker is told that names are forgotten which it lent before this incarnation.
+    pub(super) fn tell_of_forgetting(&mut self, worker: WorkerId, incarnation: Incarnation) {
+        self.messages.push_back((worker, Message::Forgotten { from: self.workers.me(), incarnation }));
+    }
+
+    /// A message could not be sent, and comes again.
+    pub(super) fn not_told(&mut self, worker: WorkerId, message: Message) {
+        self.messages.push_back((worker, message));
+    }
+
+    /// Is this a name that can be used, as it was lent between workers as they are?
+    pub(super) fn is_valid(&self, granted: &Granted) -> bool {
+        granted.pact == self.incarnations.borrowing_from(granted.name.lender(&self.workers))
     }
 
     /// The next burst was handed over, with these errands.
@@ -57,7 +84,7 @@ impl Handed {
 
     /// Lets another worker know, if there is room.
     fn tell(&mut self, worker: WorkerId, message: Message) {
-        if self.messages.len() < self.messages.capacity() {
+        if self.messages.len() + 2 * usize::from(self.workers.count()) < self.messages.capacity() {
             self.messages.push_back((worker, message));
         }
     }
@@ -281,24 +308,35 @@ impl<A: Address> Walk<'_, A> {
         let workers = self.handed.workers;
         let errand = if self.handed.taken.contains(i) { self.handed.errands[i] } else { Errand::Own };
         let mut seek = match errand {
-            Errand::Granted(Granted { name, address, since })
-                if since == self.nat.since() && !self.nat.is_named(key, translation.pool) =>
+            Errand::Granted(granted)
+                if granted.since == self.nat.since()
+                    && self.handed.is_valid(&granted)
+                    && !self.nat.is_named(key, translation.pool) =>
             {
-                if let Some(outside) = name.key() {
+                if let Some(outside) = granted.name.key() {
                     // A session that tables before have let in may have it yet.
                     if self.find(&outside).is_some() {
                         return Err(DropReason::NatConflict);
                     }
-                    let plan = self.begin_session(key, translation, Choice::Lent { address, outside })?;
+                    let choice = Choice::Lent { address: granted.address, outside };
+                    let plan = self.begin_session(key, translation, choice)?;
                     self.handed.used.insert(i);
                     return Ok(plan);
                 }
                 return Err(DropReason::NatConflict);
             }
-            Errand::Seek(seek) if seek.since == self.nat.since() => seek,
-            // Other tables came between: the next packet of the flow has better luck.
+            Errand::Seek(seek)
+                if seek.since == self.nat.since() && seek.incarnation == self.handed.incarnations.of(seek.from) =>
+            {
+                seek
+            }
+            // Other tables came between, or another incarnation: the next packet of the flow has
+            // better luck.
             Errand::Seek(_) => return Err(DropReason::HandOffStale),
-            _ => Seek::new(&workers, self.wish(key, translation), self.nat.since()),
+            _ => {
+                let wish = self.wish(key, translation);
+                Seek::new(&workers, wish, self.nat.since(), self.handed.incarnations.own())
+            }
         };
         while let Some(whom) = seek.whom(&workers) {
             if whom != workers.me() {
@@ -307,7 +345,10 @@ impl<A: Address> Walk<'_, A> {
                 return Ok(Plan::HandedOff);
             }
             let choice = if seek.takes_any(&workers) { Choice::Any } else { Choice::Paired };
-            let named = if seek.from == workers.me() {
+            let named = if self.handed.incarnations.is_awaiting() && !self.nat.is_named(key, translation.pool) {
+                seek.in_vain = true;
+                Err(DropReason::NatPortsExhausted)
+            } else if seek.from == workers.me() {
                 self.begin_session(key, translation, choice)
             } else {
                 self.lend(i, key, translation, choice, &seek)
@@ -316,6 +357,9 @@ impl<A: Address> Walk<'_, A> {
                 Err(DropReason::NatPortsExhausted) => seek = seek.on(),
                 named => return named,
             }
+        }
+        if seek.in_vain {
+            return Err(DropReason::HandOffStale);
         }
         self.nat.exhausted(key, translation.pool);
         Err(DropReason::NatPortsExhausted)
@@ -344,7 +388,8 @@ impl<A: Address> Walk<'_, A> {
         seek: &Seek,
     ) -> Result<Plan, DropReason> {
         let (address, outside) = self.nat.lend(key, translation, choice, seek.from, self.chance)?;
-        let granted = Granted { name: Name::of(&outside), address, since: seek.since };
+        let pact = self.handed.incarnations.lending_to(seek.from);
+        let granted = Granted { name: Name::of(&outside), address, since: seek.since, pact };
         self.verdicts[i] = self.hand_off(i, seek.from, Errand::Granted(granted));
         Ok(Plan::HandedOff)
     }

@@ -84,6 +84,7 @@ fn copied_options(mut options: &[u8], out: &mut [u8; MOST_OPTIONS]) -> usize {
 pub struct Cuttings {
     free: Vec<Frame>,
     ready: VecDeque<(Frame, PortId)>,
+    lent: usize,
 }
 
 impl Cuttings {
@@ -99,6 +100,7 @@ impl Cuttings {
         Cuttings {
             free: (0..Cuttings::BUFFERS).map(frame).collect(),
             ready: VecDeque::with_capacity(Cuttings::BUFFERS),
+            lent: 0,
         }
     }
 
@@ -148,11 +150,19 @@ impl Cuttings {
 
     /// The next piece to be sent, lent out, and by which port.
     pub fn next_ready(&mut self) -> Option<(Frame, PortId)> {
-        self.ready.pop_front()
+        let piece = self.ready.pop_front();
+        self.lent += usize::from(piece.is_some());
+        piece
     }
 
-    /// Takes back the buffer of a piece that was sent or dropped.
+    /// Takes back the buffer of a piece that was sent or dropped. One too many is of buffers
+    /// that these took the place of.
     pub fn take_back(&mut self, frame: Frame) {
+        if self.lent == 0 {
+            drop(frame.into_heap());
+            return;
+        }
+        self.lent -= 1;
         self.free.push(frame);
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct Store {
     /// The first of the free slots, chained.
     vacant: u32,
     released: VecDeque<Frame>,
+    /// How many are under way.
+    lent: usize,
     count: usize,
 }
 
@@ -41,6 +43,7 @@ impl Store {
             held: (0..count).map(|at| Slot { frame: None, next: next(at) }).collect(),
             vacant: if count == 0 { NONE } else { 0 },
             released: VecDeque::with_capacity(count),
+            lent: 0,
             count,
         }
     }
@@ -90,12 +93,20 @@ impl Store {
 
     /// The next fragment that was released, lent out.
     pub(super) fn next_released(&mut self) -> Option<Frame> {
-        self.released.pop_front()
+        let frame = self.released.pop_front();
+        self.lent += usize::from(frame.is_some());
+        frame
     }
 
-    /// Takes back a buffer that was lent out.
+    /// Takes back a buffer that was lent out. One too many is of a store that this one took the
+    /// place of.
     pub(super) fn take_back(&mut self, frame: Frame) {
         assert!(frame.owner().is_held(), "a buffer goes back to its owner");
+        if self.lent == 0 {
+            drop(frame.into_heap());
+            return;
+        }
+        self.lent -= 1;
         self.free.push(frame);
     }
 

@@ -2,10 +2,10 @@
 
 use core::net::IpAddr;
 
-use super::Workers;
+use super::{Pact, Workers};
 use crate::address::Address;
 use crate::fragment::Piece;
-use crate::ids::{Epoch, VrfId, WorkerId};
+use crate::ids::{Epoch, Incarnation, VrfId, WorkerId};
 use crate::session::FlowKey;
 
 /// Why a packet is handed to another worker.
@@ -31,8 +31,12 @@ pub enum Errand {
 pub struct Seek {
     /// The home of its sender, which gets the name.
     pub from: WorkerId,
+    /// Which of its home's incarnations sent it.
+    pub incarnation: Incarnation,
     /// By which tables.
     pub since: Epoch,
+    /// Was somebody asked who gives out nothing just now?
+    pub in_vain: bool,
     start: u16,
     step: u16,
 }
@@ -46,6 +50,8 @@ pub struct Granted {
     pub address: u32,
     /// By which tables.
     pub since: Epoch,
+    /// Between whom.
+    pub pact: Pact,
 }
 
 /// A key of either family: how the answers to a flow look.
@@ -69,6 +75,22 @@ pub enum Message {
         name: Name,
         /// Who had it.
         from: WorkerId,
+        /// Between whom.
+        pact: Pact,
+    },
+    /// A worker has failed and begun anew: names that it lent or borrowed before are void.
+    BegunAnew {
+        /// Which.
+        from: WorkerId,
+        /// As what.
+        incarnation: Incarnation,
+    },
+    /// A worker uses no name any more that was lent before this incarnation of the receiver.
+    Forgotten {
+        /// Which.
+        from: WorkerId,
+        /// Of the receiver.
+        incarnation: Incarnation,
     },
     /// The first fragment of a datagram from outside went through: the others may follow.
     FirstFragment {
@@ -84,9 +106,9 @@ pub enum Message {
 impl Seek {
     /// The way round for a packet at its home, from the worker that has the port it
     /// would like best, or from home.
-    pub fn new(workers: &Workers, wish: Option<u16>, since: Epoch) -> Seek {
+    pub fn new(workers: &Workers, wish: Option<u16>, since: Epoch, incarnation: Incarnation) -> Seek {
         let start = wish.map_or(workers.me(), |port| workers.of_port(port));
-        Seek { from: workers.me(), since, start: start.0, step: 0 }
+        Seek { from: workers.me(), incarnation, since, in_vain: false, start: start.0, step: 0 }
     }
 
     /// Whom to ask now; `None`: all were asked.
@@ -113,6 +135,11 @@ impl Name {
         Name { src: key.src.to_ip(), dst: key.dst.to_ip(), src_port, dst_port, vrf, protocol, hairpin }
     }
 
+    /// Whose port it has.
+    pub fn lender(&self, workers: &Workers) -> WorkerId {
+        workers.of_port(self.dst_port)
+    }
+
     /// The key; `None` for the other family.
     pub fn key<A: Address>(&self) -> Option<FlowKey<A>> {
         let Name { src_port, dst_port, vrf, protocol, hairpin, .. } = *self;
@@ -136,7 +163,7 @@ mod tests {
     #[test]
     fn a_packet_that_seeks_a_name_asks_everyone_twice_and_home_first() {
         let workers = Workers::new(WorkerId(2), 4, 1);
-        let mut seek = Seek::new(&workers, None, Epoch(1));
+        let mut seek = Seek::new(&workers, None, Epoch(1), Incarnation(0));
         let mut asked = Vec::new();
         while let Some(whom) = seek.whom(&workers) {
             asked.push((whom.0, seek.takes_any(&workers)));
@@ -144,7 +171,7 @@ mod tests {
         }
         let once = |any| [2, 3, 0, 1].map(|worker| (worker, any));
         assert_eq!(asked, [once(false), once(true)].concat());
-        assert_eq!(Seek::new(&workers, Some(1_025), Epoch(1)).whom(&workers), Some(WorkerId(1)));
+        assert_eq!(Seek::new(&workers, Some(1_025), Epoch(1), Incarnation(0)).whom(&workers), Some(WorkerId(1)));
     }
 
     #[test]

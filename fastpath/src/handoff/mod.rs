@@ -11,9 +11,13 @@
 //! with the others: the packet goes round, and whoever has a free port lends it. Answers to a
 //! borrowed name come to the lender, who hands them on. So no flow is refused while a
 //! permitted port is free anywhere, and no port moves.
+//!
+//! A worker that fails begins anew, without its sessions ([`Incarnations`]).
 
 mod errand;
+mod incarnations;
 mod workers;
 
 pub use errand::{Errand, Granted, Message, Name, Seek};
+pub use incarnations::{Incarnations, Pact};
 pub use workers::Workers;

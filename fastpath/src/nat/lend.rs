@@ -113,7 +113,7 @@ impl<A: Address> Nat<A> {
     }
 
     /// A name is not lent any more.
-    fn unlend(&mut self, binding: u32, outside: &FlowKey<A>) {
+    pub(super) fn unlend(&mut self, binding: u32, outside: &FlowKey<A>) {
         if self.release(binding, outside).sessions == 0 {
             self.let_go(binding);
         }

@@ -120,6 +120,19 @@ impl<A: Address> Lent<A> {
         number.is_some()
     }
 
+    /// What this worker has is not lent any more: each name, and what it stood on.
+    pub(super) fn end_all_of(&mut self, borrower: WorkerId) -> Vec<(FlowKey<A>, u32)> {
+        let mut ended = Vec::new();
+        for at in 0..self.records.len() {
+            let Lease { key, borrower: who, binding, .. } = self.records[at];
+            if who == borrower && self.number(&key) == Some(at as u32) {
+                self.remove(at as u32);
+                ended.push((key, binding));
+            }
+        }
+        ended
+    }
+
     fn remove(&mut self, number: u32) {
         let lease = &mut self.records[number as usize];
         let key = lease.key;
@@ -152,6 +165,7 @@ impl<A: Address> Lent<A> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::vec;
 
     #[test]
     fn a_name_is_lent_until_it_has_come_back_as_often() {
@@ -166,6 +180,18 @@ mod tests {
         assert_eq!(lent.release(&key(1), WorkerId(3)), None, "it is not lent any more");
         assert!(lent.lend(key(3), WorkerId(5), 12));
         assert_eq!((lent.len(), lent.find(&key(3)), lent.find(&key(2))), (2, Some(WorkerId(5)), Some(WorkerId(4))));
+    }
+
+    #[test]
+    fn what_a_worker_has_ends_and_what_others_have_does_not() {
+        let key = |port| FlowKey { src: 1u32, dst: 2, src_port: 443, dst_port: port, ..FlowKey::default() };
+        let mut lent = Lent::new(4, Seed([1, 2]));
+        for (port, borrower) in [(1, 3), (2, 4), (3, 3), (4, 3)] {
+            assert!(lent.lend(key(port), WorkerId(borrower), 10 + u32::from(port)));
+        }
+        assert!(lent.end(&key(3)) && lent.lend_again(&key(1), WorkerId(3)));
+        assert_eq!(lent.end_all_of(WorkerId(3)), [(key(1), 11), (key(4), 14)]);
+        assert_eq!((lent.len(), lent.find(&key(2)), lent.end_all_of(WorkerId(3))), (1, Some(WorkerId(4)), vec![]));
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod identification;
 mod judge;
 mod keep;
 mod ledger;
+mod legacy;
 mod lend;
 mod lent;
 mod name;

@@ -154,6 +154,12 @@ impl<A: Address> OpenNames<A> {
         (self.first != NONE).then_some(self.first)
     }
 
+    /// The bindings that rest, the longest first.
+    pub(super) fn resting(&self) -> impl Iterator<Item = u32> + '_ {
+        let some = |number: u32| (number != NONE).then_some(number);
+        core::iter::successors(some(self.first), move |number| some(self.places[*number as usize].after))
+    }
+
     /// What leads from a place to its neighbour; from nowhere, to the queue's end.
     fn link(&mut self, number: u32, side: Side) -> &mut u32 {
         match (self.places.get_mut(number as usize), side) {

@@ -19,6 +19,7 @@ mod errors_from_inside;
 mod errors_from_outside;
 #[path = "../packets/exhaustion.rs"]
 mod exhaustion;
+mod failing;
 #[path = "../packets/filtering.rs"]
 mod filtering;
 #[path = "../packets/forwards.rs"]

@@ -25,15 +25,20 @@ use causeway_fastpath::offload::{ChecksumState, Offload};
 use self::ring::{Filled, RxRing};
 use self::send::{Sender, Stop};
 use super::device::Device;
-use super::{OpenError, Port, PortInfo, PortOptions, PortStats};
+use super::{Link, OpenError, Port, PortInfo, PortOptions, PortStats};
 
 /// A port on a packet socket.
 pub struct AfPacketPort {
+    options: PortOptions,
     info: PortInfo,
     owner: BufferOwner,
     device: Device,
     // Before the socket: the ring goes first.
     ring: RxRing,
+    /// How often it was opened again. Frames say in which of its rings they lie.
+    generation: u32,
+    /// Rings of devices that have gone, some of whose slots are still lent out.
+    retired: Vec<(u32, RxRing)>,
     socket: OwnedFd,
     sender: Sender,
     stats: PortStats,
@@ -61,7 +66,7 @@ impl AfPacketPort {
         socket::bind(&socket, &device, promiscuous).map_err(failed("bind to the device"))?;
         if let Some(share) = &options.share {
             let group = &mut share.common().fanout;
-            *group = Some(socket::join_fanout(&socket, *group).map_err(failed("share the device between workers"))?);
+            socket::join_fanout_of(&socket, device.index, group).map_err(failed("share the device between workers"))?;
         }
         let info = PortInfo {
             id: options.id,
@@ -72,14 +77,34 @@ impl AfPacketPort {
             mac: options.mac.unwrap_or(device.mac),
             mtu: options.mtu.unwrap_or(device.mtu.min(u32::from(u16::MAX)) as u16),
         };
-        let stats = PortStats { up: device.is_up().unwrap_or(false), ..PortStats::default() };
-        Ok(AfPacketPort { info, owner, device, ring, socket, sender: Sender::new(), stats })
+        let stats = PortStats { link: device.link(), ..PortStats::default() };
+        Ok(AfPacketPort {
+            options: options.clone(),
+            info,
+            owner,
+            device,
+            ring,
+            generation: 0,
+            retired: Vec::new(),
+            socket,
+            sender: Sender::new(),
+            stats,
+        })
     }
 
     /// The most slots a ring gets: 17 MiB of kernel memory. More of them do not
     /// make TCP faster (super-frames then wander through more memory than the
     /// caches hold), and all of them are allocated at once.
     pub const MAX_SLOTS: usize = 256;
+
+    /// A frame of a device that has gone comes back. The last one takes its ring along.
+    #[cold]
+    fn give_back_to_retired(&mut self, generation: u32, slot: usize) {
+        let of = self.retired.iter_mut().find(|(of, _)| *of == generation);
+        let (_, ring) = of.expect("a ring waits for all of its slots");
+        ring.give_back(slot);
+        self.retired.retain(|(_, ring)| !ring.is_whole());
+    }
 
     /// Makes a frame of a filled slot; `None` when it is damaged.
     #[inline]
@@ -89,9 +114,10 @@ impl AfPacketPort {
             return None;
         }
         let offload = filled.vnet_hdr.offload(len as usize).ok()?;
+        let token = u64::from(self.generation) << 32 | filled.slot as u64;
         // SAFETY: the slot is ours until `give_back` (contract of `RxRing::take`),
-        // which `recycle` calls with the slot's number, the token.
-        let mut frame = unsafe { Frame::from_raw(buffer, capacity, start, len, self.owner, filled.slot as u64) };
+        // which `recycle` calls with the slot's number, in the token.
+        let mut frame = unsafe { Frame::from_raw(buffer, capacity, start, len, self.owner, token) };
         frame.offload = offload;
         frame.ingress = self.info.id;
         if let Some(vlan) = filled.vlan {
@@ -145,7 +171,7 @@ impl Port for AfPacketPort {
                 Stop::Done | Stop::Refused => {}
                 Stop::Full => break,
                 Stop::Down => {
-                    self.stats.up = false;
+                    self.stats.link = self.stats.link.max(Link::Down);
                     break;
                 }
             }
@@ -156,7 +182,12 @@ impl Port for AfPacketPort {
     #[inline]
     fn recycle(&mut self, frame: Frame) {
         debug_assert_eq!(frame.owner(), self.owner, "a frame goes back to its owner");
-        self.ring.give_back(frame.token() as usize);
+        let (generation, slot) = ((frame.token() >> 32) as u32, frame.token() as u32 as usize);
+        if generation == self.generation {
+            self.ring.give_back(slot);
+        } else {
+            self.give_back_to_retired(generation, slot);
+        }
     }
 
     fn poll_fds(&self, fds: &mut Vec<RawFd>) {
@@ -167,11 +198,27 @@ impl Port for AfPacketPort {
     /// device's going down and the next call, `poll` reports the socket as ready.
     fn stats(&mut self) -> PortStats {
         self.stats.rx_missed += socket::take_drops(&self.socket);
-        self.stats.up = self.device.is_up().unwrap_or(false);
-        if !self.stats.up {
+        self.stats.link = if socket::is_bound(&self.socket) { self.device.link() } else { Link::Gone };
+        if self.stats.link != Link::Up {
             socket::clear_error(&self.socket);
         }
         self.stats
+    }
+
+    fn link(&self) -> Link {
+        self.stats.link
+    }
+
+    fn reopen(&mut self) -> Result<(), OpenError> {
+        let fresh = AfPacketPort::open(&self.options, self.owner)?;
+        let AfPacketPort { ring, generation, mut retired, stats, .. } = std::mem::replace(self, fresh);
+        if !ring.is_whole() {
+            retired.push((generation, ring));
+        }
+        self.generation = generation + 1;
+        self.retired = retired;
+        self.stats = PortStats { link: self.stats.link, ..stats };
+        Ok(())
     }
 }
 

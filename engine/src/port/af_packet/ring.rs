@@ -130,6 +130,11 @@ impl RxRing {
         self.status(slot).store(libc::TP_STATUS_KERNEL, Ordering::Release);
     }
 
+    /// Is no slot lent out?
+    pub(super) fn is_whole(&self) -> bool {
+        !self.lent.contains(&true)
+    }
+
     #[inline]
     fn base(&self, slot: usize) -> NonNull<u8> {
         let offset = slot / SLOTS_A_BLOCK * BLOCK + slot % SLOTS_A_BLOCK * SLOT;

@@ -61,13 +61,29 @@ pub(super) fn bind(socket: &OwnedFd, device: &Device, promiscuous: bool) -> io::
     if promiscuous { join(libc::PACKET_MR_PROMISC) } else { Ok(()) }
 }
 
+/// Joins the group of sockets that share the device of this index, of which `group` knows the
+/// last, or begins one and notes it there.
+pub(super) fn join_fanout_of(socket: &OwnedFd, index: u32, group: &mut Option<(u32, u16)>) -> io::Result<()> {
+    if let Some((of, number)) = *group
+        && of == index
+    {
+        match join_fanout(socket, Some(number)) {
+            // It stands on an earlier device of this index.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
+            joined => return joined.map(drop),
+        }
+    }
+    *group = Some((index, join_fanout(socket, None)?));
+    Ok(())
+}
+
 /// Joins other sockets that are bound to the device: each packet comes to one of them, all
 /// of a flow to the same, and it makes no matter to which. Without a `group` it is the first,
 /// and its number is one that nobody has (Linux 4.13).
 ///
 /// # Errors
 /// `EINVAL` when the group is of another device.
-pub(super) fn join_fanout(socket: &OwnedFd, group: Option<u16>) -> io::Result<u16> {
+fn join_fanout(socket: &OwnedFd, group: Option<u16>) -> io::Result<u16> {
     let flags = if group.is_some() { 0 } else { libc::PACKET_FANOUT_FLAG_UNIQUEID };
     // The group receives, not the socket, and does not heed PACKET_IGNORE_OUTGOING.
     let flags = flags | libc::PACKET_FANOUT_FLAG_IGNORE_OUTGOING;
@@ -76,6 +92,17 @@ pub(super) fn join_fanout(socket: &OwnedFd, group: Option<u16>) -> io::Result<u1
     let mut answer: libc::c_uint = 0;
     get_option(socket, libc::SOL_PACKET, libc::PACKET_FANOUT, &mut answer)?;
     Ok(answer as u16)
+}
+
+/// Is it still bound to a device? One that has gone, if only to another namespace, lets go of
+/// its sockets, and does not take them up again.
+pub(super) fn is_bound(socket: &OwnedFd) -> bool {
+    // SAFETY: plain old data, for which zeros are a value.
+    let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
+    let mut len = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+    // SAFETY: the address is a whole `sockaddr_ll`, valid for writing, and its length is told.
+    let result = unsafe { libc::getsockname(socket.as_raw_fd(), (&raw mut address).cast(), &mut len) };
+    result == 0 && address.sll_ifindex > 0
 }
 
 /// Frames dropped since the last call, for want of a free slot.

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use causeway_fastpath::burst::Burst;
 use causeway_fastpath::frame::{BufferOwner, Frame};
+use causeway_fastpath::ids::WorkerId;
 use causeway_fastpath::offload::{ChecksumState, Gso, Offload};
 use causeway_lab::netlink::Netlink;
 use causeway_lab::privilege::require_for_test;
 
 use super::super::test_world::{LEFT, RIGHT, RIGHT_V6, TestWorld, download, options, wire};
-use super::super::{Port, PortStats};
+use super::super::{Link, Port, PortOptions, PortStats, Share};
 use super::{AfPacketPort, describe, put_tag_back};
 
 fn open(id: u16, device: &str) -> AfPacketPort {
@@ -61,7 +62,7 @@ fn kernel_tcp_of_both_families_crosses_in_super_frames() {
     assert!(seen.partial > 100);
     assert!(seen.least_headroom >= 128, "{}", seen.least_headroom);
     let [left, right] = seen.stats;
-    assert!(left.up && right.up);
+    assert_eq!((left.link, right.link), (Link::Up, Link::Up));
     assert_eq!((left.rx_errors, right.rx_errors, left.tx_errors, right.tx_errors), (0, 0, 0, 0));
     assert!(right.rx_bytes > 100_000_000 && left.tx_bytes > 100_000_000);
 }
@@ -120,18 +121,18 @@ fn a_port_goes_down_and_comes_back_with_its_device() {
     let mut left = Netlink::open(&world.left).expect("netlink");
     world.middle.run(|| {
         let mut port = open(0, "port0");
-        await_link(&mut port, true);
+        await_link(&mut port, Link::Up);
         left.set_down("left0").expect("down");
-        await_link(&mut port, false);
+        await_link(&mut port, Link::Down);
         left.set_up("left0").expect("up");
         let mut middle = Netlink::open(&world.middle).expect("netlink");
         middle.set_down("port0").expect("down");
         let (mut frames, mut spent) = (vec![broadcast()], Vec::new());
         assert_eq!(port.tx_burst(&mut frames, &mut spent), 0, "what is down takes nothing");
         assert_eq!((frames.len(), spent.len()), (1, 0));
-        assert!(!port.stats().up);
+        assert_eq!(port.stats().link, Link::Down);
         middle.set_up("port0").expect("up");
-        await_link(&mut port, true);
+        await_link(&mut port, Link::Up);
         assert_eq!(port.tx_burst(&mut frames, &mut spent), 1);
         // What the returned link brings: neighbour discovery of the left host.
         let mut burst = Burst::new();
@@ -224,11 +225,98 @@ fn a_vlan_tag_goes_back_behind_the_addresses() {
     assert_eq!(frame.offload.checksum, ChecksumState::Partial { start: 38, offset: 16 });
 }
 
+/// Brings what arrives, until there is something.
+fn receive(port: &mut AfPacketPort) -> Vec<Frame> {
+    let (mut burst, deadline) = (Burst::new(), Instant::now() + PATIENCE);
+    while port.rx_burst(&mut burst) == 0 {
+        assert!(Instant::now() < deadline, "something arrives");
+        thread::sleep(Duration::from_millis(5));
+    }
+    burst.drain().map(|(frame, _)| frame).collect()
+}
+
+#[test]
+fn a_port_stands_on_a_new_device_and_takes_frames_of_the_old_one_back() {
+    if !require_for_test("a_port_stands_on_a_new_device_and_takes_frames_of_the_old_one_back") {
+        return;
+    }
+    let world = TestWorld::new();
+    let mut left = Netlink::open(&world.left).expect("netlink");
+    world.middle.run(|| {
+        let mut port = open(0, "port0");
+        let mut lent = receive(&mut port);
+        let counted = port.stats().rx_packets;
+        for round in 1..=2 {
+            Netlink::open(&world.middle).expect("netlink").delete_link("port0").expect("it is there");
+            assert_eq!(port.stats().link, Link::Gone);
+            let (mut frames, mut spent) = (vec![broadcast()], Vec::new());
+            assert_eq!(port.tx_burst(&mut frames, &mut spent), 0);
+            free(frames);
+            let error = port.reopen().expect_err("there is none yet");
+            assert_eq!(error.source.and_then(|error| error.raw_os_error()), Some(libc::ENODEV));
+            left.create_veth("left0", "port0", &world.middle).expect("a veth pair");
+            left.set_up("left0").expect("up");
+            Netlink::open(&world.middle).expect("netlink").set_up("port0").expect("up");
+            port.reopen().expect("there is one");
+            await_link(&mut port, Link::Up);
+            assert_eq!(port.retired.len(), round, "frames of the old rings are still out");
+            lent.extend(receive(&mut port));
+        }
+        assert!(port.stats().rx_packets > counted, "it goes on counting");
+        // Their memory is still there, and goes with the last of them.
+        assert!(lent.iter().all(|frame| frame.len() >= 42));
+        lent.into_iter().for_each(|frame| port.recycle(frame));
+        assert!(port.retired.is_empty() && port.ring.is_whole());
+    });
+}
+
+/// The sockets of two workers, that share a device by fanout.
+#[test]
+fn what_the_host_sends_itself_is_not_taken_for_traffic() {
+    if !require_for_test("what_the_host_sends_itself_is_not_taken_for_traffic") {
+        return;
+    }
+    let world = TestWorld::new();
+    world.middle.run(|| {
+        let mut middle = Netlink::open(&world.middle).expect("netlink");
+        middle.add_address("port0", "10.9.0.99/24".parse().expect("an address")).expect("an address");
+        let shares = Share::of_ports(1, 2);
+        let first = shares[0].as_ref().expect("there are two");
+        let mut ports = [0, 1].map(|me| {
+            let share = Some(first.for_worker(WorkerId(me)));
+            let options = PortOptions { share, ..options(0, "port0") };
+            AfPacketPort::open(&options, BufferOwner(me)).expect("a port")
+        });
+        let own = ports[0].device.mac;
+        await_link(&mut ports[0], Link::Up);
+        let socket = UdpSocket::bind("10.9.0.99:0").expect("a socket");
+        // Broadcasts of ours, and then an answer that the left host gives.
+        socket.set_broadcast(true).expect("a switch");
+        (0..50).for_each(|_| drop(socket.send_to(b"ours", "10.9.0.255:9")));
+        let mut seen = Vec::new();
+        let deadline = Instant::now() + PATIENCE;
+        while !seen.iter().any(|source| *source != own) {
+            assert!(Instant::now() < deadline, "the left host answers");
+            let _ = socket.send_to(b"theirs", (LEFT, 9));
+            thread::sleep(Duration::from_millis(5));
+            for port in &mut ports {
+                let mut burst = Burst::new();
+                port.rx_burst(&mut burst);
+                for (frame, _) in burst.drain() {
+                    seen.push(<[u8; 6]>::try_from(&frame.bytes()[6..12]).expect("six bytes"));
+                    port.recycle(frame);
+                }
+            }
+        }
+        assert!(!seen.contains(&own), "{seen:?}");
+    });
+}
+
 /// The kernel tells of a carrier a moment later (`linkwatch`).
-fn await_link(port: &mut AfPacketPort, up: bool) {
+fn await_link(port: &mut AfPacketPort, link: Link) {
     let deadline = Instant::now() + PATIENCE;
-    while port.stats().up != up {
-        assert!(Instant::now() < deadline, "the port is up: {}", !up);
+    while port.stats().link != link {
+        assert!(Instant::now() < deadline, "the port is {:?}", port.link());
         thread::sleep(Duration::from_millis(5));
     }
 }

@@ -33,7 +33,7 @@ use causeway_fastpath::frame::{BufferOwner, Frame};
 
 use super::device::Device;
 use super::software::{Segments, complete_checksum};
-use super::{OpenError, Port, PortInfo, PortOptions, PortStats};
+use super::{Link, OpenError, Port, PortInfo, PortOptions, PortStats};
 
 pub use ledger::Account;
 pub use open::{Steering, privileged};
@@ -44,6 +44,7 @@ use socket::{Sender, Socket};
 
 /// A port on a network device, through AF_XDP sockets.
 pub struct AfXdp {
+    options: PortOptions,
     info: PortInfo,
     device: Device,
     /// Fields go in this order: first no more frames come, then nobody waits for
@@ -59,6 +60,8 @@ pub struct AfXdp {
     /// The socket whose turn is first in the next burst.
     turn: usize,
     counted: PortStats,
+    /// Have the sockets lost their device for good?
+    is_lost: bool,
 }
 
 impl AfXdp {
@@ -218,6 +221,10 @@ impl Port for AfXdp {
     fn tx_burst(&mut self, frames: &mut Vec<Frame>, spent: &mut Vec<Frame>) -> usize {
         let holder = self.holder();
         self.sender.reap(holder, &self.umem);
+        if self.counted.link != Link::Up {
+            // The ring would keep them until it is up again, or for ever.
+            return 0;
+        }
         let fitting = self.fitting(frames);
         spent.extend(frames.drain(..fitting).filter_map(|frame| self.send(frame)));
         self.sender.queue.publish();
@@ -241,6 +248,8 @@ impl Port for AfXdp {
     }
 
     fn stats(&mut self) -> PortStats {
+        self.is_lost |= self.sockets.iter().any(Socket::has_lost_device);
+        self.counted.link = if self.is_lost { Link::Gone } else { self.device.link() };
         let mut stats = self.counted;
         for kernel in self.sockets.iter().filter_map(|socket| socket.statistics().ok()) {
             stats.rx_missed += kernel.rx_ring_full;
@@ -254,9 +263,20 @@ impl Port for AfXdp {
             }
             stats.rx_errors += kernel.rx_invalid_descs;
         }
-        // A device that has gone is down.
-        stats.up = self.device.is_up().unwrap_or(false);
         stats
+    }
+
+    fn link(&self) -> Link {
+        self.counted.link
+    }
+
+    fn reopen(&mut self) -> Result<(), OpenError> {
+        let fresh = open::open(&self.options, &self.umem)?;
+        let mut gone = std::mem::replace(self, fresh);
+        self.counted = PortStats { link: self.counted.link, ..gone.stats() };
+        // A driver lets go of all chunks before its device is no more.
+        gone.holders.keep &= !gone.is_lost;
+        Ok(())
     }
 }
 

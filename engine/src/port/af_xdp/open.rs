@@ -58,7 +58,10 @@ pub(super) fn open(options: &PortOptions, umem: &Rc<Umem>) -> Result<AfXdp, Open
         mtu: mtu as u16,
     };
     Ok(AfXdp {
+        options: options.clone(),
         info,
+        is_lost: false,
+        counted: PortStats { link: device.link(), ..PortStats::default() },
         checksums_hidden: device.kind == Kind::Veth,
         device,
         _steering: steering,
@@ -68,7 +71,6 @@ pub(super) fn open(options: &PortOptions, umem: &Rc<Umem>) -> Result<AfXdp, Open
         umem: Rc::clone(umem),
         zero_copy,
         turn: 0,
-        counted: PortStats::default(),
     })
 }
 
@@ -76,6 +78,8 @@ pub(super) fn open(options: &PortOptions, umem: &Rc<Umem>) -> Result<AfXdp, Open
 /// workers, of which the first one makes it.
 #[derive(Debug)]
 pub struct Steering {
+    /// The index of the device.
+    device: u32,
     map: SocketMap,
     _program: Attachment,
     _membership: Membership,
@@ -83,7 +87,9 @@ pub struct Steering {
 
 fn steering(options: &PortOptions, device: &Device, queues: u32) -> Result<Arc<Steering>, OpenError> {
     let mut common = options.share.as_ref().map(Share::common);
-    if let Some(steering) = common.as_ref().and_then(|common| common.steering.upgrade()) {
+    // One of a device that has gone may live on until all workers have noticed.
+    let made = common.as_ref().and_then(|common| common.steering.upgrade());
+    if let Some(steering) = made.filter(|steering| steering.device == device.index) {
         return Ok(steering);
     }
     let map = SocketMap::new(queues).map_err(|error| no_map(options, error))?;
@@ -93,7 +99,7 @@ fn steering(options: &PortOptions, device: &Device, queues: u32) -> Result<Arc<S
     let membership = Membership::join(device, foreign_mac).map_err(|error| {
         refused(options, format!("cannot receive multicast: {error}"), NEEDS_CAPABILITIES, Some(error))
     })?;
-    let steering = Arc::new(Steering { map, _program: program, _membership: membership });
+    let steering = Arc::new(Steering { device: device.index, map, _program: program, _membership: membership });
     if let Some(common) = &mut common {
         common.steering = Arc::downgrade(&steering);
     }

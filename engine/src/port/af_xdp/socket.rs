@@ -157,6 +157,19 @@ impl Socket {
         get(self.fd.as_fd(), libc::XDP_STATISTICS, zero)
     }
 
+    /// Has the device gone that it was bound to? Said once.
+    pub(super) fn has_lost_device(&self) -> bool {
+        let mut error: libc::c_int = 0;
+        let mut length = size_of::<libc::c_int>() as libc::socklen_t;
+        // SAFETY: pointer and length are those of `error`.
+        let answer = unsafe {
+            let value = (&raw mut error).cast();
+            libc::getsockopt(self.fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_ERROR, value, &mut length)
+        };
+        // `xsk_notifier` says so of a device that is unregistered, and of nothing else.
+        answer == 0 && error == libc::ENETDOWN
+    }
+
     fn refill(&mut self, umem: &Umem, ledger: &mut Ledger) {
         let wanted = self.ring - self.filled;
         let room = self.fill.room(wanted).min(wanted);

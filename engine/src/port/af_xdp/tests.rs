@@ -46,7 +46,7 @@ fn ping_tcp_and_udp_pass_and_no_bad_checksum_arrives() {
         assert!(seen > 1000, "only {seen} frames were looked at");
     }
     for stats in outcome.stats {
-        assert!(stats.up && stats.rx_packets > 5000 && stats.tx_packets > 5000, "{stats:?}");
+        assert!(stats.link == Link::Up && stats.rx_packets > 5000 && stats.tx_packets > 5000, "{stats:?}");
         assert_eq!((stats.rx_errors, stats.tx_errors), (0, 0), "{stats:?}");
     }
     assert_eq!(outcome.open.lent, 0, "{:?}", outcome.open);
@@ -149,22 +149,57 @@ fn a_device_that_goes_down_comes_back() {
         // The kernel takes up to a second to believe in the carrier.
         assert!(world.left.run(|| (0..10).any(|_| ping(RIGHT.into(), 1, 56) == 1)));
     });
-    assert!(outcome.stats[1].up);
+    assert_eq!(outcome.stats[1].link, Link::Up);
     assert_eq!(outcome.closed.free, outcome.closed.total);
 }
 
 #[test]
-fn a_port_whose_device_goes_away_is_down_and_silent() {
-    if !able("a_port_whose_device_goes_away_is_down_and_silent") {
+fn a_port_whose_device_goes_away_is_gone_and_silent() {
+    if !able("a_port_whose_device_goes_away_is_gone_and_silent") {
         return;
     }
     let world = TestWorld::new();
     world.middle.run(|| {
         let (mut port, umem) = open("port0").expect("a port");
         Netlink::open(&world.middle).expect("a socket").delete_link("port0").expect("it is there");
-        assert!(!port.stats().up);
-        send(&mut port, vec![Frame::boxed(&[0; 60], 0, 0)]);
+        assert_eq!(port.stats().link, Link::Gone);
+        let mut frames = vec![Frame::boxed(&[0; 60], 0, 0)];
+        assert_eq!(port.tx_burst(&mut frames, &mut Vec::new()), 0, "nothing waits for a device that has gone");
+        frames.into_iter().for_each(|frame| drop(frame.into_heap()));
         assert_eq!(port.rx_burst(&mut Burst::new()), 0);
+        drop(port);
+        assert_eq!(umem.account().free, umem.account().total);
+    });
+}
+
+#[test]
+fn a_port_stands_on_a_new_device_with_the_same_memory() {
+    if !able("a_port_stands_on_a_new_device_with_the_same_memory") {
+        return;
+    }
+    let world = TestWorld::new();
+    world.middle.run(|| {
+        let (mut port, umem) = open("port0").expect("a port");
+        for _ in 0..4 {
+            Netlink::open(&world.middle).expect("a socket").delete_link("port0").expect("it is there");
+            assert_eq!(port.stats().link, Link::Gone);
+            assert!(port.reopen().is_err(), "there is none yet");
+            let mut left = Netlink::open(&world.left).expect("a socket");
+            left.create_veth("left0", "port0", &world.middle).expect("a veth pair");
+            left.set_up("left0").expect("up");
+            left.add_address("left0", "10.9.0.1/24".parse().expect("an address")).expect("an address");
+            port.reopen().expect("there is one");
+            let mut burst = Burst::new();
+            let asked = || {
+                world.left.run(|| UdpSocket::bind((LEFT, 0)).and_then(|socket| socket.send_to(b"?", (RIGHT, 9)))).ok();
+                thread::sleep(Duration::from_millis(5));
+                port.rx_burst(&mut burst) > 0
+            };
+            assert!(causeway_tests::program::wait_until(Duration::from_secs(10), asked), "something arrives");
+            burst.drain().for_each(|(frame, _)| port.recycle(frame));
+            assert_eq!(port.stats().link, Link::Up);
+        }
+        assert!(port.stats().rx_packets >= 4, "it goes on counting");
         drop(port);
         assert_eq!(umem.account().free, umem.account().total);
     });

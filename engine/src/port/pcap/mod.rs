@@ -22,7 +22,7 @@ use self::capture::Capture;
 use super::device::local_mac;
 use super::pool::Pool;
 use super::software::complete_checksum;
-use super::{OpenError, Port, PortInfo, PortOptions, PortStats};
+use super::{Link, OpenError, Port, PortInfo, PortOptions, PortStats};
 
 /// A port on a capture to read and a capture to write; either may be missing.
 pub struct PcapPort {
@@ -77,7 +77,7 @@ impl PcapPort {
             mtu: options.mtu.unwrap_or(1500),
         };
         let pool = Pool::new(BUFFERS, FRAME_LEN, HEADROOM, owner);
-        let stats = PortStats { up: true, ..PortStats::default() };
+        let stats = PortStats { link: Link::Up, ..PortStats::default() };
         Ok(PcapPort { info, input, next: 0, output, failed: None, now: Instant::ZERO, pool, stats })
     }
 
@@ -124,7 +124,7 @@ impl PcapPort {
             }
             Err(error) => {
                 self.stats.tx_errors += 1;
-                self.stats.up = false;
+                self.stats.link = Link::Down;
                 self.failed = Some(io_error(error));
             }
         }
@@ -181,6 +181,10 @@ impl Port for PcapPort {
 
     fn stats(&mut self) -> PortStats {
         self.stats
+    }
+
+    fn link(&self) -> Link {
+        self.stats.link
     }
 }
 

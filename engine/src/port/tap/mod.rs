@@ -18,10 +18,11 @@ use causeway_fastpath::frame::{BufferOwner, Frame};
 use super::device::{Device, local_mac};
 use super::pool::Pool;
 use super::vnet_hdr::VnetHdr;
-use super::{OpenError, Port, PortInfo, PortOptions, PortStats};
+use super::{Link, OpenError, Port, PortInfo, PortOptions, PortStats};
 
 /// A port on a TAP device.
 pub struct TapPort {
+    options: PortOptions,
     info: PortInfo,
     device: Device,
     tap: OwnedFd,
@@ -44,25 +45,11 @@ impl TapPort {
     /// No TAP in this kernel or container, no privilege, a device of this name
     /// that is no TAP or is in use.
     pub fn open(options: &PortOptions, owner: BufferOwner) -> Result<TapPort, OpenError> {
-        let failed = |step| move |source| describe(options, step, source);
-        let tap = fd::open().map_err(failed("open /dev/net/tun"))?;
-        fd::attach(&tap, &options.device, options.share.is_some()).map_err(failed("attach to the device"))?;
-        let mode = fd::set_offloads(&tap).map_err(failed("pass offloads on"))?;
-        let device = Device::for_port(options, TapPort::DRIVER)?;
-        device.bring_up().map_err(failed("set the device up"))?;
-        let info = PortInfo {
-            id: options.id,
-            name: options.name.clone(),
-            device: options.device.clone(),
-            driver: TapPort::DRIVER,
-            mode: mode.into(),
-            mac: options.mac.unwrap_or_else(|| local_mac(&options.device)),
-            mtu: options.mtu.unwrap_or(device.mtu.min(u32::from(u16::MAX)) as u16),
-        };
+        let (tap, device, info) = attach(options)?;
         let buffers = (options.ring as usize).clamp(Burst::MAX, TapPort::MAX_BUFFERS);
         let pool = Pool::new(buffers, FRAME_LEN, HEADROOM, owner);
-        let stats = PortStats { up: device.is_up().unwrap_or(false), ..PortStats::default() };
-        Ok(TapPort { info, device, tap, pool, stats })
+        let stats = PortStats { link: device.link(), ..PortStats::default() };
+        Ok(TapPort { options: options.clone(), info, device, tap, pool, stats })
     }
 
     /// The most buffers a port gets: 17 MiB.
@@ -126,7 +113,7 @@ impl Port for TapPort {
                 // `tun_get_user` says EIO of a device that is down, EBADFD of one
                 // that has gone.
                 Err(Some(libc::EIO | libc::EBADFD | libc::ENETDOWN)) => {
-                    self.stats.up = false;
+                    self.stats.link = Link::Down;
                     break;
                 }
                 // The frame cannot be sent, today or tomorrow.
@@ -150,9 +137,42 @@ impl Port for TapPort {
     /// stays 0: the kernel drops what finds no room before it tells us.
     fn stats(&mut self) -> PortStats {
         // Moved into a guest's namespace, the device is out of sight and at work.
-        self.stats.up = self.device.is_up().unwrap_or_else(|_| fd::is_attached(&self.tap));
+        self.stats.link = match self.device.link() {
+            Link::Gone if fd::is_attached(&self.tap) => Link::Up,
+            link => link,
+        };
         self.stats
     }
+
+    fn link(&self) -> Link {
+        self.stats.link
+    }
+
+    fn reopen(&mut self) -> Result<(), OpenError> {
+        (self.tap, self.device, self.info) = attach(&self.options)?;
+        self.stats.link = self.device.link();
+        Ok(())
+    }
+}
+
+/// Makes the device, or attaches to it, and sets it up.
+fn attach(options: &PortOptions) -> Result<(OwnedFd, Device, PortInfo), OpenError> {
+    let failed = |step| move |source| describe(options, step, source);
+    let tap = fd::open().map_err(failed("open /dev/net/tun"))?;
+    fd::attach(&tap, &options.device, options.share.is_some()).map_err(failed("attach to the device"))?;
+    let mode = fd::set_offloads(&tap).map_err(failed("pass offloads on"))?;
+    let device = Device::for_port(options, TapPort::DRIVER)?;
+    device.bring_up().map_err(failed("set the device up"))?;
+    let info = PortInfo {
+        id: options.id,
+        name: options.name.clone(),
+        device: options.device.clone(),
+        driver: TapPort::DRIVER,
+        mode: mode.into(),
+        mac: options.mac.unwrap_or_else(|| local_mac(&options.device)),
+        mtu: options.mtu.unwrap_or(device.mtu.min(u32::from(u16::MAX)) as u16),
+    };
+    Ok((tap, device, info))
 }
 
 /// Why the port could not be opened, and what would do.

@@ -6,9 +6,9 @@ use causeway_lab::netlink::Netlink;
 use causeway_lab::netns::Namespace;
 use causeway_lab::privilege::require_for_test;
 
-use super::super::Port;
 use super::super::af_packet::AfPacketPort;
 use super::super::test_world::{RIGHT, RIGHT_V6, TestWorld, download, options, wire};
+use super::super::{Link, Port};
 use super::TapPort;
 
 /// As `require_for_test`, and /dev/net/tun must be ours to open: in a user
@@ -54,7 +54,7 @@ fn kernel_tcp_of_both_families_crosses_a_tap_in_super_frames() {
         download(&world, RIGHT_V6, 30_000_000);
     });
     assert!(longest[1] > 60_000, "{longest:?}");
-    assert!(tap.up && tap.tx_bytes > 60_000_000, "{tap:?}");
+    assert!(tap.link == Link::Up && tap.tx_bytes > 60_000_000, "{tap:?}");
     assert_eq!((tap.rx_errors, tap.tx_errors, veth.rx_errors, veth.tx_errors), (0, 0, 0, 0));
 }
 
@@ -80,11 +80,11 @@ fn what_cannot_be_sent_is_an_error_and_what_is_down_takes_nothing() {
     let mut spent = Vec::new();
     assert_eq!(tap.tx_burst(&mut frames, &mut spent), 4);
     let stats = tap.stats();
-    assert_eq!((stats.tx_packets, stats.tx_errors, stats.up), (2, 2, true));
+    assert_eq!((stats.tx_packets, stats.tx_errors, stats.link), (2, 2, Link::Up));
     Netlink::open(&host).expect("netlink").set_down("tap0").expect("down");
     let mut frames = vec![frame(Offload::DONE)];
     assert_eq!(tap.tx_burst(&mut frames, &mut spent), 0);
-    assert!(!tap.stats().up);
+    assert_eq!(tap.stats().link, Link::Down);
     for frame in frames.into_iter().chain(spent) {
         frame.into_heap().expect("a frame of ours");
     }
