@@ -51,7 +51,15 @@ impl Exchange {
     /// # Errors
     /// The process has no descriptors left.
     pub fn new(workers: usize) -> io::Result<Arc<Exchange>> {
-        let rings = (0..workers).map(|_| (0..workers).map(|_| ArrayQueue::new(RING)).collect()).collect();
+        Exchange::with_rings(workers, RING)
+    }
+
+    /// As [`Exchange::new`], with rings that hold so much.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn with_rings(workers: usize, room: usize) -> io::Result<Arc<Exchange>> {
+        let rings = (0..workers).map(|_| (0..workers).map(|_| ArrayQueue::new(room)).collect()).collect();
         let desk = |_| Ok(Desk { asleep: AtomicBool::new(false), bell: Doorbell::new()? });
         let desks = (0..workers).map(desk).collect::<io::Result<_>>()?;
         Ok(Arc::new(Exchange { rings, desks, done: AtomicUsize::new(0) }))

@@ -208,7 +208,7 @@ impl<P: Port + ?Sized> Worker<P> {
                 && let Some((to, message)) = self.forwarder.poll_message()
             {
                 if let Err(Handed::Message(message)) = colleagues.hand_over(to, Handed::Message(message)) {
-                    self.forwarder.message_refused(message);
+                    self.forwarder.message_refused(to, message);
                     refused += 1;
                 }
             }

@@ -200,14 +200,18 @@ impl Forwarder {
         self.handed.messages.pop_front()
     }
 
-    /// A message could not be sent now: what must not be lost comes again.
-    pub fn message_refused(&mut self, message: Message) {
-        if let Message::Release { name, .. } = message {
-            if let Some(outside) = name.key() {
-                self.v4.not_returned(outside);
-            } else if let Some(outside) = name.key() {
-                self.v6.not_returned(outside);
+    /// A message could not be sent now: it comes again, behind those to workers that may
+    /// listen.
+    pub fn message_refused(&mut self, to: WorkerId, message: Message) {
+        match message {
+            Message::Release { name, .. } => {
+                if let Some(outside) = name.key() {
+                    self.v4.not_returned(outside);
+                } else if let Some(outside) = name.key() {
+                    self.v6.not_returned(outside);
+                }
             }
+            Message::FirstFragment { .. } => self.handed.tell(to, message),
         }
     }
 
@@ -285,7 +289,9 @@ impl Forwarder {
     #[inline(always)]
     fn decide(&mut self, now: Instant, burst: &mut Burst, observe: &mut impl FnMut(Stage)) {
         let (frames, verdicts) = burst.split_mut();
-        let parsed = classify::parse(frames, verdicts, &self.snapshot.ports, &mut self.scratch4, &mut self.scratch6);
+        let inward = self.handed.inward;
+        let parsed =
+            classify::parse(frames, verdicts, &self.snapshot.ports, inward, &mut self.scratch4, &mut self.scratch6);
         classify::punt_arp(verdicts, parsed.arp, &mut self.limits.arp, now);
         observe(Stage::Parse);
         if !parsed.v4.is_empty() {
