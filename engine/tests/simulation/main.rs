@@ -30,20 +30,20 @@ fn plays(workers: usize, courses: u64) {
 
 #[test]
 fn one_worker_heals() {
-    plays(1, 50);
+    plays(1, 1_000);
 }
 
 #[test]
 fn two_workers_heal() {
-    plays(2, 50);
+    plays(2, 1_000);
 }
 
 #[test]
 fn four_workers_heal() {
-    plays(4, 50);
+    plays(4, 700);
 }
 
 #[test]
 fn eight_workers_heal() {
-    plays(8, 50);
+    plays(8, 400);
 }

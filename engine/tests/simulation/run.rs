@@ -129,8 +129,8 @@ impl Run {
                 busy |= !self.weather.is_slow(&mut self.rng) && self.gateway.turn_control(self.now);
             } else if self.gateway.crew[who].stalled_until <= self.now {
                 busy |= self.weather.is_slow(&mut self.rng) || self.gateway.turn_worker(who, self.now);
+                self.gateway.assert_law(who);
             }
-            self.gateway.assert_law();
         }
         self.names.heed_kills(&mut self.gateway.control);
         busy |= self.fetch();
@@ -144,7 +144,7 @@ impl Run {
         let talk = self.talks.iter().filter(|talk| !talk.is_over).map(|talk| talk.next_at).min();
         let stalled = self.gateway.crew.iter().map(|manned| manned.stalled_until).filter(|end| *end > self.now).min();
         let due = [link, talk, stalled, self.gateway.control.poll_timeout()].into_iter().flatten().min();
-        let at_most = self.now + Duration::from_millis(50);
+        let at_most = self.now + Duration::from_millis(250);
         due.unwrap_or(at_most).clamp(self.now + Duration::from_micros(1), at_most)
     }
 
