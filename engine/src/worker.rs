@@ -39,6 +39,7 @@ pub struct Worker<P: Port + ?Sized> {
     behind: bool,
     /// Other workers, if there are any.
     colleagues: Option<Colleagues>,
+    /// Why the packets of the burst came that is decided about, if not from a port.
     errands: Vec<Errand>,
 }
 
@@ -88,10 +89,11 @@ impl<P: Port + ?Sized> Worker<P> {
                 let event = self.forwarder.install(snapshot);
                 self.events.push_back(event);
             }
-            Command::Inject(frame) => {
+            Command::Inject(frame, errand) => {
                 self.injected.push(frame);
+                self.errands.push(errand);
                 let mut burst = std::mem::take(&mut self.injected);
-                self.forwarder.process_injected(now, &mut burst);
+                self.forwarder.process_injected(now, &mut burst, &self.errands);
                 self.obey(&mut burst);
                 self.injected = burst;
                 self.transmit();
@@ -184,7 +186,6 @@ impl<P: Port + ?Sized> Worker<P> {
             taken += burst.len();
             if !burst.is_empty() {
                 self.forwarder.process_taken_over(now, &mut burst, &self.errands);
-                self.errands.clear();
                 self.obey(&mut burst);
             }
             self.burst = burst;
@@ -230,7 +231,7 @@ impl<P: Port + ?Sized> Worker<P> {
     /// else goes back to the front of the queue.
     pub fn event_refused(&mut self, event: Event) {
         match event {
-            Event::Punted(reason, frame) => {
+            Event::Punted(reason, frame, _) => {
                 let counters = self.forwarder.counters_mut();
                 counters.recount_as_dropped(Verdict::Punt(reason), DropReason::PuntQueueFull);
                 drop(frame.into_heap());
@@ -282,7 +283,8 @@ impl<P: Port + ?Sized> Worker<P> {
         }
     }
 
-    /// Sorts a decided burst: out, to control, or back to the owner.
+    /// Sorts a decided burst: out, to control, or back to the owner. The errands that its
+    /// packets came with are done.
     fn obey(&mut self, burst: &mut Burst) {
         for (packet, (frame, verdict)) in burst.drain().enumerate() {
             match verdict {
@@ -293,7 +295,9 @@ impl<P: Port + ?Sized> Worker<P> {
                 }
                 Verdict::Punt(reason) => {
                     if self.events.len() < OUTBOX {
-                        self.events.push_back(Event::Punted(reason, copy(&frame, reason)));
+                        let errand = self.errands.get(packet).filter(|errand| **errand == Errand::Inward);
+                        let errand = errand.copied().unwrap_or_default();
+                        self.events.push_back(Event::Punted(reason, copy(&frame, reason), errand));
                     } else {
                         let counters = self.forwarder.counters_mut();
                         counters.recount_as_dropped(verdict, DropReason::PuntQueueFull);
@@ -313,6 +317,7 @@ impl<P: Port + ?Sized> Worker<P> {
                 }
             }
         }
+        self.errands.clear();
     }
 
     /// Hands what is outgoing to the ports and every served frame to its owner.

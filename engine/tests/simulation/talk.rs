@@ -85,8 +85,8 @@ impl Talk {
     }
 
     /// Somebody got something that belongs to this talk.
-    /// Where sessions were ended, an answer may have begun one of its own, even to itself under
-    /// the name that got free.
+    /// Where sessions were ended, answers under way meet names that have got free since: they
+    /// begin sessions of their own, or reach whoever got the name.
     pub(crate) fn hear(&mut self, heard: &Heard, note: Note, killed: bool, rng: &mut Rng, now: Instant) {
         if let Some((src, dst, said)) = heard.about {
             if note.answer {
@@ -105,7 +105,7 @@ impl Talk {
             assert!(is_icmp(self.protocol) || said.ports.1 == self.server.1, "{self}: at the right port");
             return;
         }
-        if killed && (heard.src != self.to.0 || heard.dst == self.server.0) {
+        if killed && (heard.src != self.to.0 || (heard.dst, said.ports.1) != self.from) {
             return;
         }
         assert_eq!((heard.dst, said.ports.1), self.from, "{self}: the answer reaches who asked");

@@ -237,10 +237,13 @@ impl Forwarder {
     }
 
     /// As [`Forwarder::process`], for packets that control held back while a
-    /// neighbour was being resolved.
-    pub fn process_injected(&mut self, now: Instant, burst: &mut Burst) {
+    /// neighbour was being resolved, each with the errand that it was punted with; without
+    /// any, they are their own.
+    pub fn process_injected(&mut self, now: Instant, burst: &mut Burst, errands: &[Errand]) {
         self.counters.injected += burst.len() as u64;
+        self.handed.take_inward(errands);
         self.decide(now, burst, &mut |_| {});
+        self.handed.end();
     }
 
     /// Fills a burst with fragments that were held and whose first fragment has come

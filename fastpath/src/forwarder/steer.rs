@@ -49,12 +49,19 @@ impl Handed {
     /// The next burst was handed over, with these errands.
     pub(super) fn take_over(&mut self, errands: &[Errand]) {
         self.errands[..errands.len()].copy_from_slice(errands);
+        self.take_inward(errands);
         self.taken = Set::first_ones(errands.len());
+    }
+
+    /// Of the next burst those were handed over that turned inward.
+    pub(super) fn take_inward(&mut self, errands: &[Errand]) {
         for (i, errand) in errands.iter().enumerate() {
             if *errand == Errand::Inward {
+                self.errands[i] = Errand::Inward;
                 self.inward.insert(i);
             }
         }
+        self.taken = self.inward;
     }
 
     /// They are through: which of them put the name to use that was lent to them?
