@@ -1,6 +1,7 @@
 //! The gateway: real control, real workers and real rings, none of which has a thread.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use causeway_control::compile::PortFacts;
@@ -18,7 +19,7 @@ use causeway_fastpath::forwarder::{Capacity, Forwarder};
 use causeway_fastpath::fragment;
 use causeway_fastpath::frame::BufferOwner;
 use causeway_fastpath::handoff::Workers;
-use causeway_fastpath::ids::{PortId, WorkerId};
+use causeway_fastpath::ids::{PortId, VrfId, WorkerId};
 use causeway_fastpath::time::Instant;
 use causeway_testkit::packet::Mac;
 use causeway_testkit::seed::Rng;
@@ -29,6 +30,8 @@ const COMMANDS_A_TURN: usize = 4;
 const BUFFERS: usize = 96;
 /// Frames that a port of a worker takes in before it misses some.
 const RX: usize = 48;
+/// The routing domain of the one island.
+const ISLAND: VrfId = VrfId(1);
 
 /// How much rings and ports hold.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +50,7 @@ pub(crate) struct Gateway {
     pub(crate) macs: Vec<Mac>,
     /// Frames that control had sent: they are nobody's verdict.
     pub(crate) transmitted: u64,
+    secret: u64,
 }
 
 /// A worker, the other ends of its ports, and its line to control.
@@ -92,7 +96,7 @@ impl Gateway {
         let crew = crew.collect();
         let facts = infos.iter().map(|info| PortFacts { mac: info.mac, mtu: info.mtu }).collect();
         let macs = infos.iter().map(|info| info.mac).collect();
-        Gateway { control: Control::new(config, facts, rng.u64(), now), crew, macs, transmitted: 0 }
+        Gateway { control: Control::new(config, facts, rng.u64(), now), crew, macs, transmitted: 0, secret }
     }
 
     /// Control's thread once round: events, time, commands. Says whether there was anything.
@@ -213,6 +217,16 @@ impl Gateway {
             }
         }
         totals
+    }
+
+    /// The worker of a pod.
+    pub(crate) fn home(&self, pod: IpAddr) -> usize {
+        let workers = Workers::new(WorkerId(0), self.crew.len() as u16, self.secret);
+        let home = match pod {
+            IpAddr::V4(pod) => workers.home(ISLAND, pod.to_bits()),
+            IpAddr::V6(pod) => workers.home(ISLAND, pod.to_bits()),
+        };
+        home.index()
     }
 
     /// A frame arrives at a port of a worker.

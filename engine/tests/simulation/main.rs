@@ -5,6 +5,7 @@
 //!
 //! Each course follows from one number. A failure prints it; `CAUSEWAY_SEED` plays it again.
 
+mod directed;
 mod frame;
 mod gateway;
 mod mishap;

@@ -16,9 +16,9 @@ use crate::talk::Talk;
 pub(crate) const UPLINK: PortId = PortId(1);
 pub(crate) const BLUE: ClusterIdx = ClusterIdx(0);
 /// By station.
-const NODE_A: usize = 0;
-const NODE_B: usize = 1;
-const SERVER: usize = 2;
+pub(crate) const NODE_A: usize = 0;
+pub(crate) const NODE_B: usize = 1;
+pub(crate) const SERVER: usize = 2;
 const OTHER_SERVER: usize = 3;
 /// Pods of a node.
 const PODS: u64 = 8;
@@ -87,11 +87,11 @@ fn talk(id: u32, rng: &mut Rng) -> Talk {
     }
 }
 
-fn service(v6: bool) -> (IpAddr, u16) {
+pub(crate) fn service(v6: bool) -> (IpAddr, u16) {
     (if v6 { "2001:db8:1::40" } else { "203.0.113.40" }.to_ip(), 80)
 }
 
-fn pod_of(node: usize, pod: u64, v6: bool) -> IpAddr {
+pub(crate) fn pod_of(node: usize, pod: u64, v6: bool) -> IpAddr {
     let (node, pod) = (node as u16 + 1, pod as u16 + 10);
     match v6 {
         false => Ipv4Addr::new(10, 1, node as u8, pod as u8).into(),
@@ -100,7 +100,7 @@ fn pod_of(node: usize, pod: u64, v6: bool) -> IpAddr {
 }
 
 /// The address of a station on its link.
-fn own(station: usize, v6: bool) -> IpAddr {
+pub(crate) fn own(station: usize, v6: bool) -> IpAddr {
     let (v4_own, v6_own) = OWN[station];
     if v6 { v6_own } else { v4_own }.to_ip()
 }

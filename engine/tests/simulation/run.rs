@@ -38,7 +38,7 @@ pub(crate) struct Run {
     pub(crate) weather: Weather,
     pub(crate) now: Instant,
     pub(crate) rng: Rng,
-    names: Names,
+    pub(crate) names: Names,
     /// Frames on links, by when they arrive.
     links: BTreeMap<(Instant, u64), Flight>,
     sent: u64,

@@ -66,6 +66,11 @@ impl Talk {
         Talk { named: false, ..self }
     }
 
+    /// In single frames, from then on.
+    pub(crate) fn small(self, next_at: Instant) -> Talk {
+        Talk { big: false, next_at, ..self }
+    }
+
     /// Nobody is there.
     pub(crate) fn with_nobody(self) -> Talk {
         Talk { in_vain: true, big: false, ..self }

@@ -20,6 +20,8 @@ pub(crate) struct Weather {
     pub(crate) changes: u64,
     /// Is each flow one worker's to receive, as with a NIC's hash, or may any get any packet?
     by_flow: bool,
+    /// How many workers receive anything, from the first on.
+    pub(crate) receivers: usize,
     pub(crate) rooms: Rooms,
     salt: u64,
 }
@@ -33,6 +35,7 @@ impl Weather {
             lazy: *rng.choose(&[0, 10, 50]),
             changes: *rng.choose(&[0, 20, 200]),
             by_flow: rng.bool(),
+            receivers: usize::MAX,
             rooms: Rooms {
                 hand_off: *rng.choose(&[1, 2, 5, 64]),
                 channel: *rng.choose(&[1, 3, 64]),
@@ -66,6 +69,7 @@ impl Weather {
 
     /// The worker that a frame comes to.
     pub(crate) fn worker_for(&self, frame: &[u8], workers: usize, rng: &mut Rng) -> usize {
+        let workers = workers.min(self.receivers);
         let Some(ip) = frame::ip(frame).filter(|_| self.by_flow) else {
             return rng.range(0..workers);
         };
