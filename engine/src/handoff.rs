@@ -120,6 +120,11 @@ impl Colleagues {
         self.exchange.rings[self.me.index()][worker].pop()
     }
 
+    /// Is there nothing to take and nothing owed?
+    pub fn is_idle(&self) -> bool {
+        self.owed.is_empty() && !self.has_mail()
+    }
+
     /// Is there something to take?
     fn has_mail(&self) -> bool {
         self.exchange.rings[self.me.index()].iter().any(|ring| !ring.is_empty())

@@ -148,7 +148,7 @@ impl Gateway {
             }
             busy = true;
         }
-        busy || worker.is_behind() || worker.colleagues().is_some_and(|colleagues| !is_idle(colleagues))
+        busy || worker.is_behind() || worker.colleagues().is_some_and(|colleagues| !colleagues.is_idle())
     }
 
     /// What a counter says of all workers together.
@@ -233,15 +233,6 @@ impl Gateway {
     pub(crate) fn receive(&self, worker: usize, port: PortId, frame: &[u8]) {
         self.crew[worker].peers[port.index()].push(frame, causeway_fastpath::offload::Offload::DONE);
     }
-}
-
-/// May it sleep? Asked as its thread does.
-fn is_idle(colleagues: &Colleagues) -> bool {
-    let idle = colleagues.may_sleep();
-    if idle {
-        colleagues.awake();
-    }
-    idle
 }
 
 fn capacity() -> Capacity {
