@@ -5,11 +5,13 @@ use std::time::Duration;
 use causeway_control::rib::{Change, Origin, Route, Via};
 use causeway_fastpath::ids::VrfId;
 use causeway_fastpath::time::Instant;
+use causeway_testkit::memory::calls;
 use causeway_testkit::seed::{Rng, Seed};
 
-use crate::frame::UDP;
-use crate::place::{NODE_A, NODE_B, SERVER, own, pod_of, service};
+use crate::frame::{Note, UDP};
+use crate::place::{NODE_A, NODE_B, NODES, SERVER, own, pod_of, service};
 use crate::run::{Run, START};
+use crate::station::Request;
 use crate::talk::Talk;
 
 /// Four workers in good weather, with plenty of ports, and nobody who talks.
@@ -92,4 +94,37 @@ fn a_packet_that_turned_inward_waits_for_its_neighbour() {
         let waits = run.talks.iter().find(|talk| !talk.is_over);
         assert!(waits.is_none_or(|talk| panic!("{talk}: its packet was lost\n{}", run.gateway.story())));
     }
+}
+
+/// Not for a packet, nor for nothing, nor to hand over.
+#[test]
+fn a_warm_worker_turns_without_asking_for_memory() {
+    let seed = Seed::from_env_or(7);
+    let mut rng = seed.rng();
+    let mut run = calm(&mut rng);
+    play_until(&mut run, START + Duration::from_secs(1));
+    let note = Note { answer: false, talk: 0, step: 1 };
+    let question = Request { protocol: UDP, note, last: 2, big: None };
+    let to = (own(SERVER, false), 53);
+    let says = |pod| run.stations[NODE_A].says((pod_of(NODE_A, pod, false), 5_000), to, question);
+    let questions: Vec<_> = (0..8).flat_map(says).collect();
+    let gateway = &mut run.gateway;
+    for round in 0..100 {
+        for question in questions.iter().cycle().take(32) {
+            gateway.receive(round % 4, NODES, question);
+        }
+        let turns = calls(|| {
+            for _ in 0..6 {
+                for manned in &mut gateway.crew {
+                    manned.worker.turn(run.now);
+                    manned.worker.flush();
+                }
+            }
+        });
+        for peer in gateway.crew.iter().flat_map(|manned| &manned.peers) {
+            while peer.pop_with(|_, _| ()).is_some() {}
+        }
+        assert!(round < 8 || turns == 0, "{turns} calls in round {round}");
+    }
+    assert!(gateway.counted("handed-off") > 1_000 && gateway.counted("translated-out") > 3_000, "{}", gateway.story());
 }

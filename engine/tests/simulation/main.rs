@@ -16,9 +16,13 @@ mod station;
 mod talk;
 mod weather;
 
+use causeway_testkit::memory::Counting;
 use causeway_testkit::seed::Seed;
 
 use run::Run;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 /// Plays so many courses; or, told a seed, that one alone.
 fn plays(workers: usize, courses: u64) {

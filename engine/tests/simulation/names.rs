@@ -29,7 +29,13 @@ pub(crate) struct Names {
 
 impl Names {
     pub(crate) fn new(place: &Place) -> Names {
-        Names { seen: BTreeMap::new(), ports: place.ports, plenty: place.has_plenty_of_ports(), killing: false, killed: false }
+        Names {
+            seen: BTreeMap::new(),
+            ports: place.ports,
+            plenty: place.has_plenty_of_ports(),
+            killing: false,
+            killed: false,
+        }
     }
 
     /// Are there names for everybody, whatever is lost on the way?

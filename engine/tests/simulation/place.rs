@@ -13,6 +13,7 @@ use crate::gateway::Gateway;
 use crate::station::{CLOSED, Station};
 use crate::talk::Talk;
 
+pub(crate) const NODES: PortId = PortId(0);
 pub(crate) const UPLINK: PortId = PortId(1);
 pub(crate) const BLUE: ClusterIdx = ClusterIdx(0);
 /// By station.
@@ -46,7 +47,9 @@ impl Place {
     pub(crate) fn config(&self) -> Config {
         let cores = (0..self.workers).map(|core| core.to_string()).collect::<Vec<_>>().join(", ");
         let (first, last) = self.ports;
-        let text = format!("gateway.cores = [{cores}]\n{CONFIG}\n[[pool]]\nname = \"egress\"\nports = \"{first}-{last}\"\naddresses = [\"203.0.113.16/31\", \"2001:db8:1::10/127\"]\n");
+        let text = format!(
+            "gateway.cores = [{cores}]\n{CONFIG}\n[[pool]]\nname = \"egress\"\nports = \"{first}-{last}\"\naddresses = [\"203.0.113.16/31\", \"2001:db8:1::10/127\"]\n"
+        );
         let (config, warnings) = Config::parse("simulation.toml", &text).unwrap_or_else(|errors| panic!("{errors}"));
         assert!(warnings.is_empty(), "{warnings:?}");
         config

@@ -108,7 +108,10 @@ impl Run {
             (self.gateway.counted("received"), self.gateway.counted("forwarded") + self.gateway.counted("replied"));
         assert_eq!(rx, received);
         assert!((left..=left + self.gateway.transmitted).contains(&tx), "{tx} frames left, {left} of them packets");
-        assert!(!self.names.are_plenty() || self.gateway.counted("nat-ports-exhausted") == 0, "there were names for all");
+        assert!(
+            !self.names.are_plenty() || self.gateway.counted("nat-ports-exhausted") == 0,
+            "there were names for all"
+        );
         assert!(self.gateway.control.list_pools(0));
         while self.step() {}
         let (rows, _) = self.gateway.control.take_pools().expect("nobody is busy");

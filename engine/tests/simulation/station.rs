@@ -67,7 +67,8 @@ impl Station {
     /// What it says to a question for its own addresses.
     pub(crate) fn answers_link(&self, frame: &[u8]) -> Option<Reply> {
         if frame::ethertype(frame) == 0x0806 {
-            let [asked, asker] = [38, 28].map(|at| Ipv4Addr::from(<[u8; 4]>::try_from(&frame[at..at + 4]).expect("four")));
+            let [asked, asker] =
+                [38, 28].map(|at| Ipv4Addr::from(<[u8; 4]>::try_from(&frame[at..at + 4]).expect("four")));
             let is_request = frame[21] == 1 && asked == self.own.0;
             return is_request.then(|| self.link().arp_reply(self.own.0, asker).build());
         }

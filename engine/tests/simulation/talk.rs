@@ -98,7 +98,11 @@ impl Talk {
                 assert_eq!((src, heard.dst), (self.server.0, src), "{self}: who answered is told what became of it");
                 return;
             }
-            assert_eq!(((src, said.ports.0), heard.dst), (self.from, self.from.0), "an error quotes what its receiver sent");
+            assert_eq!(
+                ((src, said.ports.0), heard.dst),
+                (self.from, self.from.0),
+                "an error quotes what its receiver sent"
+            );
             let to_port = if is_icmp(self.protocol) { self.from.1 } else { self.to.1 };
             assert_eq!((dst, said.ports.1), (self.to.0, to_port), "as its receiver sent it");
             self.is_over |= self.in_vain;
@@ -126,7 +130,10 @@ impl Talk {
 impl std::fmt::Display for Talk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Talk { id, protocol, from, to, server, step, last, attempts, .. } = self;
-        write!(f, "talk {id} (protocol {protocol}, {from:?} to {to:?}, {server:?}) at {step} of {last}, attempt {attempts}")
+        write!(
+            f,
+            "talk {id} (protocol {protocol}, {from:?} to {to:?}, {server:?}) at {step} of {last}, attempt {attempts}"
+        )
     }
 }
 
