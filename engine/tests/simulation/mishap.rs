@@ -10,7 +10,8 @@ use crate::place::{BLUE, GATEWAY, node};
 use crate::run::Run;
 
 impl Run {
-    /// Now and then something changes, or somebody stops for a while.
+    /// Now and then something changes, or somebody stops for a while. A configuration that is
+    /// loaded anew would be one more of these.
     pub(crate) fn change_something(&mut self) {
         if !self.rng.chance(self.weather.changes, 10_000) {
             return;

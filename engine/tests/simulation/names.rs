@@ -49,7 +49,9 @@ impl Names {
         assert!((first..=last).contains(&name.1), "{talk}: port {} is none of the pool", name.1);
         let peer = (protocol == TCP).then_some(talk.to);
         let (owner, since) = self.seen.entry((protocol, name, peer)).or_insert((talk.from, now));
-        let is_free = self.killing || now.nanos_since(*since) > LIVES.as_nanos() as u64;
+        // Where sessions were ended, a packet under the name of one may still be on its way from
+        // one worker to another.
+        let is_free = self.killed || now.nanos_since(*since) > LIVES.as_nanos() as u64;
         assert!(*owner == talk.from || is_free, "{name:?} is {owner:?}'s and was given to {talk} too");
         (*owner, *since) = (talk.from, now);
     }

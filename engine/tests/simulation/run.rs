@@ -220,7 +220,7 @@ impl Run {
             return;
         };
         let said = heard.said.or(heard.about.map(|(_, _, said)| said));
-        let Some((said, note)) = said.and_then(|said| Some((said, said.note?))) else {
+        let Some(note) = said.and_then(|said| said.note) else {
             return;
         };
         let (rng, now) = (&mut self.rng, self.now);
@@ -230,7 +230,6 @@ impl Run {
         talk.hear(&heard, note, self.names.killed, rng, now);
         if heard.about.is_none() && !note.answer {
             let big = talk.big.then(|| rng.u32());
-            let _ = said;
             let answers = self.stations[at].serves(&heard, frame, big);
             self.send(at, answers);
         }

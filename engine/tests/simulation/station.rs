@@ -25,8 +25,11 @@ pub(crate) struct Station {
     pods: Vec<IpAddr>,
     /// It hears and says nothing before then.
     pub(crate) silent_until: Instant,
-    fragments: BTreeMap<(IpAddr, IpAddr, u32), Vec<(Part, Vec<u8>)>>,
+    /// By sender, receiver and identification.
+    fragments: BTreeMap<(IpAddr, IpAddr, u32), Pieces>,
 }
+
+type Pieces = Vec<(Part, Vec<u8>)>;
 
 /// What somebody at a station gets, once it is whole.
 pub(crate) struct Heard {

@@ -12,6 +12,7 @@ use causeway_fastpath::forwarder::Capacity;
 use causeway_fastpath::ids::PortId;
 use causeway_fastpath::offload::Offload;
 use causeway_fastpath::snapshot::NeighborState;
+use causeway_fastpath::verdict::Verdict;
 use causeway_testkit::print;
 use causeway_testkit::seed::Rng;
 
@@ -192,6 +193,9 @@ impl Run {
         self.list();
         for (item, sent) in items.iter().zip(burst) {
             let fate = self.decide(item, port, sent.turned);
+            // The error about what turned inward was translated on its way back.
+            let is_told = matches!((&fate, sent.verdict), (Ok(Fate::Refuse(_)), Verdict::Forward(_)) if sent.turned);
+            self.reference.tally.errors += u64::from(is_told);
             let outcome = fate.and_then(|fate| judge(self.scene(), &fate, &sent));
             self.tell(Told::Sent(self.reference.now, sent));
             outcome?;
