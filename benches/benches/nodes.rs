@@ -55,7 +55,7 @@ fn control() -> Control {
 /// Makes the tables that follow.
 fn settle(control: &mut Control) {
     while let Some(command) = control.poll_command() {
-        if let Command::Transmit(_, frame) | Command::Inject(frame) = command {
+        if let Command::Transmit(_, frame) | Command::Inject(frame, _) = command {
             control.handle_event(Event::Spent(frame), Time::ZERO);
         }
     }

@@ -70,7 +70,7 @@ impl Routing {
         while let Some(command) = self.control.poll_command() {
             match command {
                 Command::Install(snapshot) => newest = Some(snapshot),
-                Command::Transmit(_, frame) | Command::Inject(frame) => {
+                Command::Transmit(_, frame) | Command::Inject(frame, _) => {
                     self.control.handle_event(Event::Spent(frame), Instant::ZERO);
                 }
                 Command::Prepare(_)

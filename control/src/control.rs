@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use causeway_fastpath::command::{Command, Event, PoolRow, SessionRow};
 use causeway_fastpath::frame::Frame;
+use causeway_fastpath::handoff::Errand;
 use causeway_fastpath::ids::{Epoch, PoolId, PortId, VrfId, WorkerId};
 use causeway_fastpath::session::SessionFilter;
 use causeway_fastpath::time::Instant;
@@ -16,7 +17,7 @@ use crate::compile::{self, Build, Compiler, PortFacts};
 use crate::config::{ClusterIdx, Config, PortIdx};
 use crate::domains::Domains;
 use crate::holders::{HostRow, HostWalk, PoolAlarm, PoolWalk};
-use crate::neighbors::{Effect, Neighbors, Row, free};
+use crate::neighbors::{Effect, Neighbors, Row, Waiting, free};
 use crate::nodes::{Memory, NodeRow, Nodes, Quarantine, SourceRow, Update};
 use crate::rib::{Change, Route};
 use crate::rooms::Rooms;
@@ -155,7 +156,9 @@ impl Control {
                 drop(retired);
             }
             Event::Settled(room) => drop(room),
-            Event::Punted(reason, frame) => self.punted(reason, frame, now),
+            Event::Punted(reason, frame, errand) => {
+                self.punted(reason, Waiting { frame, worker, errand }, now);
+            }
             Event::Sessions(page) => {
                 let next = if self.hosts.wants(&page) {
                     self.hosts.met(worker, page)
@@ -353,28 +356,29 @@ impl Control {
         }
     }
 
-    fn punted(&mut self, reason: PuntReason, frame: Frame, now: Instant) {
+    fn punted(&mut self, reason: PuntReason, packet: Waiting, now: Instant) {
+        let frame = &packet.frame;
         let port = PortIdx(frame.ingress.index());
         if port.0 >= self.config.ports.len() {
-            free(frame);
+            free(packet.frame);
             return;
         }
         match reason {
             PuntReason::Arp => {
                 self.neighbors.handle_arp(port, frame.bytes(), now);
-                free(frame);
+                free(packet.frame);
             }
             PuntReason::NeighborDiscovery => {
                 self.neighbors.handle_discovery(port, frame.bytes(), now);
-                free(frame);
+                free(packet.frame);
             }
-            PuntReason::Unresolved => match self.awaited(&frame) {
+            PuntReason::Unresolved => match self.awaited(&packet) {
                 Some((port, address)) => {
-                    if let Some(frame) = self.neighbors.handle_unresolved(port, address, frame, now) {
-                        free(frame);
+                    if let Some(packet) = self.neighbors.handle_unresolved(port, address, packet, now) {
+                        free(packet.frame);
                     }
                 }
-                None => free(frame),
+                None => free(packet.frame),
             },
         }
     }
@@ -382,9 +386,13 @@ impl Control {
     /// The neighbour that a packet waits for. One that a session brings to a public
     /// address waits for a node, which is being asked for already: it is not kept, its
     /// sender repeats it. Only where a forward leads is known here.
-    fn awaited(&self, frame: &Frame) -> Option<(PortIdx, IpAddr)> {
-        let domain = self.domains.of_port(PortIdx(frame.ingress.index()));
-        self.compiler.neighbor_toward(domain, frame.bytes())
+    fn awaited(&self, packet: &Waiting) -> Option<(PortIdx, IpAddr)> {
+        let domain = match packet.errand {
+            // It has left its island already.
+            Errand::Inward => VrfId::MAIN,
+            _ => self.domains.of_port(PortIdx(packet.frame.ingress.index())),
+        };
+        self.compiler.neighbor_toward(domain, packet.frame.bytes())
     }
 
     /// Asks for whom a route leads to since the last time.
@@ -409,12 +417,17 @@ impl Control {
                 commands.push_back(Command::Install(Arc::clone(&snapshot)));
             }
         }
-        // Any worker sends what control has to say, and finds out whose a packet is.
+        // Any worker sends what control has to say; a packet goes on where it stopped.
         for effect in self.neighbors.take_effects() {
-            self.commands[0].push_back(match effect {
-                Effect::Send(port, bytes) => Command::Transmit(PortId(port.0 as u16), Frame::boxed(&bytes, ROOM, 0)),
-                Effect::Resume(frame) => Command::Inject(frame),
-            });
+            match effect {
+                Effect::Send(port, bytes) => {
+                    let frame = Frame::boxed(&bytes, ROOM, 0);
+                    self.commands[0].push_back(Command::Transmit(PortId(port.0 as u16), frame));
+                }
+                Effect::Resume(Waiting { frame, worker, errand }) => {
+                    self.commands[worker.index()].push_back(Command::Inject(frame, errand));
+                }
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ use causeway_control::config::Config;
 use causeway_control::control::Control;
 use causeway_fastpath::command::{Command, Event};
 use causeway_fastpath::frame::Frame;
+use causeway_fastpath::handoff::Errand;
 use causeway_fastpath::ids::PortId;
 use causeway_fastpath::snapshot::Snapshot;
 use causeway_fastpath::time::Instant;
@@ -53,7 +54,7 @@ impl World {
     fn punt(&mut self, reason: PuntReason, port: PortId, bytes: &[u8]) {
         let mut frame = Frame::boxed(bytes, 128, 0);
         frame.ingress = port;
-        self.control.handle_event(Event::Punted(reason, frame), self.now);
+        self.control.handle_event(Event::Punted(reason, frame, Errand::Own), self.now);
     }
 
     /// Strangers come, and are forgotten. Memory in use in the end, and at most.
@@ -92,7 +93,7 @@ impl World {
                     let epoch = snapshot.epoch;
                     Event::Installed { epoch, retired: std::mem::replace(&mut self.installed, snapshot) }
                 }
-                Command::Inject(frame) | Command::Transmit(_, frame) => Event::Spent(frame),
+                Command::Inject(frame, _) | Command::Transmit(_, frame) => Event::Spent(frame),
                 Command::ListSessions(page) => Event::Sessions(page),
                 Command::EndSessions(kill) => Event::SessionsEnded(kill),
                 Command::ListPools(page) => Event::Pools(page),

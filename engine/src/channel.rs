@@ -30,9 +30,17 @@ impl Channel {
     /// # Errors
     /// The process has no descriptors left.
     pub fn new(control_bell: Arc<Doorbell>) -> io::Result<Channel> {
+        Channel::with_rings(control_bell, RING)
+    }
+
+    /// As [`Channel::new`], with rings that hold so much.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn with_rings(control_bell: Arc<Doorbell>, room: usize) -> io::Result<Channel> {
         Ok(Channel {
-            commands: ArrayQueue::new(RING),
-            events: ArrayQueue::new(RING),
+            commands: ArrayQueue::new(room),
+            events: ArrayQueue::new(room),
             stop: AtomicBool::new(false),
             worker_bell: Doorbell::new()?,
             control_bell,

@@ -90,6 +90,10 @@ pub struct Replay {
     /// those that gateway.state remembers, which is read and not written. API servers are not
     /// asked.
     pub config: PathBuf,
+    /// How many workers share the packets, in turns. Flows are decided about alike however
+    /// many there are, but for the ports that are drawn for them.
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=16))]
+    pub workers: u16,
     /// What a port receives: its name and a capture file, pcap or pcapng.
     #[arg(long = "port", value_name = "NAME=FILE", value_parser = named_file)]
     pub captures: Vec<(String, PathBuf)>,

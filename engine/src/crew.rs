@@ -155,13 +155,13 @@ impl Crew {
 }
 
 /// The seed of a worker's own choices.
-fn seed_of(mut seed: [u8; 32], worker: WorkerId) -> [u8; 32] {
+pub(crate) fn seed_of(mut seed: [u8; 32], worker: WorkerId) -> [u8; 32] {
     seed[30] ^= worker.0 as u8;
     seed
 }
 
 /// The secret by which packets are steered to workers: a draw of its own.
-fn steering_secret(mut seed: [u8; 32]) -> u64 {
+pub(crate) fn steering_secret(mut seed: [u8; 32]) -> u64 {
     seed[31] ^= 0x7f;
     Chance::new(seed).seed().0[0]
 }

@@ -55,7 +55,15 @@ impl Exchange {
     /// # Errors
     /// The process has no descriptors left.
     pub fn new(workers: usize) -> io::Result<Arc<Exchange>> {
-        let rings = (0..workers).map(|_| (0..workers).map(|_| ArrayQueue::new(RING)).collect()).collect();
+        Exchange::with_rings(workers, RING)
+    }
+
+    /// As [`Exchange::new`], with rings that hold so much.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn with_rings(workers: usize, room: usize) -> io::Result<Arc<Exchange>> {
+        let rings = (0..workers).map(|_| (0..workers).map(|_| ArrayQueue::new(room)).collect()).collect();
         let desk = |_| Ok(Desk::new(Doorbell::new()?));
         let desks = (0..workers).map(desk).collect::<io::Result<_>>()?;
         Ok(Arc::new(Exchange { rings, desks, done: AtomicUsize::new(0) }))
@@ -133,6 +141,11 @@ impl Colleagues {
     /// What another one handed over, the next of it.
     pub fn take_from(&self, worker: usize) -> Option<Handed> {
         self.exchange.rings[self.me.index()][worker].pop()
+    }
+
+    /// Is there nothing to take and nothing owed?
+    pub fn is_idle(&self) -> bool {
+        self.owed.is_empty() && !self.has_mail()
     }
 
     /// Is there something to take?

@@ -143,11 +143,12 @@ fn replay_captures(options: Replay) -> Result {
     for warning in warnings {
         writeln!(io::stderr(), "{warning}")?;
     }
-    let done = replay(config, &ReplayOptions { captures: options.captures, out: options.out.clone() })?;
+    let Replay { workers, captures, out, .. } = options;
+    let done = replay(config, &ReplayOptions { workers, captures, out: out.clone() })?;
     print(&done.counters, options.json, false)?;
     if !options.json {
         let seconds = done.span_ns as f64 / 1e9;
-        writeln!(io::stdout(), "{} packets over {seconds:.3} s; results in {}", done.packets, options.out.display())?;
+        writeln!(io::stdout(), "{} packets over {seconds:.3} s; results in {}", done.packets, out.display())?;
     }
     Ok(ExitCode::SUCCESS)
 }

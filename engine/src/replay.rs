@@ -1,8 +1,10 @@
-//! `causeway replay`: the same control and worker on capture files, in the
-//! captures' own time. No privilege, no thread, and the same result each time.
+//! `causeway replay`: the same control and workers on capture files, in the
+//! captures' own time. No privilege, no thread, and the same result each time: several
+//! workers take turns until none has anything left to do.
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_control::api::{Answer, SessionView};
@@ -13,11 +15,14 @@ use causeway_fastpath::counters::Counters;
 use causeway_fastpath::forwarder::{Capacity, Forwarder};
 use causeway_fastpath::fragment;
 use causeway_fastpath::frame::BufferOwner;
+use causeway_fastpath::handoff::Workers;
 use causeway_fastpath::ids::WorkerId;
 use causeway_fastpath::session::SessionFilter;
 use causeway_fastpath::time::Instant;
 
+use crate::crew::{seed_of, steering_secret};
 use crate::gateway::{counters, fixed_seed, flow_seed};
+use crate::handoff::{Colleagues, Exchange};
 use crate::nodes::{self, Remembered};
 use crate::port::open::options;
 use crate::port::pcap::PcapPort;
@@ -27,10 +32,15 @@ use crate::worker::Worker;
 
 /// After so long without a packet, time jumps to the next one.
 const LONGEST_SILENCE: Duration = Duration::from_secs(3600);
+/// What a ring between workers holds for each port: more than a worker takes in and releases
+/// in a turn.
+const RING: usize = 1024;
 
 /// What to replay.
 #[derive(Clone, Debug)]
 pub struct ReplayOptions {
+    /// How many workers share the packets: at least one.
+    pub workers: u16,
     /// Captures by port name. A port without one receives nothing.
     pub captures: Vec<(String, PathBuf)>,
     /// Where the results go: `PORT.pcap` with what each port sent, `counters.json`
@@ -69,6 +79,17 @@ pub enum ReplayError {
     /// What `gateway.state` holds cannot be used.
     #[error("{0}")]
     State(#[from] StateError),
+    /// Several workers cannot share what the configuration says.
+    #[error("--workers {workers}: {what}; this version replays it with one")]
+    Workers {
+        /// How many were asked for.
+        workers: u16,
+        /// What is in the way.
+        what: String,
+    },
+    /// The system gave no descriptor.
+    #[error("the rings between workers: {0}")]
+    Rings(io::Error),
     /// A result cannot be written.
     #[error("{path}: {source}")]
     Write {
@@ -79,58 +100,83 @@ pub enum ReplayError {
     },
 }
 
-/// Replays captures through a configuration, by one worker whatever its cores. Nodes are those
-/// that its files and `gateway.state` know; no API server is asked, and no state is written.
+/// Replays captures through a configuration, by so many workers, whatever its cores. Nodes are
+/// those that its files and `gateway.state` know; no API server is asked, and no state is written.
 ///
 /// # Errors
-/// A capture or a result that cannot be opened, or a state that cannot be read.
+/// A capture or a result that cannot be opened, a state that cannot be read, or workers that
+/// cannot share it.
 pub fn replay(mut config: Config, replay: &ReplayOptions) -> Result<Replayed, ReplayError> {
     let write = |path: &Path| {
         let path = path.to_owned();
         move |source| ReplayError::Write { path, source }
     };
-    config.gateway.cores.truncate(1);
+    let count = replay.workers;
+    if count > 1 {
+        config.suits_several_workers().map_err(|what| ReplayError::Workers { workers: count, what })?;
+    }
+    config.gateway.cores = (0..count.into()).collect();
     state::settle_unwritten(&mut config)?;
     let remembered = Remembered::open(&config)?;
     std::fs::create_dir_all(&replay.out).map_err(write(&replay.out))?;
     let ports = open(&config, replay)?;
-    let facts = ports.iter().map(|port| PortFacts { mac: port.info().mac, mtu: port.info().mtu }).collect();
-    let start = ports.iter().filter_map(|port| port.peek_time()).min().unwrap_or(Instant::ZERO);
-    let most = config.gateway.max_sessions as usize;
+    let facts = ports[0].iter().map(|port| PortFacts { mac: port.info().mac, mtu: port.info().mtu }).collect();
+    let start = ports[0].iter().filter_map(|port| port.peek_time()).min().unwrap_or(Instant::ZERO);
     let seed = fixed_seed(config.gateway.seed.unwrap_or(0));
-    let forwarder = Forwarder::new(
-        Capacity { sessions_v4: most, sessions_v6: most, fragments: fragment::Capacity::default() },
-        seed,
-        start,
-    );
+    let workers = workers(&config, ports, seed, start).map_err(ReplayError::Rings)?;
     let mut control = Control::new(config, facts, flow_seed(seed), start);
     if let Some(remembered) = remembered {
         remembered.recall(&mut control, start);
     }
     nodes::read_once(&mut control, start);
-    let mut machine =
-        Machine { control, worker: Worker::new(ports.into_iter().map(Box::new).collect(), forwarder), now: start };
+    let mut machine = Machine { control, workers, now: start };
     machine.run();
 
     let rows = machine.sessions();
     let sessions: Vec<_> = rows.iter().map(|row| SessionView::of(&machine.control, row)).collect();
-    let counted = Answer::Counters(counters(&rows_of(machine.worker.forwarder().counters())));
+    let mut counted = Counters::default();
+    machine.workers.iter().for_each(|worker| counted.add(worker.forwarder().counters()));
+    let packets = counted.received;
+    let counted = Answer::Counters(counters(&rows_of(&counted)));
     let sessions = Answer::Sessions { alive: sessions.len() as u64, sessions };
     for (name, answer) in [("counters.json", &counted), ("sessions.json", &sessions)] {
         let path = replay.out.join(name);
         let text = serde_json::to_string_pretty(answer).map_err(io::Error::from).map_err(write(&path))?;
         std::fs::write(&path, text + "\n").map_err(write(&path))?;
     }
-    let packets = machine.worker.forwarder().counters().received;
     let span_ns = machine.now.nanos_since(start);
-    for port in machine.worker.into_ports() {
+    for port in machine.workers.into_iter().flat_map(Worker::into_ports) {
         let path = replay.out.join(format!("{}.pcap", port.info().name));
         port.finish().map_err(write(&path))?;
     }
     Ok(Replayed { counters: counted, packets, span_ns })
 }
 
-fn open(config: &Config, replay: &ReplayOptions) -> Result<Vec<PcapPort>, ReplayError> {
+/// Those who share the ports, as the threads of a gateway have them.
+fn workers(
+    config: &Config,
+    ports: Vec<Vec<PcapPort>>,
+    seed: [u8; 32],
+    start: Instant,
+) -> io::Result<Vec<Worker<PcapPort>>> {
+    let (count, most) = (ports.len(), config.gateway.sessions_per_worker());
+    let capacity = Capacity { sessions_v4: most, sessions_v6: most, fragments: fragment::Capacity::default() };
+    // Room for whatever comes at one moment: here nobody is behind.
+    let exchange = Exchange::with_rings(count, RING * config.ports.len())?;
+    let worker = |(me, ports): (usize, Vec<PcapPort>)| {
+        let (me, ports) = (WorkerId(me as u16), ports.into_iter().map(Box::new).collect());
+        if count == 1 {
+            return Worker::new(ports, Forwarder::new(capacity, seed, start));
+        }
+        let place = Workers::new(me, count as u16, steering_secret(seed));
+        let forwarder = Forwarder::of(place, capacity, seed_of(seed, me), start);
+        Worker::new(ports, forwarder).among(Colleagues::new(Arc::clone(&exchange), me))
+    };
+    Ok(ports.into_iter().enumerate().map(worker).collect())
+}
+
+/// The ports of each worker.
+fn open(config: &Config, replay: &ReplayOptions) -> Result<Vec<Vec<PcapPort>>, ReplayError> {
     for (at, (name, _)) in replay.captures.iter().enumerate() {
         if !config.ports.iter().any(|port| port.name == *name) {
             let known: Vec<_> = config.ports.iter().map(|port| port.name.as_str()).collect();
@@ -140,12 +186,13 @@ fn open(config: &Config, replay: &ReplayOptions) -> Result<Vec<PcapPort>, Replay
             return Err(ReplayError::Twice(name.clone()));
         }
     }
-    let mut ports = Vec::new();
+    let mut ports: Vec<Vec<PcapPort>> = (0..replay.workers).map(|_| Vec::new()).collect();
     for options in options(config) {
         let input = replay.captures.iter().find(|(name, _)| *name == options.name).map(|(_, path)| path.as_path());
         let output = replay.out.join(format!("{}.pcap", options.name));
-        let owner = BufferOwner::of_port(WorkerId(0), options.id);
-        ports.push(PcapPort::open(&options, owner, input, Some(&output))?);
+        let owners: Vec<_> = (0..replay.workers).map(|me| BufferOwner::of_port(WorkerId(me), options.id)).collect();
+        let port = PcapPort::open(&options, owners[0], input, Some(&output))?;
+        ports.iter_mut().zip(port.shared_by(&owners)).for_each(|(own, port)| own.push(port));
     }
     Ok(ports)
 }
@@ -156,10 +203,10 @@ fn rows_of(counters: &Counters) -> Vec<(&'static str, &'static str, u64)> {
     rows
 }
 
-/// Control and a worker in lockstep.
+/// Control and workers in lockstep.
 struct Machine {
     control: Control,
-    worker: Worker<PcapPort>,
+    workers: Vec<Worker<PcapPort>>,
     now: Instant,
 }
 
@@ -179,46 +226,73 @@ impl Machine {
                 self.settle();
                 continue;
             }
-            for port in self.worker.ports_mut() {
-                port.set_now(self.now);
-            }
+            self.set_now();
             // Time has jumped: what it ended must not be there when the packet comes.
-            while self.worker.handle_timeout(self.now) {}
-            while self.worker.turn(self.now) > 0 {}
+            for worker in &mut self.workers {
+                while worker.handle_timeout(self.now) {}
+            }
+            self.take_turns();
             self.settle();
         }
     }
 
+    /// Lets one worker after the other turn until none of them has anything left to do. Says
+    /// whether any had.
+    fn take_turns(&mut self) -> bool {
+        let (mut any, mut quiet) = (false, false);
+        while !quiet {
+            quiet = true;
+            for worker in &mut self.workers {
+                quiet &= worker.turn(self.now) == 0;
+                worker.flush();
+            }
+            let is_idle = |worker: &Worker<PcapPort>| worker.colleagues().is_none_or(Colleagues::is_idle);
+            quiet &= self.workers.iter().all(is_idle);
+            any |= !quiet;
+        }
+        any
+    }
+
     /// Carries commands and events to and fro until neither side has more to say.
     fn settle(&mut self) {
-        for port in self.worker.ports_mut() {
-            port.set_now(self.now);
-        }
-        loop {
-            let mut quiet = true;
-            while let Some(event) = self.worker.poll_event() {
-                self.control.handle_event(event, self.now);
-                quiet = false;
+        self.set_now();
+        let mut quiet = false;
+        while !quiet {
+            quiet = true;
+            for (at, worker) in self.workers.iter_mut().enumerate() {
+                let at = WorkerId(at as u16);
+                while let Some(event) = worker.poll_event() {
+                    self.control.handle_event_from(at, event, self.now);
+                    quiet = false;
+                }
+                while let Some(command) = self.control.poll_command_for(at) {
+                    worker.handle_command(command, self.now);
+                    quiet = false;
+                }
+                worker.flush();
             }
-            while let Some(command) = self.control.poll_command() {
-                self.worker.handle_command(command, self.now);
-                quiet = false;
-            }
-            if quiet {
-                return;
+            if self.workers.len() > 1 {
+                quiet &= !self.take_turns();
             }
         }
     }
 
+    fn set_now(&mut self) {
+        // Those of one port share their clock.
+        for port in self.workers[0].ports_mut() {
+            port.set_now(self.now);
+        }
+    }
+
     fn next_arrival(&self) -> Option<Instant> {
-        self.worker.ports().iter().filter_map(|port| port.peek_time()).min()
+        self.workers[0].ports().iter().filter_map(|port| port.peek_time()).min()
     }
 
     fn sessions(&mut self) -> Vec<causeway_fastpath::command::SessionRow> {
         let listing = self.control.list_sessions(0, usize::MAX, SessionFilter::default());
         debug_assert!(listing, "no other listing goes on");
         self.settle();
-        self.control.take_sessions().expect("the one worker has listed all it has").1
+        self.control.take_sessions().expect("every worker has listed all it has").1
     }
 }
 
@@ -263,7 +337,7 @@ via = "203.0.113.1"
         let input = out.join("in.pcap");
         std::fs::write(&input, capture(seconds)).expect("written");
         let (config, _) = Config::parse("test.toml", config).unwrap_or_else(|errors| panic!("{errors}"));
-        let options = ReplayOptions { captures: vec![("uplink".into(), input)], out: out.clone() };
+        let options = ReplayOptions { workers: 1, captures: vec![("uplink".into(), input)], out: out.clone() };
         let done = replay(config, &options).expect("it runs");
         let asked = std::fs::metadata(out.join("uplink.pcap")).expect("written").len();
         let sessions = std::fs::read_to_string(out.join("sessions.json")).expect("written");
@@ -278,9 +352,9 @@ via = "203.0.113.1"
         assert!(asked < 1_000, "{asked} bytes were sent");
     }
 
-    /// One worker answers for all: what was asked of the others would never be done.
+    /// What the configuration asks for is not what a replay has.
     #[test]
-    fn several_cores_are_one_worker_in_a_replay() {
+    fn several_cores_are_as_many_workers_as_a_replay_asks_for() {
         let several = CONFIG.replace("seed = 7", "seed = 7\ncores = [0, 1]");
         let (one, all) = (replayed(CONFIG, "one", &[5, 6]), replayed(&several, "several", &[5, 6]));
         assert_eq!((one.0.packets, one.1, one.2), (all.0.packets, all.1, all.2));

@@ -46,6 +46,7 @@ pub struct Worker<P: Port + ?Sized> {
     answering: bool,
     /// Other workers, if there are any.
     colleagues: Option<Colleagues>,
+    /// Why the packets of the burst came that is decided about, if not from a port.
     errands: Vec<Errand>,
 }
 
@@ -102,9 +103,10 @@ impl<P: Port + ?Sized> Worker<P> {
                 self.events.push_back(event);
                 self.hand_rooms_back();
             }
-            Command::Inject(frame) => {
+            Command::Inject(frame, errand) => {
                 self.burst.push(frame);
-                self.forwarder.process_injected(now, &mut self.burst);
+                self.errands.push(errand);
+                self.forwarder.process_injected(now, &mut self.burst, &self.errands);
                 self.finish_burst(now);
             }
             Command::Transmit(port, frame) => match self.outgoing.get_mut(port.index()) {
@@ -207,7 +209,6 @@ impl<P: Port + ?Sized> Worker<P> {
             taken += self.burst.len();
             if !self.burst.is_empty() {
                 self.forwarder.process_taken_over(now, &mut self.burst, &self.errands);
-                self.errands.clear();
             }
             self.finish_burst(now);
         }
@@ -257,7 +258,7 @@ impl<P: Port + ?Sized> Worker<P> {
     /// else goes back to the front of the queue.
     pub fn event_refused(&mut self, event: Event) {
         match event {
-            Event::Punted(reason, frame) => {
+            Event::Punted(reason, frame, _) => {
                 let counters = self.forwarder.counters_mut();
                 counters.recount_as_dropped(Verdict::Punt(reason), DropReason::PuntQueueFull);
                 drop(frame.into_heap());
@@ -305,9 +306,10 @@ impl<P: Port + ?Sized> Worker<P> {
         }
     }
 
-    /// Sorts a decided burst: out, to control, or back to the owner.
+    /// Sorts a decided burst: out, to control, or back to the owner. The errands that its
+    /// packets came with are done.
     fn obey(&mut self) {
-        let Worker { burst, outgoing, events, spent, forwarder, colleagues, .. } = self;
+        let Worker { burst, outgoing, events, spent, forwarder, colleagues, errands, .. } = self;
         for (packet, (frame, verdict)) in burst.drain().enumerate() {
             match verdict {
                 Verdict::Forward(port) | Verdict::Reply(port) => {
@@ -321,7 +323,9 @@ impl<P: Port + ?Sized> Worker<P> {
                 }
                 Verdict::Punt(reason) => {
                     if events.len() < OUTBOX {
-                        events.push_back(Event::Punted(reason, copy(&frame, reason)));
+                        let errand = errands.get(packet).filter(|errand| **errand == Errand::Inward);
+                        let errand = errand.copied().unwrap_or_default();
+                        events.push_back(Event::Punted(reason, copy(&frame, reason), errand));
                     } else {
                         forwarder.counters_mut().recount_as_dropped(verdict, DropReason::PuntQueueFull);
                     }
@@ -343,6 +347,7 @@ impl<P: Port + ?Sized> Worker<P> {
                 }
             }
         }
+        errands.clear();
     }
 
     /// Begins anew after a panic, by the newest tables, with an empty forwarder. Ports and what

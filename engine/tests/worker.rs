@@ -11,6 +11,7 @@ use causeway_fastpath::command::Event;
 use causeway_fastpath::forwarder::{Capacity, Forwarder};
 use causeway_fastpath::fragment;
 use causeway_fastpath::frame::BufferOwner;
+use causeway_fastpath::handoff::Errand;
 use causeway_fastpath::offload::Offload;
 use causeway_fastpath::session::SessionFilter;
 use causeway_fastpath::time::Instant;
@@ -222,7 +223,7 @@ fn a_punt_that_control_cannot_take_is_dropped_and_counted() {
     assert!(bench.peers[0].push(&asked, Offload::DONE));
     bench.worker.turn(bench.now);
     let event = bench.worker.poll_event().expect("ARP is for control");
-    assert!(matches!(event, Event::Punted(PuntReason::Arp, _)));
+    assert!(matches!(event, Event::Punted(PuntReason::Arp, _, Errand::Own)));
     bench.worker.event_refused(event);
     let counters = bench.worker.forwarder().counters();
     assert_eq!(counters.punted[PuntReason::Arp.index()], 0);

@@ -83,7 +83,8 @@ impl Burst {
 }
 
 impl Default for Burst {
+    /// What stands where a burst was taken from: it has no memory until it is filled.
     fn default() -> Burst {
-        Burst::new()
+        Burst { frames: Vec::new(), verdicts: [Verdict::UNDECIDED; Burst::MAX] }
     }
 }

@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use crate::frame::Frame;
+use crate::handoff::Errand;
 use crate::ids::{Epoch, PoolId, PortId, VrfId};
 use crate::nat::{Basis, Load, Room};
 use crate::session::SessionFilter;
@@ -24,8 +25,9 @@ pub enum Command {
     Prepare(Box<Room>),
     /// Forward by these tables from now on.
     Install(Arc<Snapshot>),
-    /// Treat this heap frame as if it had just arrived on its `ingress` port.
-    Inject(Frame),
+    /// Treat this heap frame as if it had just arrived on its `ingress` port, or, with that
+    /// errand, from another worker.
+    Inject(Frame, Errand),
     /// Send this heap frame out of a port as it is.
     Transmit(PortId, Frame),
     /// Fill this page with sessions.
@@ -51,8 +53,9 @@ pub enum Event {
     /// Every session was judged by tables that are in force, and those that they do not admit
     /// have ended: here is the room that was used, with what was replaced, to be freed by control.
     Settled(Box<Room>),
-    /// A heap copy of a packet that control must see, as it arrived.
-    Punted(PuntReason, Frame),
+    /// A heap copy of a packet that control must see, as it arrived. Where it turned inward
+    /// at another worker, its errand says so; anything else is its own.
+    Punted(PuntReason, Frame, Errand),
     /// The page, filled.
     Sessions(Box<SessionPage>),
     /// Those that were meant have ended.

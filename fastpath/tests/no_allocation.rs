@@ -7,8 +7,6 @@ mod world;
 /// Workers of the worlds.
 const WORKERS: u16 = 1;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,47 +23,13 @@ use causeway_fastpath::session::{Condition, Seed, SessionFilter};
 use causeway_fastpath::time::Instant;
 use causeway_fastpath::verdict::Verdict;
 use causeway_fastpath::wire::protocol;
+use causeway_testkit::memory::{Counting, calls};
 use causeway_testkit::packet::*;
 
 use world::{FAMILIES, NODE_A, NODES, Plan, ROUTER, UPLINK, V4, World, from, source};
 
-/// The system's allocator, counting the calls of each thread.
-struct Counting;
-
-thread_local! {
-    static CALLS: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        CALLS.set(CALLS.get() + 1);
-        // SAFETY: the caller keeps the contract of `System`, which is this one's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        CALLS.set(CALLS.get() + 1);
-        // SAFETY: as in `alloc`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        CALLS.set(CALLS.get() + 1);
-        // SAFETY: as in `alloc`.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-/// How often memory was asked for or given back while `work` ran.
-fn calls(work: impl FnOnce()) -> u64 {
-    let before = CALLS.get();
-    work();
-    CALLS.get() - before
-}
 
 /// Every kind of packet there is an answer to, as it arrives; `round` makes new flows.
 fn traffic(world: &mut World, round: u16) -> Vec<(PortId, Vec<u8>)> {

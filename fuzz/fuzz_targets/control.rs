@@ -8,6 +8,7 @@ use causeway_control::config::Config;
 use causeway_control::control::Control;
 use causeway_fastpath::command::{Command, Event};
 use causeway_fastpath::frame::Frame;
+use causeway_fastpath::handoff::Errand;
 use causeway_fastpath::ids::PortId;
 use causeway_fastpath::time::Instant;
 use causeway_fastpath::verdict::PuntReason;
@@ -26,7 +27,7 @@ fuzz_target!(|input: &[u8]| {
         for reason in PuntReason::ALL {
             let mut punted = Frame::boxed(frame, 128, 0);
             punted.ingress = PortId(nth as u16 % 3);
-            control.handle_event(Event::Punted(*reason, punted), now);
+            control.handle_event(Event::Punted(*reason, punted, Errand::Own), now);
             assert!(carry_out(&mut control, now) <= 64, "one packet asks for little");
         }
         now = Instant::from_millis(now.as_millis() + 700);
@@ -40,7 +41,7 @@ fn carry_out(control: &mut Control, now: Instant) -> usize {
     let mut count = 0;
     while let Some(command) = control.poll_command() {
         count += 1;
-        if let Command::Inject(frame) | Command::Transmit(_, frame) = command {
+        if let Command::Inject(frame, _) | Command::Transmit(_, frame) = command {
             control.handle_event(Event::Spent(frame), now);
         }
     }

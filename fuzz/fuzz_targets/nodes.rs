@@ -39,7 +39,7 @@ fn settle(control: &mut Control) -> bool {
                 assert_eq!(snapshot.check(), Ok(()));
                 installed = true;
             }
-            Command::Transmit(_, frame) | Command::Inject(frame) => {
+            Command::Transmit(_, frame) | Command::Inject(frame, _) => {
                 control.handle_event(Event::Spent(frame), Instant::ZERO);
             }
             Command::ListSessions(_) | Command::EndSessions(_) => {}

@@ -22,6 +22,7 @@
 //! ```
 
 pub mod checksum;
+pub mod memory;
 pub mod packet;
 pub mod pcap;
 pub mod print;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use causeway_testkit::packet::*;
@@ -30,7 +31,19 @@ fn replay(folder: &Folder, result: &str, nodes: &[Vec<u8>], uplink: &[Vec<u8>]) 
 
 /// As [`replay`], those of the uplink so many seconds later.
 fn replay_later(folder: &Folder, result: &str, nodes: &[Vec<u8>], uplink: &[Vec<u8>], seconds: u64) -> Counters {
-    let mut arguments: Vec<String> = vec!["replay".into(), config()];
+    replay_by(1, folder, result, nodes, uplink, seconds)
+}
+
+/// As [`replay_later`], by so many workers.
+fn replay_by(
+    workers: u16,
+    folder: &Folder,
+    result: &str,
+    nodes: &[Vec<u8>],
+    uplink: &[Vec<u8>],
+    seconds: u64,
+) -> Counters {
+    let mut arguments: Vec<String> = vec!["replay".into(), config(), format!("--workers={workers}")];
     for (port, frames, start) in [("nodes", nodes, START), ("uplink", uplink, START + seconds * 1000 * MILLISECOND)] {
         let timed: Vec<_> = (0..).zip(frames).map(|(nth, frame)| (start + nth * MILLISECOND, frame)).collect();
         let file = folder.path().join(format!("{port}-in.pcap"));
@@ -92,7 +105,12 @@ fn questions(conversations: &[Conversation]) -> Vec<Vec<u8>> {
 
 /// Replays the questions alone, to learn the names under which they go out.
 fn learn(folder: &Folder, conversations: &[Conversation]) -> Vec<Endpoint> {
-    replay(folder, "learned", &questions(conversations), &[]);
+    learn_by(1, folder, conversations)
+}
+
+/// As [`learn`], from so many workers.
+fn learn_by(workers: u16, folder: &Folder, conversations: &[Conversation]) -> Vec<Endpoint> {
+    replay_by(workers, folder, "learned", &questions(conversations), &[], 1);
     let outside = sent(folder, "learned", "uplink");
     assert_eq!(outside.len(), conversations.len());
     conversations.iter().zip(&outside).map(|(of, frame)| of.asker(frame)).collect()
@@ -135,6 +153,58 @@ fn questions_go_out_under_a_name_of_the_pool_and_answers_find_home() {
         };
         assert!(rows.iter().any(|row| is_it(&row)), "no session of {of:?}, {name:?} in {sessions:#}");
     }
+}
+
+#[test]
+fn several_workers_decide_as_one_does() {
+    let folder = Folder::new();
+    let of_pod = |pod: u8| {
+        conversations().into_iter().map(move |mut conversation| {
+            conversation.pod.0 = match conversation.pod.0 {
+                IpAddr::V4(_) => [10, 1, 0, pod].to_ip(),
+                IpAddr::V6(_) => format!("fd00:10::{pod:x}").as_str().to_ip(),
+            };
+            conversation
+        })
+    };
+    let conversations: Vec<_> = (5..25).flat_map(of_pod).collect();
+    // What needs no name is decided about by whomever.
+    let stranger = from_node().ipv4("10.9.9.9", "198.51.100.9").udp(5000, 53).build();
+    let last_hop = from_node().ipv4("10.1.0.5", "198.51.100.9").ttl(1).udp(5000, 53).build();
+    let nodes = [questions(&conversations), vec![stranger, last_hop], questions(&conversations)].concat();
+    let mut counted = Vec::new();
+    for workers in [1, 2, 4] {
+        let names = learn_by(workers, &folder, &conversations);
+        let both = || conversations.iter().zip(&names);
+        let answers = both().map(|(of, name)| of.answer(from_router(), *name, 60));
+        let uplink: Vec<_> = answers.chain(both().map(|(of, name)| of.complaint(from_router(), *name, 60))).collect();
+        let result = format!("by-{workers}");
+        let counters = replay_by(workers, &folder, &result, &nodes, &uplink, 1);
+        let outside: Vec<_> = both().map(|(of, name)| of.question(to_router(), *name, 63)).collect();
+        assert_frame_lists_eq(&[&outside[..], &outside[..]].concat(), &sent(&folder, &result, "uplink"));
+        let home = both().map(|(of, _)| of.answer(to_node(), of.pod, 59));
+        let home: Vec<_> = home.chain(both().map(|(of, _)| of.complaint(to_node(), of.pod, 59))).collect();
+        let inside = sent(&folder, &result, "nodes");
+        assert_frame_lists_eq(&home, &inside[1..]);
+        let handed = counters.get("end", "handed-off");
+        assert_eq!((handed, workers == 1), (counters.get("rx", "taken-over"), handed == 0), "{counters}");
+        let sessions = json(&folder.path().join(&result).join("sessions.json"));
+        assert_eq!(sessions["sessions"]["alive"], conversations.len());
+        let translated = ["translated-out", "translated-in", "translated-errors"].map(|way| counters.get("nat", way));
+        let ends = ["forwarded", "replied", "held"].map(|end| counters.get("end", end));
+        counted.push((translated, ends, counters.get("drop", "not-in-island"), counters.sum("drop")));
+    }
+    assert!(counted.iter().all(|by| *by == counted[0]), "{counted:?}");
+}
+
+#[test]
+fn workers_that_cannot_share_a_configuration_are_refused() {
+    let folder = Folder::new();
+    let policies = top().join("configs/policies.toml").display().to_string();
+    let out = folder.path().join("result").display().to_string();
+    let said = causeway(["replay", &policies, "--workers", "2", "--out", &out]).failure();
+    assert!(said.contains("--workers 2: ") && said.contains("with one"), "{said}");
+    causeway(["replay", &policies, "--workers", "17", "--out", &out]).failure();
 }
 
 #[test]

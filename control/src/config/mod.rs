@@ -105,33 +105,38 @@ impl Config {
         let config = check(&mut report, document.as_table());
         if report.error_count() == 0 {
             let cores = document.as_table().get("gateway").and_then(|gateway| gateway.get("cores")?.span());
-            check_workers(&mut report, &config, cores.map_or(0, |span| span.start));
+            if let (true, Err(what)) = (config.gateway.cores.len() > 1, config.suits_several_workers()) {
+                let place = At::place(cores.map_or(0, |span| span.start), "gateway.cores");
+                report.error(&place, format!("names several cores, and {what}"), APART);
+            }
         }
         let warnings = report.finish()?;
         Ok((config, warnings))
     }
+
+    /// May several workers share it? What leaves one inside domain for another belongs to
+    /// hosts of both, which may be two workers'.
+    ///
+    /// # Errors
+    /// What is in the way.
+    pub fn suits_several_workers(&self) -> Result<(), String> {
+        let domains = Domains::of(self);
+        let is_between = |route: &rib::Route| {
+            matches!(route.via, Via::Egress(to) if to != VrfId::MAIN) && route.domain != VrfId::MAIN
+        };
+        match rib::routes(self, &domains).into_iter().find(is_between) {
+            Some(route) => {
+                let from = domains.name(route.domain);
+                Err(format!("{} is reached from {from:?} without leaving for the outside", route.to))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
-/// What leaves one inside domain for another belongs to hosts of both, which may be two
-/// workers'.
-fn check_workers(report: &mut Report<'_>, config: &Config, cores: usize) {
-    if config.gateway.cores.len() < 2 {
-        return;
-    }
-    let domains = Domains::of(config);
-    let is_between =
-        |route: &rib::Route| matches!(route.via, Via::Egress(to) if to != VrfId::MAIN) && route.domain != VrfId::MAIN;
-    if let Some(route) = rib::routes(config, &domains).into_iter().find(is_between) {
-        let what = format!(
-            "names several cores, and {} is reached from {:?} without leaving for the outside",
-            route.to,
-            domains.name(route.domain)
-        );
-        let remedy = "clusters that meet each other so (flat ones with an egress, and those that a [[policy]] joins) \
-                      take one core in this version";
-        report.error(&At::place(cores, "gateway.cores"), what, remedy);
-    }
-}
+/// What would do where [`Config::suits_several_workers`] says no.
+const APART: &str = "clusters that meet each other so (flat ones with an egress, and those that a [[policy]] joins) \
+                     take one core in this version";
 
 /// Every section in turn; each sees what the ones before it found.
 ///

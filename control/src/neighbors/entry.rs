@@ -7,6 +7,7 @@ use causeway_fastpath::frame::Frame;
 use causeway_fastpath::snapshot::NeighborState;
 use causeway_fastpath::time::Instant;
 
+use super::Waiting;
 use crate::compile::NeighborFact;
 
 /// Packets kept while a neighbour is being asked for (RFC 1122, 2.3.2.2: at least one).
@@ -38,7 +39,7 @@ pub(super) struct Entry {
     /// Does a route lead to it? Then it is never forgotten.
     pub(super) router: bool,
     /// Packets that wait for the answer.
-    waiting: VecDeque<Frame>,
+    waiting: VecDeque<Waiting>,
     /// Since when it has been in this state.
     pub(super) since: Instant,
 }
@@ -125,13 +126,13 @@ impl Entry {
 
     /// Keeps a packet until the neighbour answers; the oldest one goes when there
     /// are too many. What is returned is not kept.
-    pub(super) fn wait(&mut self, frame: Frame) -> Option<Frame> {
-        self.waiting.push_back(frame);
+    pub(super) fn wait(&mut self, packet: Waiting) -> Option<Waiting> {
+        self.waiting.push_back(packet);
         if self.waiting.len() > KEPT { self.waiting.pop_front() } else { None }
     }
 
     /// The packets that waited.
-    pub(super) fn take_waiting(&mut self) -> VecDeque<Frame> {
+    pub(super) fn take_waiting(&mut self) -> VecDeque<Waiting> {
         std::mem::take(&mut self.waiting)
     }
 
@@ -188,8 +189,8 @@ impl Entry {
 impl Drop for Entry {
     /// Dropping a frame does not free its memory.
     fn drop(&mut self) {
-        for frame in self.take_waiting() {
-            free(frame);
+        for packet in self.take_waiting() {
+            free(packet.frame);
         }
     }
 }

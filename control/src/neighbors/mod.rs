@@ -12,4 +12,4 @@ mod table;
 
 pub use entry::State;
 pub(crate) use entry::free;
-pub use table::{Effect, Neighbors, Row};
+pub use table::{Effect, Neighbors, Row, Waiting};

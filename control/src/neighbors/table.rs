@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 
 use causeway_fastpath::frame::Frame;
+use causeway_fastpath::handoff::Errand;
+use causeway_fastpath::ids::WorkerId;
 use causeway_fastpath::time::Instant;
 
 use super::cache::Cache;
@@ -29,7 +31,18 @@ pub enum Effect {
     /// Send these bytes out of the port.
     Send(PortIdx, Vec<u8>),
     /// The neighbour this packet waited for is known, or dead: let it start again.
-    Resume(Frame),
+    Resume(Waiting),
+}
+
+/// A packet that waits for a neighbour.
+#[derive(Debug)]
+pub struct Waiting {
+    /// As it arrived.
+    pub frame: Frame,
+    /// The worker that it came to.
+    pub worker: WorkerId,
+    /// From where, if not from a port.
+    pub errand: Errand,
 }
 
 /// A neighbour, for people.
@@ -168,28 +181,34 @@ impl Neighbors {
 
     /// A packet waits for the neighbour `address` on `port`. Gives back a packet
     /// that is not kept: this one, or one that waited longer.
-    pub fn handle_unresolved(&mut self, port: PortIdx, address: IpAddr, frame: Frame, now: Instant) -> Option<Frame> {
+    pub fn handle_unresolved(
+        &mut self,
+        port: PortIdx,
+        address: IpAddr,
+        packet: Waiting,
+        now: Instant,
+    ) -> Option<Waiting> {
         let (Some(link), Some(cache)) = (self.links.get(port.0), self.caches.get_mut(port.0)) else {
-            return Some(frame);
+            return Some(packet);
         };
         match cache.get(address) {
             Some(entry) if entry.usable() => {
                 // It answered meanwhile: the tables are on their way.
-                self.effects.push(Effect::Resume(frame));
+                self.effects.push(Effect::Resume(packet));
                 return None;
             }
-            Some(entry) if entry.state == State::Dead => return Some(frame),
+            Some(entry) if entry.state == State::Dead => return Some(packet),
             Some(_) => {}
             None => {
                 if !link.is_on_link(address) || link.owns(address) {
-                    return Some(frame);
+                    return Some(packet);
                 }
                 let crowded_out = cache.make_room();
                 self.changed |= crowded_out.is_some_and(|entry| entry.fact().is_some());
                 cache.insert(address, Entry::wanted(false, now));
             }
         }
-        let spilled = cache.change(address, |entry| entry.wait(frame)).flatten();
+        let spilled = cache.change(address, |entry| entry.wait(packet)).flatten();
         self.handle_timeout(now);
         spilled
     }

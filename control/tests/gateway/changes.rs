@@ -7,6 +7,7 @@ use causeway_control::neighbors::State;
 use causeway_control::rib::{Change, Origin, Route, Via};
 use causeway_fastpath::command::Event;
 use causeway_fastpath::frame::Frame;
+use causeway_fastpath::handoff::Errand;
 use causeway_fastpath::ids::VrfId;
 use causeway_fastpath::snapshot::Snapshot;
 use causeway_fastpath::verdict::{DropReason, PuntReason, Verdict};
@@ -108,7 +109,7 @@ fn routes_and_neighbors_that_change_together_make_one_set_of_new_tables() {
     let mut frame = Frame::boxed(&ROUTER.asks("203.0.113.2"), 128, 0);
     frame.ingress = UPLINK;
     assert!(!world.control.is_settled());
-    world.tell(Event::Punted(PuntReason::Arp, frame));
+    world.tell(Event::Punted(PuntReason::Arp, frame, Errand::Own));
     assert_eq!(tables(&mut world).len(), 1);
     world = world.started();
     assert_eq!(world.send(UPLINK, packet("10.99.0.1")), Verdict::Forward(UPLINK));

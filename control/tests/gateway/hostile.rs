@@ -2,6 +2,7 @@
 
 use causeway_fastpath::command::Event;
 use causeway_fastpath::frame::Frame;
+use causeway_fastpath::handoff::Errand;
 use causeway_fastpath::ids::PortId;
 use causeway_fastpath::verdict::PuntReason;
 use causeway_testkit::packet::Build;
@@ -43,7 +44,7 @@ fn no_frame_breaks_control_or_makes_it_do_much() {
             // As no worker would: any frame under any reason.
             let mut punted = Frame::boxed(&frame, 128, 0);
             punted.ingress = port;
-            world.tell(Event::Punted(*rng.choose(PuntReason::ALL), punted));
+            world.tell(Event::Punted(*rng.choose(PuntReason::ALL), punted, Errand::Own));
         }
         let steps = world.steps();
         let count = |kind: fn(&Step) -> bool| steps.iter().filter(|step| kind(step)).count();

@@ -14,6 +14,7 @@ use causeway_fastpath::command::{Command, Event};
 use causeway_fastpath::forwarder::{Capacity, Forwarder};
 use causeway_fastpath::fragment;
 use causeway_fastpath::frame::Frame;
+use causeway_fastpath::handoff::Errand;
 use causeway_fastpath::ids::{Epoch, PortId};
 use causeway_fastpath::snapshot::Snapshot;
 use causeway_fastpath::time::Instant;
@@ -213,11 +214,11 @@ impl World {
                 self.steps.push(Step::Install(Arc::clone(&snapshot)));
                 self.events.push_back(self.forwarder.install(snapshot, self.now));
             }
-            Command::Inject(frame) => {
+            Command::Inject(frame, errand) => {
                 self.steps.push(Step::Inject);
                 let mut burst = Burst::new();
                 burst.push(frame);
-                self.forwarder.process_injected(self.now, &mut burst);
+                self.forwarder.process_injected(self.now, &mut burst, &[errand]);
                 self.obey(&mut burst);
             }
             Command::Transmit(port, frame) => {
@@ -257,7 +258,7 @@ impl World {
                 Verdict::Punt(reason) => {
                     let mut copy = Frame::boxed(frame.bytes(), HEADROOM, 0);
                     copy.ingress = frame.ingress;
-                    self.events.push_back(Event::Punted(reason, copy));
+                    self.events.push_back(Event::Punted(reason, copy, Errand::Own));
                 }
                 Verdict::Drop(_) | Verdict::Hold | Verdict::HandOff(_) => {}
             }

@@ -63,11 +63,13 @@ impl Kinds {
     }
 }
 
-/// Parses every frame.
+/// Parses every frame; those that turned `inward` at another worker may be from the gateway
+/// itself.
 pub(super) fn parse(
     frames: &[Frame],
     verdicts: &mut [Verdict],
     ports: &[PortEntry],
+    inward: Set,
     scratch4: &mut Scratch<u32>,
     scratch6: &mut Scratch<u128>,
 ) -> Parsed {
@@ -96,7 +98,7 @@ pub(super) fn parse(
         {
             scratch6.note(i, &header, port.vrf);
             parsed.v6.routable.insert(i);
-        } else if let Err(reason) = closely(i, frame, port, scratch4, scratch6, &mut parsed) {
+        } else if let Err(reason) = closely(i, frame, port, inward.contains(i), scratch4, scratch6, &mut parsed) {
             verdicts[i] = Verdict::Drop(reason);
         }
     }
@@ -119,6 +121,7 @@ fn closely(
     i: usize,
     frame: &Frame,
     port: Option<&PortEntry>,
+    inward: bool,
     scratch4: &mut Scratch<u32>,
     scratch6: &mut Scratch<u128>,
     parsed: &mut Parsed,
@@ -141,7 +144,8 @@ fn closely(
                 }
                 header => (header?, true),
             };
-            let kind = match kind(frame, &header, group, Some(header.src) == port.v4)? {
+            let own = !inward && Some(header.src) == port.v4;
+            let kind = match kind(frame, &header, group, own)? {
                 kind if is_sound => kind,
                 Kind::Routable => Kind::BadOptions,
                 _ => return Err(DropReason::OptionsBad),
@@ -151,7 +155,7 @@ fn closely(
         }
         ethernet::IPV6 => {
             let header = parse::ipv6(bytes)?;
-            let own = Some(header.src) == port.v6 || header.src == port.link_local;
+            let own = !inward && (Some(header.src) == port.v6 || header.src == port.link_local);
             let kind = kind(frame, &header, group, own)?;
             scratch6.note(i, &header, port.vrf);
             parsed.v6.insert(i, kind);

@@ -171,7 +171,7 @@ impl<A: Address> Walk<'_, A> {
             self.scratch.kinds[i] = layers.kind;
             self.scratch.tcp_flags[i] = layers.tcp_flags;
         }
-        if !self.handed.taken.is_empty() {
+        if !self.handed.inward.is_empty() {
             self.turn_inward_keys(packets);
         }
         let Scratch { keys, hashes, found, .. } = &mut *self.scratch;

@@ -227,7 +227,8 @@ impl Forwarder {
         self.handed.messages.pop_front()
     }
 
-    /// A message could not be sent now: what must not be lost comes again.
+    /// A message could not be sent now: it comes again, behind those to workers that may
+    /// listen.
     pub fn message_refused(&mut self, to: WorkerId, message: Message) {
         match message {
             Message::Release { name, .. } => {
@@ -238,7 +239,7 @@ impl Forwarder {
                 }
             }
             Message::BegunAnew { .. } | Message::Forgotten { .. } => self.handed.not_told(to, message),
-            Message::FirstFragment { .. } => {}
+            Message::FirstFragment { .. } => self.handed.tell(to, message),
         }
     }
 
@@ -271,10 +272,13 @@ impl Forwarder {
     }
 
     /// As [`Forwarder::process`], for packets that control held back while a
-    /// neighbour was being resolved.
-    pub fn process_injected(&mut self, now: Instant, burst: &mut Burst) {
+    /// neighbour was being resolved, each with the errand that it was punted with; without
+    /// any, they are their own.
+    pub fn process_injected(&mut self, now: Instant, burst: &mut Burst, errands: &[Errand]) {
         self.counters.injected += burst.len() as u64;
+        self.handed.take_inward(errands);
         self.decide(now, burst, &mut |_| {});
+        self.handed.end();
     }
 
     /// Fills a burst with fragments that were held and whose first fragment has come
@@ -323,7 +327,9 @@ impl Forwarder {
     #[inline(always)]
     fn decide(&mut self, now: Instant, burst: &mut Burst, observe: &mut impl FnMut(Stage)) {
         let (frames, verdicts) = burst.split_mut();
-        let parsed = classify::parse(frames, verdicts, &self.snapshot.ports, &mut self.scratch4, &mut self.scratch6);
+        let inward = self.handed.inward;
+        let parsed =
+            classify::parse(frames, verdicts, &self.snapshot.ports, inward, &mut self.scratch4, &mut self.scratch6);
         classify::punt_arp(verdicts, parsed.arp, &mut self.limits.arp, now);
         observe(Stage::Parse);
         if !parsed.v4.is_empty() {

@@ -10,6 +10,7 @@ use super::set::Set;
 use super::walk::Walk;
 use crate::address::Address;
 use crate::fib::Hop;
+use crate::handoff::Errand;
 use crate::offload::Offload;
 use crate::parse::{self, L4Kind, Layers};
 use crate::verdict::{DropReason, Verdict};
@@ -105,10 +106,7 @@ impl<A: Address> Walk<'_, A> {
     pub(super) fn refuse(&mut self, i: usize, refusal: Refusal) {
         self.scratch.refusals[i] = refusal;
         self.verdicts[i] = Verdict::Drop(refusal.drop_reason());
-        // What comes in again shows a name that its sender does not know itself by.
-        if !self.is_turned_inward(i) {
-            self.scratch.refused.insert(i);
-        }
+        self.scratch.refused.insert(i);
     }
 
     /// Refuses packets whose IPv4 options overrun their header (RFC 1812, 4.3.3.5), but for
@@ -134,12 +132,26 @@ impl<A: Address> Walk<'_, A> {
             let Some(source) = self.error_source(i, &layers) else {
                 continue;
             };
+            // What turned inward shows a name that its sender does not know itself by: the
+            // error goes to whose name it is, as one from outside does.
+            let back = if self.is_turned_inward(i) {
+                let Some(namer) = self.namer(i, &layers) else {
+                    continue;
+                };
+                Some(namer)
+            } else {
+                None
+            };
             self.verdicts[i] = if let Err(reason) = self.limits.errors.take(layers.key.src, self.now, self.chance) {
                 Verdict::Drop(reason)
-            } else if self.build_error(i, &layers, source) {
-                Verdict::Reply(self.frames[i].ingress)
-            } else {
+            } else if !self.build_error(i, &layers, source) {
                 Verdict::Drop(DropReason::ReplyNoRoom)
+            } else if let Some(namer) = back {
+                // It comes in there, as if it were sent to us.
+                swap_macs(self.frames[i].bytes_mut());
+                self.hand_off(i, namer, Errand::Inward)
+            } else {
+                Verdict::Reply(self.frames[i].ingress)
             };
         }
     }

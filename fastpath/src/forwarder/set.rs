@@ -1,6 +1,6 @@
 //! A set of packets of one burst, a bit each.
 
-use core::ops::{BitOr, BitOrAssign};
+use core::ops::{BitAnd, BitOr, BitOrAssign};
 
 use crate::burst::Burst;
 
@@ -83,6 +83,14 @@ impl Set {
     #[inline(always)]
     pub(super) fn first(self) -> Option<usize> {
         (self.0 != 0).then(|| self.0.trailing_zeros() as usize)
+    }
+}
+
+impl BitAnd for Set {
+    type Output = Set;
+
+    fn bitand(self, other: Set) -> Set {
+        Set(self.0 & other.0)
     }
 }
 

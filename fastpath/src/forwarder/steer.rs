@@ -25,6 +25,8 @@ pub(super) struct Handed {
     pub(super) incarnations: Incarnations,
     /// Packets of the burst that another worker handed over.
     pub(super) taken: Set,
+    /// Of those, the ones that turned inward there.
+    pub(super) inward: Set,
     /// Of those, the ones that put the name to use that was lent to them.
     used: Set,
     /// Why they came; and of those that go to another, why they go.
@@ -39,6 +41,7 @@ impl Handed {
             workers,
             incarnations: Incarnations::new(&workers),
             taken: Set::EMPTY,
+            inward: Set::EMPTY,
             used: Set::EMPTY,
             errands: Box::new([Errand::Own; Burst::MAX]),
             // Beside them, two for each worker about incarnations, which are not lost.
@@ -73,17 +76,29 @@ impl Handed {
     /// The next burst was handed over, with these errands.
     pub(super) fn take_over(&mut self, errands: &[Errand]) {
         self.errands[..errands.len()].copy_from_slice(errands);
+        self.take_inward(errands);
         self.taken = Set::first_ones(errands.len());
+    }
+
+    /// Of the next burst those were handed over that turned inward.
+    pub(super) fn take_inward(&mut self, errands: &[Errand]) {
+        for (i, errand) in errands.iter().enumerate() {
+            if *errand == Errand::Inward {
+                self.errands[i] = Errand::Inward;
+                self.inward.insert(i);
+            }
+        }
+        self.taken = self.inward;
     }
 
     /// They are through: which of them put the name to use that was lent to them?
     pub(super) fn end(&mut self) -> Set {
-        self.taken = Set::EMPTY;
+        (self.taken, self.inward) = (Set::EMPTY, Set::EMPTY);
         core::mem::take(&mut self.used)
     }
 
     /// Lets another worker know, if there is room.
-    fn tell(&mut self, worker: WorkerId, message: Message) {
+    pub(super) fn tell(&mut self, worker: WorkerId, message: Message) {
         if self.messages.len() + 2 * usize::from(self.workers.count()) < self.messages.capacity() {
             self.messages.push_back((worker, message));
         }
@@ -93,26 +108,22 @@ impl Handed {
 impl<A: Address> Walk<'_, A> {
     /// Packets that turned inward at another worker come in from outside.
     pub(super) fn turn_inward_domains(&mut self, packets: Set) {
-        for i in packets {
-            if self.is_turned_inward(i) {
-                self.scratch.domains[i] = VrfId::MAIN;
-            }
+        for i in self.handed.inward & packets {
+            self.scratch.domains[i] = VrfId::MAIN;
         }
     }
 
     /// Nothing from a port looks like a packet that turned inward.
     pub(super) fn turn_inward_keys(&mut self, packets: Set) {
-        for i in packets {
-            if self.is_turned_inward(i) {
-                self.scratch.keys[i].hairpin = 1;
-                self.scratch.hashes[i] = self.nat.sessions.announce(&self.scratch.keys[i]);
-            }
+        for i in self.handed.inward & packets {
+            self.scratch.keys[i].hairpin = 1;
+            self.scratch.hashes[i] = self.nat.sessions.announce(&self.scratch.keys[i]);
         }
     }
 
     /// Did it leave its island at another worker, and comes in here?
     pub(super) fn is_turned_inward(&self, i: usize) -> bool {
-        self.handed.taken.contains(i) && self.handed.errands[i] == Errand::Inward
+        self.handed.inward.contains(i)
     }
 
     /// Hands those packets that meet NAT to whose they are. What another worker handed
@@ -246,6 +257,22 @@ impl<A: Address> Walk<'_, A> {
         } else {
             self.nat.borrower(outside)
         }
+    }
+
+    /// Whose is the name under which a packet turned inward at another worker? `None`: it is
+    /// a later fragment, or the tables of the two differ.
+    pub(super) fn namer(&self, i: usize, layers: &Layers<A>) -> Option<WorkerId> {
+        let flow = match layers.kind {
+            L4Kind::Fragment => match parse::fragment(self.frames[i].bytes(), layers).ok()?.part {
+                Part::Whole(shown) | Part::First(shown, _) => shown.key,
+                Part::Later(_) => return None,
+            },
+            _ => layers.key,
+        };
+        let answer = FlowKey { hairpin: 1, ..flow.reversed() };
+        let owner = self.owner(&answer);
+        let namer = if owner == self.handed.workers.me() { self.nat.borrower(&answer)? } else { owner };
+        (namer != self.handed.workers.me()).then_some(namer)
     }
 
     /// Hands a packet from outside that no session expects to the worker that borrowed the

@@ -146,7 +146,7 @@ impl<A: Address> Walk<'_, A> {
         self.scratch.refused = Set::EMPTY;
         self.scratch.fragments = Set::EMPTY;
         self.discovery(packets.discovery);
-        if !self.handed.taken.is_empty() {
+        if !self.handed.inward.is_empty() {
             self.turn_inward_domains(packets.routable);
         }
         self.refuse_bad_options(packets.bad_options);

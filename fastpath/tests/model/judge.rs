@@ -29,20 +29,44 @@ pub(crate) fn judge(scene: &Scene, fate: &Fate, sent: &Sent) -> Result<(), Strin
             [Verdict::Punt(PuntReason::Unresolved), limited].contains(&sent.verdict)
         }
         Fate::Pong => replied(),
-        Fate::Refuse(reason) => replied() && tells(scene, *reason, sent),
+        Fate::Refuse(reason) if sent.turned => tells_from_afar(scene, *reason, sent),
+        Fate::Refuse(reason) => replied() && tells(scene, *reason, sent, &sent.came),
     };
     if right { Ok(()) } else { Err(format!("expected {fate:?}{}\n{difference}", sent.story())) }
 }
 
+/// Is the sender told by another worker than that which refused him? Who cannot be reached is
+/// not.
+fn tells_from_afar(scene: &Scene, reason: DropReason, sent: &Sent) -> bool {
+    match sent.verdict {
+        Verdict::Forward(port) => {
+            // What left in between may have got another identification.
+            let mut quoted = sent.first.clone();
+            if scene.family.ip_header == 20 {
+                let at = 14 + scene.family.ip_header + 8;
+                for field in [4..6, 10..12] {
+                    let told = sent.bytes[at + field.start..at + field.end].to_vec();
+                    quoted[14 + field.start..14 + field.end].copy_from_slice(&told);
+                }
+            }
+            port == sent.ingress && tells(scene, reason, sent, &quoted)
+        }
+        verdict => {
+            let away = [DropReason::NeighborDead, DropReason::PuntRateLimited].map(Verdict::Drop);
+            away.contains(&verdict) || verdict == Verdict::Punt(PuntReason::Unresolved)
+        }
+    }
+}
+
 /// Is the sender told the reason, with his packet quoted as it came?
-fn tells(scene: &Scene, reason: DropReason, sent: &Sent) -> bool {
+fn tells(scene: &Scene, reason: DropReason, sent: &Sent, came: &[u8]) -> bool {
     let message = &sent.bytes[14 + scene.family.ip_header..];
     let told = match reason {
         DropReason::NeighborDead => scene.family.host_unreachable,
         DropReason::LocalUnwanted => scene.family.port_unreachable,
         _ => scene.family.admin_prohibited,
     };
-    (message[0], message[1]) == told && message[8..] == sent.came[14..]
+    (message[0], message[1]) == told && message[8..] == came[14..]
 }
 
 /// Does a packet, or what it quotes, show the address of a pod to who may not see it?

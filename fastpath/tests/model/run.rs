@@ -244,6 +244,9 @@ impl Run {
                 *self.met.entry("refused while unsettled").or_default() += 1;
                 continue;
             }
+            // The error about what turned inward was translated on its way back.
+            let is_told = matches!((&fate, sent.verdict), (Ok(Fate::Refuse(_)), Verdict::Forward(_)) if sent.turned);
+            self.reference.tally.errors += u64::from(is_told);
             let outcome = fate.and_then(|fate| judge(self.scene(), &fate, &sent));
             self.tell(Told::Sent(self.reference.now, sent));
             outcome?;

@@ -52,7 +52,7 @@ fn a_packet_that_waited_for_its_neighbor_is_injected_and_goes_on() {
         let mut waited = Frame::boxed(&frame(from(NODE_A), 64), 64, 0);
         waited.ingress = NODES;
         burst.push(waited);
-        world.forwarder.alone().process_injected(world.now, &mut burst);
+        world.forwarder.alone().process_injected(world.now, &mut burst, &[]);
         for (out, verdict) in burst.drain() {
             assert_eq!(verdict, Verdict::Forward(NODES));
             assert_frames_eq(frame(to(NODE_B), 63), out.bytes());

@@ -12,6 +12,8 @@ use super::oracle::is_sound;
 pub(crate) struct Sent {
     pub(crate) verdict: Verdict,
     pub(crate) came: Vec<u8>,
+    /// As it came to the first worker; `came` is how it came in again, if it did.
+    pub(crate) first: Vec<u8>,
     pub(crate) bytes: Vec<u8>,
     pub(crate) offload: Offload,
     pub(crate) ingress: PortId,
@@ -31,7 +33,15 @@ impl Sent {
         let Ended { frame, verdict, turned, .. } = ended;
         let (bytes, offload) = (frame.bytes().to_vec(), frame.offload);
         let before = turned.as_ref().unwrap_or(&came.1).clone();
-        Sent { verdict: *verdict, came: before, bytes, offload, ingress: came.0, turned: turned.is_some() }
+        Sent {
+            verdict: *verdict,
+            came: before,
+            first: came.1.clone(),
+            bytes,
+            offload,
+            ingress: came.0,
+            turned: turned.is_some(),
+        }
     }
 
     /// The frame as it goes out of `port`. Its checksums are right if they were.

@@ -2,19 +2,26 @@
 //! was captured; what is sent is written to another file.
 //!
 //! Time stands still unless [`PcapPort::set_now`] moves it, so that a replay is
-//! the same each time.
+//! the same each time. Several workers play one pair of files, as they share a device: a
+//! hash of its flow says to whom a frame comes.
 
 mod capture;
 
+use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::os::fd::RawFd;
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Duration;
 
 use causeway_fastpath::burst::Burst;
+use causeway_fastpath::ecmp::packet_hash;
 use causeway_fastpath::frame::{BufferOwner, Frame};
+use causeway_fastpath::ids::VrfId;
+use causeway_fastpath::parse;
 use causeway_fastpath::time::Instant;
+use causeway_fastpath::wire::ethernet;
 use pcap_file::pcap::{PcapHeader, PcapPacket, PcapWriter};
 use pcap_file::{DataLink, Endianness, PcapError, TsResolution};
 
@@ -27,14 +34,21 @@ use super::{Link, OpenError, Port, PortInfo, PortOptions, PortStats};
 /// A port on a capture to read and a capture to write; either may be missing.
 pub struct PcapPort {
     info: PortInfo,
+    tape: Rc<RefCell<Tape>>,
+    /// Which of so many workers it is to whom frames come.
+    place: (u32, u32),
+    pool: Pool,
+    stats: PortStats,
+}
+
+/// The files, and how far they have been played.
+struct Tape {
     input: Capture,
     next: usize,
     output: Option<PcapWriter<BufWriter<File>>>,
     /// The first error in writing; nothing was written after it.
     failed: Option<io::Error>,
     now: Instant,
-    pool: Pool,
-    stats: PortStats,
 }
 
 impl PcapPort {
@@ -76,29 +90,44 @@ impl PcapPort {
             mac: options.mac.unwrap_or_else(|| local_mac(&options.name)),
             mtu: options.mtu.unwrap_or(1500),
         };
+        let tape = Tape { input, next: 0, output, failed: None, now: Instant::ZERO };
+        Ok(PcapPort::play(info, Rc::new(RefCell::new(tape)), (0, 1), owner))
+    }
+
+    /// The same port for each of these `owners`, one a worker: a frame comes to one of them,
+    /// and all of them write to one file.
+    pub fn shared_by(self, owners: &[BufferOwner]) -> Vec<PcapPort> {
+        let place = |at| (at as u32, owners.len() as u32);
+        let port = |(at, owner)| PcapPort::play(self.info.clone(), Rc::clone(&self.tape), place(at), owner);
+        owners.iter().copied().enumerate().map(port).collect()
+    }
+
+    fn play(info: PortInfo, tape: Rc<RefCell<Tape>>, place: (u32, u32), owner: BufferOwner) -> PcapPort {
         let pool = Pool::new(BUFFERS, FRAME_LEN, HEADROOM, owner);
         let stats = PortStats { link: Link::Up, ..PortStats::default() };
-        Ok(PcapPort { info, input, next: 0, output, failed: None, now: Instant::ZERO, pool, stats })
+        PcapPort { info, tape, place, pool, stats }
     }
 
     /// When the next frame comes in, in nanoseconds since 1970; `None` after the
     /// last.
     pub fn peek_time(&self) -> Option<Instant> {
-        self.input.get(self.next).map(|(record, _)| record.time)
+        let tape = self.tape.borrow();
+        tape.input.get(tape.next).map(|(record, _)| record.time)
     }
 
     /// Moves time: frames captured until `now` come in, and what is sent is
     /// stamped with it.
     pub fn set_now(&mut self, now: Instant) {
-        self.now = now;
+        self.tape.borrow_mut().now = now;
     }
 
-    /// Writes out what is buffered.
+    /// Writes out what is buffered. Whoever shares the file writes nothing more.
     ///
     /// # Errors
     /// The first error in writing since the port was opened: a full disk, say.
-    pub fn finish(mut self) -> io::Result<()> {
-        match (self.failed.take(), self.output.take()) {
+    pub fn finish(self) -> io::Result<()> {
+        let mut tape = self.tape.borrow_mut();
+        match (tape.failed.take(), tape.output.take()) {
             (Some(error), _) => Err(error),
             (None, Some(output)) => output.into_writer().flush(),
             (None, None) => Ok(()),
@@ -112,8 +141,9 @@ impl PcapPort {
             self.stats.tx_errors += 1;
             return;
         }
-        let now = Duration::from_nanos(self.now.as_nanos());
-        let result = match &mut self.output {
+        let mut tape = self.tape.borrow_mut();
+        let now = Duration::from_nanos(tape.now.as_nanos());
+        let result = match &mut tape.output {
             Some(output) => output.write_packet(&PcapPacket::new(now, frame.len() as u32, frame.bytes())),
             None => Ok(0),
         };
@@ -125,7 +155,7 @@ impl PcapPort {
             Err(error) => {
                 self.stats.tx_errors += 1;
                 self.stats.link = Link::Down;
-                self.failed = Some(io_error(error));
+                tape.failed = Some(io_error(error));
             }
         }
     }
@@ -142,12 +172,13 @@ impl Port for PcapPort {
 
     fn rx_burst(&mut self, burst: &mut Burst) -> usize {
         let before = burst.len();
+        let tape = &mut *self.tape.borrow_mut();
         while burst.room() > 0 && self.pool.free() > 0 {
-            let Some((record, bytes)) = self.input.get(self.next) else { break };
-            if record.time > self.now {
+            let Some((record, bytes)) = tape.input.get(tape.next) else { break };
+            if record.time > tape.now || (self.place.1 > 1 && worker_for(bytes, self.place.1) != self.place.0) {
                 break;
             }
-            self.next += 1;
+            tape.next += 1;
             // What the capture cut short is damaged.
             if bytes.len() < record.wire_len as usize || bytes.len() > self.pool.frame_len() {
                 self.stats.rx_errors += 1;
@@ -164,7 +195,7 @@ impl Port for PcapPort {
 
     fn tx_burst(&mut self, frames: &mut Vec<Frame>, spent: &mut Vec<Frame>) -> usize {
         let mut taken = 0;
-        while taken < frames.len() && self.failed.is_none() {
+        while taken < frames.len() && self.tape.borrow().failed.is_none() {
             self.write(&mut frames[taken]);
             taken += 1;
         }
@@ -186,6 +217,18 @@ impl Port for PcapPort {
     fn link(&self) -> Link {
         self.stats.link
     }
+}
+
+/// Of so many workers the one that a frame comes to.
+fn worker_for(frame: &[u8], workers: u32) -> u32 {
+    let v4 = || Some(packet_hash(0, frame, &parse::layers(frame, &parse::ipv4(frame).ok()?, VrfId::MAIN)));
+    let v6 = || Some(packet_hash(0, frame, &parse::layers(frame, &parse::ipv6(frame).ok()?, VrfId::MAIN)));
+    let hash = match frame.get(ethernet::ETHERTYPE..ethernet::HEADER_LEN) {
+        Some([0x08, 0x00]) => v4(),
+        Some([0x86, 0xdd]) => v6(),
+        _ => None,
+    };
+    hash.unwrap_or(0) % workers
 }
 
 fn read(options: &PortOptions, path: &Path) -> Result<Capture, OpenError> {

@@ -187,9 +187,9 @@ impl RefNat {
         if turned {
             self.go_through(&outside, &[first]);
             return Ok(match self.enter(&outside) {
-                Ok(second) => untold(self.go_home(outside, &[second])),
+                Ok(second) => self.go_home(outside, &[second]),
                 Err(_) if self.scene.is_gateways(outside.flow.dst.0) => Fate::Drop(DropReason::LocalUnwanted),
-                Err(reason) => Fate::Drop(reason),
+                Err(reason) => refuse(reason),
             });
         }
         Ok(match self.enter(&outside) {
@@ -372,14 +372,6 @@ fn refuse(reason: DropReason) -> Fate {
     match reason {
         DropReason::NatPortsExhausted | DropReason::NatTableFull | DropReason::NatNoPool => Fate::Refuse(reason),
         reason => Fate::Drop(reason),
-    }
-}
-
-/// As what comes in by another name than its sender's is not answered.
-pub(crate) fn untold(fate: Fate) -> Fate {
-    match fate {
-        Fate::Refuse(reason) => Fate::Drop(reason),
-        fate => fate,
     }
 }
 

@@ -1,0 +1,54 @@
+//! What happens to a gateway in the middle of its work.
+
+use std::time::Duration;
+
+use causeway_control::nodes::Update;
+use causeway_control::rib::{Change, Origin, Route, Via};
+use causeway_fastpath::ids::VrfId;
+
+use crate::place::{BLUE, GATEWAY, node};
+use crate::run::Run;
+
+impl Run {
+    /// Now and then something changes, or somebody stops for a while. A configuration that is
+    /// loaded anew would be one more of these.
+    pub(crate) fn change_something(&mut self) {
+        if !self.rng.chance(self.weather.changes, 10_000) {
+            return;
+        }
+        let (now, while_ms) = (self.now, Duration::from_millis(self.rng.below(3_000)));
+        let control = &mut self.gateway.control;
+        match self.rng.below(7) {
+            0 => {
+                let worker = self.rng.range(0..self.gateway.crew.len());
+                self.gateway.crew[worker].stalled_until = now + while_ms;
+            }
+            1 => {
+                let station = self.rng.range(0..self.stations.len());
+                self.stations[station].silent_until = now + while_ms;
+            }
+            2 => {
+                let at = self.rng.range(0..2);
+                let update = if self.rng.bool() { Update::One(node(at)) } else { Update::Gone(node(at).name) };
+                control.update_nodes([(BLUE, update)], now);
+            }
+            3 => {
+                let to = "198.51.100.0/24".parse().expect("a prefix");
+                let (domain, origin) = (VrfId::MAIN, Origin::Static);
+                let change = match self.rng.bool() {
+                    true => Change::Add(Route { domain, to, via: Via::Blackhole, origin }),
+                    false => Change::Withdraw { domain, to, origin },
+                };
+                control.change_routes([change], now);
+            }
+            4 => self.kill_sessions(),
+            _ => {
+                let station = self.rng.range(0..self.stations.len());
+                let gateway = GATEWAY[self.stations[station].port.index()];
+                self.stations[station].mac[4] ^= 0x10;
+                let announcements = self.stations[station].announcements(gateway);
+                self.send(station, announcements.into());
+            }
+        }
+    }
+}

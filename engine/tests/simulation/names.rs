@@ -1,0 +1,72 @@
+//! Under which names those inside are known outside: one name, one endpoint.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use causeway_control::control::Control;
+use causeway_fastpath::session::SessionFilter;
+use causeway_fastpath::time::Instant;
+
+use crate::frame::TCP;
+use crate::place::Place;
+use crate::talk::Talk;
+
+/// For so long at least after a packet its session is there: the shortest timer is longer.
+const LIVES: Duration = Duration::from_secs(20);
+
+type Endpoint = (IpAddr, u16);
+
+pub(crate) struct Names {
+    /// By protocol and name, and for TCP by peer: who has it, and when it was last seen.
+    seen: BTreeMap<(u8, Endpoint, Option<Endpoint>), (Endpoint, Instant)>,
+    ports: (u16, u16),
+    plenty: bool,
+    /// Sessions are being ended, and their names get free.
+    killing: bool,
+    pub(crate) killed: bool,
+}
+
+impl Names {
+    pub(crate) fn new(place: &Place) -> Names {
+        Names {
+            seen: BTreeMap::new(),
+            ports: place.ports,
+            plenty: place.has_plenty_of_ports(),
+            killing: false,
+            killed: false,
+        }
+    }
+
+    /// Are there names for everybody, whatever is lost on the way?
+    pub(crate) fn are_plenty(&self) -> bool {
+        self.plenty
+    }
+
+    /// A packet that begins a talk or goes on with it was seen under this name.
+    pub(crate) fn seen(&mut self, talk: &Talk, protocol: u8, name: Endpoint, now: Instant) {
+        let (first, last) = self.ports;
+        assert!((first..=last).contains(&name.1), "{talk}: port {} is none of the pool", name.1);
+        let peer = (protocol == TCP).then_some(talk.to);
+        let (owner, since) = self.seen.entry((protocol, name, peer)).or_insert((talk.from, now));
+        // Where sessions were ended, a packet under the name of one may still be on its way from
+        // one worker to another.
+        let is_free = self.killed || now.nanos_since(*since) > LIVES.as_nanos() as u64;
+        assert!(*owner == talk.from || is_free, "{name:?} is {owner:?}'s and was given to {talk} too");
+        (*owner, *since) = (talk.from, now);
+    }
+
+    /// All sessions are to end.
+    pub(crate) fn kill(&mut self, control: &mut Control) {
+        self.killed = true;
+        self.killing |= control.kill_sessions(1, SessionFilter::default(), false);
+    }
+
+    /// Have they ended?
+    pub(crate) fn heed_kills(&mut self, control: &mut Control) {
+        if self.killing && control.take_killed().is_some() {
+            self.killing = false;
+            self.seen.clear();
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Who is where, and who talks to whom.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use causeway_control::config::{ClusterIdx, Config};
+use causeway_control::nodes::{NodeFact, Ready, Update};
+use causeway_fastpath::ids::PortId;
+use causeway_testkit::packet::ToIp;
+use causeway_testkit::seed::Rng;
+
+use crate::frame::{ICMP, ICMPV6, TCP, UDP};
+use crate::gateway::Gateway;
+use crate::station::{CLOSED, Station};
+use crate::talk::Talk;
+
+pub(crate) const NODES: PortId = PortId(0);
+pub(crate) const UPLINK: PortId = PortId(1);
+pub(crate) const BLUE: ClusterIdx = ClusterIdx(0);
+/// By station.
+pub(crate) const NODE_A: usize = 0;
+pub(crate) const NODE_B: usize = 1;
+pub(crate) const SERVER: usize = 2;
+const OTHER_SERVER: usize = 3;
+/// Pods of a node.
+const PODS: u64 = 8;
+
+pub(crate) struct Place {
+    workers: usize,
+    talks: u32,
+    /// The ports of the pool, on each of its two addresses of a family.
+    pub(crate) ports: (u16, u16),
+}
+
+impl Place {
+    pub(crate) fn draw(workers: usize, rng: &mut Rng) -> Place {
+        let talks = rng.range(6..30) as u32;
+        // Just as many names as there can be endpoints, some more, or plenty.
+        let count = *rng.choose(&[talks / 2, talks, 2 * talks, 400]) as u16;
+        let first = 2_000 + rng.below(9) as u16;
+        Place { workers, talks, ports: (first, first + count.max(1) - 1) }
+    }
+
+    pub(crate) fn has_plenty_of_ports(&self) -> bool {
+        u32::from(self.ports.1 - self.ports.0) >= 2 * self.talks
+    }
+
+    pub(crate) fn config(&self) -> Config {
+        let cores = (0..self.workers).map(|core| core.to_string()).collect::<Vec<_>>().join(", ");
+        let (first, last) = self.ports;
+        let text = format!(
+            "gateway.cores = [{cores}]\n{CONFIG}\n[[pool]]\nname = \"egress\"\nports = \"{first}-{last}\"\naddresses = [\"203.0.113.16/31\", \"2001:db8:1::10/127\"]\n"
+        );
+        let (config, warnings) = Config::parse("simulation.toml", &text).unwrap_or_else(|errors| panic!("{errors}"));
+        assert!(warnings.is_empty(), "{warnings:?}");
+        config
+    }
+
+    pub(crate) fn talks(&self, rng: &mut Rng) -> Vec<Talk> {
+        (0..self.talks).map(|id| talk(id, rng)).collect()
+    }
+}
+
+fn talk(id: u32, rng: &mut Rng) -> Talk {
+    let v6 = rng.bool();
+    let (port, echo) = (5_000 + id as u16, if v6 { ICMPV6 } else { ICMP });
+    let (node, pod) = (rng.range(NODE_A..NODE_B + 1), 1 + rng.below(PODS - 1));
+    let inside = (node, pod_of(node, pod, v6), port);
+    let server = *rng.choose(&[SERVER, OTHER_SERVER]);
+    let outside = own(server, v6);
+    let either = if rng.bool() { TCP } else { UDP };
+    let mut out = |protocol, to| Talk::new(id, protocol, inside, to, to, rng);
+    match id % 11 {
+        0..=2 => out(UDP, (outside, 53)),
+        3..=4 => out(TCP, (outside, 443)),
+        5 => out(echo, (outside, port)),
+        6 => out(UDP, (outside, CLOSED)),
+        7 => {
+            let client = (server, outside, port);
+            Talk::new(id, either, client, service(v6), (pod_of(NODE_B, 0, v6), 8080), rng).routed()
+        }
+        8 => Talk::new(id, either, inside, service(v6), (pod_of(NODE_B, 0, v6), 8080), rng),
+        9 => {
+            let nobody = (if v6 { "2001:db8:1::41" } else { "203.0.113.41" }.to_ip(), 81);
+            Talk::new(id, UDP, inside, nobody, nobody, rng).with_nobody()
+        }
+        _ => {
+            let other = (pod_of(NODE_A + NODE_B - node, pod, v6), 8080);
+            out(UDP, other).routed()
+        }
+    }
+}
+
+pub(crate) fn service(v6: bool) -> (IpAddr, u16) {
+    (if v6 { "2001:db8:1::40" } else { "203.0.113.40" }.to_ip(), 80)
+}
+
+pub(crate) fn pod_of(node: usize, pod: u64, v6: bool) -> IpAddr {
+    let (node, pod) = (node as u16 + 1, pod as u16 + 10);
+    match v6 {
+        false => Ipv4Addr::new(10, 1, node as u8, pod as u8).into(),
+        true => Ipv6Addr::new(0xfd00, 0x10, 0, node, 0, 0, 0, pod).into(),
+    }
+}
+
+/// The address of a station on its link.
+pub(crate) fn own(station: usize, v6: bool) -> IpAddr {
+    let (v4_own, v6_own) = OWN[station];
+    if v6 { v6_own } else { v4_own }.to_ip()
+}
+
+const OWN: [(&str, &str); 4] = [
+    ("192.168.0.11", "fd00:a::11"),
+    ("192.168.0.12", "fd00:a::12"),
+    ("203.0.113.10", "2001:db8:1::a"),
+    ("203.0.113.11", "2001:db8:1::b"),
+];
+
+/// The gateway's IPv4 address by port.
+pub(crate) const GATEWAY: [&str; 2] = ["192.168.0.1", "203.0.113.2"];
+
+pub(crate) fn stations(gateway: &Gateway) -> Vec<Station> {
+    let station = |at: usize| {
+        let port = PortId(if at <= NODE_B { 0 } else { UPLINK.0 });
+        let pods = |v6| (0..PODS).map(move |pod| pod_of(at, pod, v6));
+        let pods = if at <= NODE_B { pods(false).chain(pods(true)).collect() } else { Vec::new() };
+        Station::new(port, [2, 0, 0, 0, 1, at as u8], gateway.macs[port.index()], OWN[at], pods)
+    };
+    (NODE_A..=OTHER_SERVER).map(station).collect()
+}
+
+/// What the source says of a node.
+pub(crate) fn node(at: usize) -> NodeFact {
+    let (v4, v6) = OWN[at];
+    let subnet = at + 1;
+    NodeFact {
+        name: format!("node-{at}"),
+        addresses: vec![v4.into(), v6.into()],
+        pod_cidrs: vec![format!("10.1.{subnet}.0/24"), format!("fd00:10:0:{subnet}::/64")],
+        ready: Ready::Ready,
+        flaws: Vec::new(),
+    }
+}
+
+pub(crate) fn all_nodes() -> [(ClusterIdx, Update); 2] {
+    [(BLUE, Update::All(vec![node(NODE_A), node(NODE_B)])), (BLUE, Update::InStep)]
+}
+
+/// Must the outside not see it?
+pub(crate) fn is_inside(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_private(),
+        IpAddr::V6(address) => address.is_unique_local(),
+    }
+}
+
+const CONFIG: &str = r#"
+gateway.name = "simulation"
+gateway.max-sessions = 4096
+[[port]]
+name = "nodes"
+driver = "memory"
+addresses = ["192.168.0.1/24", "fd00:a::1/64"]
+[[port]]
+name = "uplink"
+driver = "memory"
+addresses = ["203.0.113.2/24", "2001:db8:1::2/64"]
+[[cluster]]
+name = "blue"
+model = "island"
+pod-cidrs = ["10.1.0.0/16", "fd00:10::/56"]
+egress = "egress"
+ports = ["nodes"]
+nodes-from = { in-cluster = true }
+[[forward]]
+cluster = "blue"
+address = "203.0.113.40"
+protocol = ["tcp", "udp"]
+port = 80
+to = "10.1.2.10"
+to-port = 8080
+[[forward]]
+cluster = "blue"
+address = "2001:db8:1::40"
+protocol = ["tcp", "udp"]
+port = 80
+to = "fd00:10:0:2::a"
+to-port = 8080
+# To nobody: who asks there is told so.
+[[forward]]
+cluster = "blue"
+address = "203.0.113.41"
+protocol = "udp"
+port = 81
+to = "192.168.0.99"
+[[forward]]
+cluster = "blue"
+address = "2001:db8:1::41"
+protocol = "udp"
+port = 81
+to = "fd00:a::99"
+"#;
