@@ -12,12 +12,13 @@ use causeway_fastpath::time::Instant;
 use causeway_fastpath::verdict::PuntReason;
 
 use crate::api::read_filter;
-use crate::compile::{self, Build, Compiler, PortFacts};
+use crate::compile::{self, Build, Compiler, PoolIds, PortFacts};
 use crate::config::{ClusterIdx, Config, PortIdx};
 use crate::domains::Domains;
 use crate::holders::{HostRow, HostWalk, PoolAlarm, PoolWalk};
 use crate::neighbors::{Effect, Neighbors, Row, free};
 use crate::nodes::{NodeRow, Nodes, Quarantine, SourceRow, Update};
+use crate::reload::{InForce, NeedsRestart, Prepared};
 use crate::rib::{Change, Route};
 use crate::sessions::Walks;
 
@@ -43,7 +44,7 @@ pub struct Control {
     walks: Walks,
     pools: PoolWalk,
     hosts: HostWalk,
-    pool_names: Vec<String>,
+    pool_ids: PoolIds,
 }
 
 /// A forwarding table, for people.
@@ -63,11 +64,10 @@ impl Control {
     /// Takes over a configuration; `facts` are those of its ports, in order, and
     /// `flow_seed` is the secret by which flows are spread over several next hops.
     pub fn new(config: Config, facts: Vec<PortFacts>, flow_seed: u64, now: Instant) -> Control {
-        let (domains, compiler) = compile::plan(&config, facts.clone(), flow_seed);
+        let (domains, pool_ids, compiler) = compile::plan(&config, facts.clone(), flow_seed);
         let neighbors = Neighbors::new(&config, &facts, now);
         let nodes = Nodes::new(&config, now);
         let workers = config.gateway.cores.len();
-        let pool_names = compile::pool_names(&config);
         let mut control = Control {
             config,
             domains,
@@ -80,11 +80,51 @@ impl Control {
             walks: Walks::new(workers),
             pools: PoolWalk::new(workers),
             hosts: HostWalk::new(workers),
-            pool_names,
+            pool_ids,
         };
         control.meet_routers(now);
         control.settle();
         control
+    }
+
+    /// Works out what follows from another configuration; nothing changes. Copies every route,
+    /// and shares the tables.
+    ///
+    /// # Errors
+    /// It differs in what is only looked at on start.
+    pub fn prepare(&self, config: Config, now: Instant) -> Result<Prepared, NeedsRestart> {
+        let in_force = InForce {
+            config: &self.config,
+            domains: &self.domains,
+            pool_ids: &self.pool_ids,
+            compiler: &self.compiler,
+            nodes: &self.nodes,
+            next: Epoch(self.epoch.0 + 1),
+            installed: self.installed.iter().copied().min().unwrap_or_default(),
+        };
+        in_force.prepare(config, now)
+    }
+
+    /// Works by another configuration from now on: new tables follow, if it makes any other.
+    /// What a pool, cluster, domain or port was called tells whether it is the same. What
+    /// sources said of nodes stays, and so does who is known on the links.
+    ///
+    /// # Errors
+    /// As [`Control::prepare`]; nothing has changed then.
+    pub fn reload(&mut self, config: Config, now: Instant) -> Result<(), NeedsRestart> {
+        let prepared = self.prepare(config, now)?;
+        self.adopt(prepared, now);
+        Ok(())
+    }
+
+    /// As [`Control::reload`], with what was prepared for exactly the state that control is in.
+    pub fn adopt(&mut self, prepared: Prepared, now: Instant) {
+        let Prepared { config, domains, pool_ids, compiler, nodes, .. } = prepared;
+        self.neighbors.reconfigure(&config, compiler.facts(), now);
+        self.pools.forget(|pool| !pool_ids.is_named(pool));
+        (self.config, self.domains, self.pool_ids) = (config, domains, pool_ids);
+        (self.compiler, self.nodes) = (compiler, nodes);
+        self.meet_routers(now);
     }
 
     /// Changes routes, in this order. However many there are, and whatever else has
@@ -135,7 +175,8 @@ impl Control {
                 };
                 self.command(next);
             }
-            Event::Pools(page) => {
+            Event::Pools(mut page) => {
+                page.rows.retain(|row| self.pool_ids.is_named(row.pool));
                 let next = self.pools.paged(worker, page);
                 self.command(next);
             }
@@ -275,7 +316,7 @@ impl Control {
     /// at a time: `false` when one does already. [`Control::take_pools`] has the result.
     #[must_use]
     pub fn list_pools(&mut self, request: u64) -> bool {
-        let first = self.pools.begin(request, PoolId(self.pool_names.len() as u16));
+        let first = self.pools.begin(request, self.pool_ids.end());
         let started = first.is_some();
         self.command(first);
         started
@@ -294,7 +335,7 @@ impl Control {
 
     /// What people call a pool: its name, or `masquerade` and the port whose addresses it has.
     pub fn pool_name(&self, pool: PoolId) -> &str {
-        &self.pool_names[pool.index()]
+        self.pool_ids.name(pool)
     }
 
     /// Starts to collect who holds sessions and who was refused some. One such walk goes on

@@ -100,6 +100,11 @@ impl PoolWalk {
         Some((rows, changed))
     }
 
+    /// Pools that are gone are no longer full.
+    pub(crate) fn forget(&mut self, is_gone: impl Fn(PoolId) -> bool) {
+        self.alarms.retain(|(pool, ..), _| !is_gone(*pool));
+    }
+
     /// Is a pool full?
     pub(crate) fn is_full(&self, pool: PoolId, v6: bool, protocol: usize) -> bool {
         self.alarms.get(&(pool, v6, protocol)).is_some_and(Alarm::is_raised)
