@@ -100,7 +100,7 @@ impl Control {
             compiler: &self.compiler,
             nodes: &self.nodes,
             next: Epoch(self.epoch.0 + 1),
-            installed: self.installed.iter().copied().min().unwrap_or_default(),
+            installed: self.installed(),
         };
         in_force.prepare(config, now)
     }
@@ -214,6 +214,17 @@ impl Control {
     pub fn poll_command_for(&mut self, worker: WorkerId) -> Option<Command> {
         self.settle();
         self.commands[worker.index()].pop_front()
+    }
+
+    /// The version of the tables that hold everything that control knows now.
+    pub fn next_epoch(&self) -> Epoch {
+        let changed = self.neighbors.has_changed() || self.compiler.has_changed();
+        Epoch(self.epoch.0 + u64::from(changed))
+    }
+
+    /// The newest tables that every worker has.
+    pub fn installed(&self) -> Epoch {
+        self.installed.iter().copied().min().unwrap_or_default()
     }
 
     /// Are the newest tables in force, with every worker?

@@ -1,8 +1,7 @@
 //! Nodes from files, which are read again when they change.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use causeway_control::nodes::{Update, read_nodes};
 use tracing::{info, warn};
 
 use super::mailbox::Mailbox;
+use crate::looks::Looks;
 use crate::wake::{Doorbell, readable, sleep};
 
 /// Between two looks at a file.
@@ -41,26 +41,6 @@ struct Watched {
     fault: Option<String>,
 }
 
-/// By what a changed file is known, without reading it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Looks {
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Looks {
-    fn of(metadata: &Metadata) -> Looks {
-        Looks {
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
-}
-
 impl Watched {
     fn new(path: PathBuf) -> Watched {
         Watched { path, seen: None, fault: None }
@@ -68,7 +48,7 @@ impl Watched {
 
     /// What is to be said, if the file is another than at the last look.
     fn look(&mut self) -> Vec<Update> {
-        let looks = std::fs::metadata(&self.path).map(|metadata| Looks::of(&metadata));
+        let looks = Looks::of(&self.path);
         if let Ok(looks) = looks
             && self.seen == Some(looks)
         {

@@ -15,6 +15,7 @@ use std::time::Duration;
 use causeway_control::config::{ClusterIdx, Config, NodesFrom};
 use causeway_control::control::Control;
 use causeway_control::nodes::{Quarantine, Update};
+use causeway_control::reload::node_sources;
 use causeway_fastpath::time::Instant;
 use causeway_kubernetes::{Running, Server};
 use tracing::{error, warn};
@@ -34,6 +35,8 @@ const MOST_LOGGED: usize = 10;
 
 /// The threads that know about nodes. They end when this is dropped.
 pub(crate) struct NodeSources {
+    /// Whom they ask.
+    sources: Vec<(ClusterIdx, NodesFrom)>,
     mailbox: Arc<Mailbox>,
     /// When the mailbox is looked into next, at the earliest.
     next: Instant,
@@ -46,6 +49,7 @@ impl NodeSources {
     /// Starts those that the configuration names; `bell` rings when there is something.
     pub(crate) fn start(config: &Config, bell: Arc<Doorbell>) -> io::Result<NodeSources> {
         let mut sources = NodeSources {
+            sources: node_sources(config),
             mailbox: Arc::new(Mailbox::new(bell)),
             next: Instant::ZERO,
             servers: None,
@@ -53,15 +57,11 @@ impl NodeSources {
             threads: Vec::new(),
         };
         let (mut files, mut servers) = (Vec::new(), Vec::new());
-        for (at, cluster) in config.clusters.iter().enumerate() {
-            let at = ClusterIdx(at);
-            match cluster.nodes_from.clone() {
-                Some(NodesFrom::File(path)) => files.push((at, path)),
-                Some(NodesFrom::Kubeconfig { path, context }) => {
-                    servers.push((at, Server::Kubeconfig { path, context }));
-                }
-                Some(NodesFrom::InCluster) => servers.push((at, Server::InCluster)),
-                None => {}
+        for (at, source) in sources.sources.clone() {
+            match source {
+                NodesFrom::File(path) => files.push((at, path)),
+                NodesFrom::Kubeconfig { path, context } => servers.push((at, Server::Kubeconfig { path, context })),
+                NodesFrom::InCluster => servers.push((at, Server::InCluster)),
             }
         }
         let cores = &config.gateway.cores;
@@ -84,6 +84,15 @@ impl NodeSources {
             sources.servers = Some(running);
         }
         Ok(sources)
+    }
+
+    /// Those of another configuration from now on, unless they are the same. Takes a second at
+    /// most.
+    pub(crate) fn follow(&mut self, config: &Config, bell: &Arc<Doorbell>) -> io::Result<()> {
+        if self.sources != node_sources(config) {
+            *self = NodeSources::start(config, Arc::clone(bell))?;
+        }
+        Ok(())
     }
 
     /// What sources have said, once it is time to look; see [`NodeSources::due`].

@@ -5,7 +5,6 @@
 //! what was saved last or what was saved before it
 //! (docs/decisions/0011-state-is-one-file.md).
 
-mod disk;
 #[cfg(test)]
 mod tests;
 
@@ -13,12 +12,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use causeway_control::config::Config;
-use causeway_control::ipam::Ledger;
+use causeway_control::ipam::{Dropped, Ledger};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 
-use disk::{Disk, Folder};
+use crate::disk::{Disk, Folder};
 
 /// Why the state could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -43,28 +42,69 @@ pub enum StateError {
     },
 }
 
-/// Gives the nodes of a configuration the pod CIDRs that they had, and remembers what the
-/// others get. Nothing, if `gateway.state` is not set.
-///
-/// # Errors
-/// The folder cannot be used, or what lies in it cannot be read.
-pub fn settle(config: &mut Config) -> Result<(), StateError> {
-    let Some(path) = config.gateway.state.clone() else {
-        return Ok(());
-    };
-    let failed = |source| StateError::Io { path: path.clone(), source };
-    let mut store = Store::new(Folder::open(&path).map_err(failed)?);
-    let mut ledger = store.load(&path)?;
-    let before = ledger.clone();
-    for dropped in ledger.settle(config) {
-        let (cluster, node) = (&dropped.cluster, &dropped.node);
-        warn!(cluster, node, had = ?dropped.had, "the node's pod CIDRs no longer fit; it gets others");
+/// Which pod CIDRs nodes were given. Nothing is remembered if `gateway.state` is not set.
+pub(crate) struct Allocations {
+    kept: Option<Kept>,
+}
+
+/// What nodes of a configuration were given.
+#[derive(Default)]
+pub(crate) struct Settled {
+    ledger: Ledger,
+    /// Nodes that could not keep what they had.
+    dropped: Vec<Dropped>,
+}
+
+struct Kept {
+    path: PathBuf,
+    store: Store<Folder>,
+    /// As it was saved last.
+    ledger: Ledger,
+}
+
+impl Allocations {
+    /// Reads what is remembered in a folder.
+    ///
+    /// # Errors
+    /// The folder cannot be used, or what lies in it cannot be read.
+    pub(crate) fn open(path: Option<&Path>) -> Result<Allocations, StateError> {
+        let Some(path) = path.map(Path::to_owned) else {
+            return Ok(Allocations { kept: None });
+        };
+        let failed = |source| StateError::Io { path: path.clone(), source };
+        let mut store = Store::new(Folder::open(&path).map_err(failed)?);
+        let ledger = store.load(&path)?;
+        Ok(Allocations { kept: Some(Kept { path, store, ledger }) })
     }
-    if ledger != before {
-        store.save(&ledger).map_err(failed)?;
-        info!(state = %path.display(), "allocated pod CIDRs are remembered");
+
+    /// Gives the nodes of a configuration the pod CIDRs that they had, and new ones to the
+    /// others. That is remembered once it is handed to [`Allocations::keep`].
+    pub(crate) fn settle(&self, config: &mut Config) -> Settled {
+        let mut settled = Settled::default();
+        if let Some(kept) = &self.kept {
+            settled.ledger.clone_from(&kept.ledger);
+            settled.dropped = settled.ledger.settle(config);
+        }
+        settled
     }
-    Ok(())
+
+    /// Remembers what nodes have been given.
+    ///
+    /// # Errors
+    /// The folder cannot be written to.
+    pub(crate) fn keep(&mut self, Settled { ledger, dropped }: Settled) -> Result<(), StateError> {
+        let Some(kept) = self.kept.as_mut().filter(|kept| kept.ledger != ledger) else {
+            return Ok(());
+        };
+        for dropped in dropped {
+            let (cluster, node) = (&dropped.cluster, &dropped.node);
+            warn!(cluster, node, had = ?dropped.had, "the node's pod CIDRs no longer fit; it gets others");
+        }
+        kept.store.save(&ledger).map_err(|source| StateError::Io { path: kept.path.clone(), source })?;
+        kept.ledger = ledger;
+        info!(state = %kept.path.display(), "allocated pod CIDRs are remembered");
+        Ok(())
+    }
 }
 
 /// The file as it stands.
