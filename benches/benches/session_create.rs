@@ -6,11 +6,12 @@ use std::sync::Arc;
 use causeway_benches::flows::{Flow, flows, session};
 use causeway_benches::scale::Scale;
 use causeway_fastpath::chance::Chance;
+use causeway_fastpath::counters::Counters;
 use causeway_fastpath::handoff::Workers;
 use causeway_fastpath::ids::{Epoch, PoolId, VrfId};
-use causeway_fastpath::nat::{Choice, Forwards, Nat, SenderLimits, Translation};
+use causeway_fastpath::nat::{Change, Choice, Nat, SenderLimits, Translation};
 use causeway_fastpath::session::{Seed, SessionTable};
-use causeway_fastpath::snapshot::{Pool, Timeouts};
+use causeway_fastpath::snapshot::{Pool, Tables, Timeouts};
 use causeway_fastpath::time::Instant;
 use causeway_fastpath::wire::protocol;
 use causeway_testkit::seed::Rng;
@@ -77,7 +78,11 @@ fn create(criterion: &mut Criterion) {
         let limits = SenderLimits::default();
         let translation = Translation { pool: PoolId(0), outer: VrfId::MAIN, inward: false, limits };
         let mut nat = Nat::<u32>::new(flows.len(), Seed([1, 2]), Workers::ALONE, Instant::ZERO);
-        nat.set_names(&Arc::from([pool]), &Arc::new(Forwards::new()), Epoch(1));
+        let tables = Tables { pools: Arc::from([pool]), ..Tables::empty() };
+        let (before, sessions) = (Tables::empty(), nat.sessions.capacity());
+        let mut change = Change::new(&before, &tables, &[], Workers::ALONE, sessions, Seed([3, 4]));
+        nat.install(&tables, &mut change, Epoch(1));
+        nat.settle(&mut change, Instant::ZERO, u32::MAX, &mut Counters::default());
         let (timeouts, mut chance) = (Timeouts::default(), Chance::new([7; 32]));
         let mut begin = |nat: &mut Nat<u32>, flow: &Flow| {
             nat.begin(&flow.key(), translation, Choice::Any, &timeouts, Instant::ZERO, &mut chance)

@@ -73,7 +73,8 @@ impl Routing {
                 Command::Transmit(_, frame) | Command::Inject(frame) => {
                     self.control.handle_event(Event::Spent(frame), Instant::ZERO);
                 }
-                Command::ListSessions(_)
+                Command::Prepare(_)
+                | Command::ListSessions(_)
                 | Command::EndSessions(_)
                 | Command::ListPools(_)
                 | Command::ListRefused(_) => {}

@@ -44,7 +44,7 @@ impl Handed {
         let capacity = Capacity { sessions_v4: flows.len(), sessions_v6: 0, fragments };
         let worker = |me| {
             let mut worker = Forwarder::of(place(me), capacity, [7; 32], now);
-            worker.install(Arc::clone(&tables));
+            worker.install(Arc::clone(&tables), Instant::ZERO);
             worker
         };
         let mut handed = Handed {

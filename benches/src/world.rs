@@ -132,7 +132,7 @@ impl World {
         let capacity = Capacity { sessions_v4: sessions, sessions_v6: 0, fragments: fragment::Capacity::default() };
         let mut forwarder = Forwarder::new(capacity, [7; 32], now);
         snapshot.check().expect("the tables are sound");
-        forwarder.install(Arc::new(snapshot));
+        forwarder.install(Arc::new(snapshot), Instant::ZERO);
         World { forwarder, packets, now }
     }
 

@@ -166,6 +166,7 @@ impl Control {
                 self.installed[worker.index()] = epoch;
                 drop(retired);
             }
+            Event::Settled(room) => drop(room),
             Event::Punted(reason, frame) => self.punted(reason, frame, now),
             Event::Sessions(page) => {
                 let next = if self.hosts.wants(&page) {

@@ -87,6 +87,7 @@ impl World {
     fn settle(&mut self) {
         while let Some(command) = self.control.poll_command() {
             let event = match command {
+                Command::Prepare(room) => Event::Settled(room),
                 Command::Install(snapshot) => {
                     let epoch = snapshot.epoch;
                     Event::Installed { epoch, retired: std::mem::replace(&mut self.installed, snapshot) }

@@ -84,9 +84,14 @@ impl<P: Port + ?Sized> Worker<P> {
     /// Obeys a command.
     pub fn handle_command(&mut self, command: Command, now: Instant) {
         match command {
+            Command::Prepare(room) => {
+                self.forwarder.prepare(room);
+                self.hand_rooms_back();
+            }
             Command::Install(snapshot) => {
-                let event = self.forwarder.install(snapshot);
+                let event = self.forwarder.install(snapshot, now);
                 self.events.push_back(event);
+                self.hand_rooms_back();
             }
             Command::Inject(frame) => {
                 self.injected.push(frame);
@@ -129,7 +134,14 @@ impl<P: Port + ?Sized> Worker<P> {
     /// there is more to do at once.
     pub fn handle_timeout(&mut self, now: Instant) -> bool {
         self.behind = self.forwarder.handle_timeout(now);
+        self.hand_rooms_back();
         self.behind
+    }
+
+    fn hand_rooms_back(&mut self) {
+        while let Some(settled) = self.forwarder.poll_settled() {
+            self.events.push_back(settled);
+        }
     }
 
     /// Are there sessions left that should have ended by the last turn, or messages that

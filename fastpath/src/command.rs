@@ -11,7 +11,7 @@ use core::net::IpAddr;
 
 use crate::frame::Frame;
 use crate::ids::{Epoch, PoolId, PortId, VrfId};
-use crate::nat::Load;
+use crate::nat::{Basis, Load, Room};
 use crate::session::SessionFilter;
 use crate::snapshot::Snapshot;
 use crate::verdict::PuntReason;
@@ -19,6 +19,9 @@ use crate::verdict::PuntReason;
 /// From control to a worker.
 #[derive(Debug)]
 pub enum Command {
+    /// Here is what the worker needs to go over to the tables that come next, where names or
+    /// policy differ: otherwise it has to allocate it.
+    Prepare(Box<Room>),
     /// Forward by these tables from now on.
     Install(Arc<Snapshot>),
     /// Treat this heap frame as if it had just arrived on its `ingress` port.
@@ -45,6 +48,9 @@ pub enum Event {
         /// What they replaced, to be freed by control.
         retired: Arc<Snapshot>,
     },
+    /// Every session was judged by tables that are in force, and those that they do not admit
+    /// have ended: here is the room that was used, with what was replaced, to be freed by control.
+    Settled(Box<Room>),
     /// A heap copy of a packet that control must see, as it arrived.
     Punted(PuntReason, Frame),
     /// The page, filled.
@@ -176,6 +182,8 @@ pub struct SessionRow {
     pub peer: (IpAddr, u16),
     /// Was it begun by the peer, who reached who is inside by a forward or an open name?
     pub forwarded: bool,
+    /// How it came to be.
+    pub basis: Basis,
     /// Where the conversation stands: a TCP state, or empty.
     pub state: &'static str,
     /// Packets from inside.

@@ -37,6 +37,12 @@ pub struct Counters {
     pub sessions_created: u64,
     /// Sessions ended.
     pub sessions_ended: u64,
+    /// Of those, because other tables give their flows another name or receiver.
+    pub sessions_ended_renamed: u64,
+    /// Because by other tables whoever began them may not.
+    pub sessions_ended_policy: u64,
+    /// Because nothing leads in to their receivers any more.
+    pub sessions_ended_forward: u64,
 }
 
 impl Default for Counters {
@@ -58,6 +64,9 @@ impl Default for Counters {
             translated_errors: 0,
             sessions_created: 0,
             sessions_ended: 0,
+            sessions_ended_renamed: 0,
+            sessions_ended_policy: 0,
+            sessions_ended_forward: 0,
         }
     }
 }
@@ -148,6 +157,9 @@ impl Counters {
         self.translated_errors += other.translated_errors;
         self.sessions_created += other.sessions_created;
         self.sessions_ended += other.sessions_ended;
+        self.sessions_ended_renamed += other.sessions_ended_renamed;
+        self.sessions_ended_policy += other.sessions_ended_policy;
+        self.sessions_ended_forward += other.sessions_ended_forward;
     }
 
     /// Each counter with its name, in a fixed order, for publishing and printing.
@@ -172,6 +184,9 @@ impl Counters {
         row("nat", "translated-errors", self.translated_errors);
         row("nat", "sessions-created", self.sessions_created);
         row("nat", "sessions-ended", self.sessions_ended);
+        row("nat", "sessions-ended-renamed", self.sessions_ended_renamed);
+        row("nat", "sessions-ended-policy", self.sessions_ended_policy);
+        row("nat", "sessions-ended-forward", self.sessions_ended_forward);
     }
 }
 

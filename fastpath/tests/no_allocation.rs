@@ -159,7 +159,7 @@ fn never_asks(plan: &Plan) {
     assert_eq!((world.forwarder.sessions(), world.forwarder.datagrams()), ((0, 0), [(0, 0); 2]));
     let again = plan.compile(9);
     let mut event = None;
-    assert_eq!(calls(|| event = Some(world.forwarder.alone().install(again))), 0);
+    assert_eq!(calls(|| event = Some(world.forwarder.alone().install(again, Instant::ZERO))), 0);
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn nor_do_warm_workers_that_hand_packets_to_one_another() {
     let capacity = Capacity { sessions_v4: 1000, sessions_v6: 1000, fragments: fragment::Capacity::default() };
     let mut workers = [0, 1].map(|me| Forwarder::of(Workers::new(WorkerId(me), 2, 7), capacity, [me as u8; 32], now));
     for worker in &mut workers {
-        worker.install(Arc::clone(&tables));
+        worker.install(Arc::clone(&tables), Instant::ZERO);
     }
     let mut handed: [Vec<(Frame, Errand)>; 2] = [Vec::with_capacity(256), Vec::with_capacity(256)];
     let (mut burst, mut errands, mut lent) = (Burst::new(), Vec::with_capacity(64), 0);

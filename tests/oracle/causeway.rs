@@ -40,7 +40,7 @@ impl Causeway {
         let mut forwarder = Forwarder::new(capacity, key, now);
         let snapshot = snapshot(narrow);
         assert_eq!(snapshot.check(), Ok(()));
-        forwarder.install(Arc::new(snapshot));
+        forwarder.install(Arc::new(snapshot), Instant::ZERO);
         Causeway { forwarder, now }
     }
 }

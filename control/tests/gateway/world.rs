@@ -205,12 +205,13 @@ impl World {
 
     fn carry_out(&mut self, command: Command) {
         match command {
+            Command::Prepare(room) => self.forwarder.prepare(room),
             Command::Install(snapshot) => {
                 assert_eq!(snapshot.check(), Ok(()));
                 assert_eq!(snapshot.epoch, Epoch(self.snapshot.epoch.0 + 1), "epochs grow by one");
                 self.snapshot = Arc::clone(&snapshot);
                 self.steps.push(Step::Install(Arc::clone(&snapshot)));
-                self.events.push_back(self.forwarder.install(snapshot));
+                self.events.push_back(self.forwarder.install(snapshot, self.now));
             }
             Command::Inject(frame) => {
                 self.steps.push(Step::Inject);

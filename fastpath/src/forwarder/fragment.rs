@@ -83,7 +83,7 @@ impl<A: Address> Walk<'_, A> {
         match self.recognize(i) {
             Ok(Recognized::Known(place, mut flow, shown)) => {
                 flow.hairpin |= u8::from(self.is_turned_inward(i));
-                let found = self.nat.sessions.find(&flow);
+                let found = self.find(&flow);
                 if found.is_none() && passes {
                     return true;
                 }

@@ -75,7 +75,7 @@ impl<'a, A: Address> Walk<'a, A> {
         if let Some(to) = self.elsewhere(&outside) {
             return Ok(Turn::Elsewhere(first, to));
         }
-        let second = match self.nat.sessions.find(&outside) {
+        let second = match self.find(&outside) {
             Some(second) => second,
             None if self.scratch.kinds[i] == L4Kind::IcmpError => return Err(DropReason::NatIcmpErrorUnmatched),
             None => self.begin_inbound(i, &outside)?,
@@ -130,7 +130,7 @@ impl<'a, A: Address> Walk<'a, A> {
     pub(super) fn begin_inbound(&mut self, i: usize, key: &FlowKey<A>) -> Result<Found, DropReason> {
         let admission = self.admission(key).ok_or(DropReason::NatUnsolicited)?;
         // An earlier packet of the burst may have begun it.
-        if let Some(found) = self.nat.sessions.find(key) {
+        if let Some(found) = self.find(key) {
             return Ok(found);
         }
         self.opens(i)?;
@@ -143,14 +143,14 @@ impl<'a, A: Address> Walk<'a, A> {
         if self.scratch.notes[i].ttl <= 1 {
             return Err(DropReason::TtlExpired);
         }
-        let found = self.nat.begin_inbound(key, &admission, &self.snapshot.timeouts, self.now)?;
+        let found = self.nat.begin_inbound(key, &admission, &self.snapshot.timeouts, self.now, self.counters)?;
         self.counters.sessions_created += 1;
         Ok(found)
     }
 
     /// To whom a flow from outside leads. Forwards come first, and by its name an endpoint
     /// is reached only where it would answer under it.
-    fn admission(&self, key: &FlowKey<A>) -> Option<Admission<A>> {
+    fn admission(&mut self, key: &FlowKey<A>) -> Option<Admission<A>> {
         if let Some(forward) = self.tables.forward(key) {
             return Some(Admission::by_forward(&forward, key));
         }

@@ -7,7 +7,6 @@ use super::set::Set;
 use super::walk::{Note, Plan, Scratch, Walk};
 use crate::address::Address;
 use crate::fib::Hop;
-use crate::nat::icmp_error;
 use crate::parse::L4Kind;
 use crate::session::{Found, Tally};
 use crate::verdict::{DropReason, Verdict};
@@ -147,10 +146,9 @@ impl<A: Address> Walk<'_, A> {
             _ if self.is_public(key.vrf, key.src) && !self.is_turned_inward(i) => Err(DropReason::MartianSource),
             kind if kind.tells_flow() => self.begin_inbound(i, &key),
             L4Kind::IcmpError => {
-                let (frame, mut layers) = (&self.frames[i], self.look_into(i));
+                let mut layers = self.look_into(i);
                 layers.key.hairpin = self.is_turned_inward(i).into();
-                icmp_error::session(frame.bytes(), &layers, &frame.offload, &self.nat.sessions)
-                    .ok_or(DropReason::NatIcmpErrorUnmatched)
+                self.complained(i, &layers).ok_or(DropReason::NatIcmpErrorUnmatched)
             }
             L4Kind::Fragment => self.scratch.found[i].ok_or(DropReason::NatUnsolicited),
             kind => Err(untranslatable(kind)),
@@ -171,12 +169,17 @@ impl<A: Address> Walk<'_, A> {
         }
         let Scratch { keys, hashes, found, .. } = &mut *self.scratch;
         let sessions = &self.nat.sessions;
-        if packets.is_dense() {
+        let tally = if packets.is_dense() {
             let end = packets.end();
             sessions.find_announced(&keys[..end], &hashes[..end], &mut found[..end])
         } else {
             packets.gathered(keys, found, |keys, found| sessions.find_burst(keys, found))
+        };
+        if self.nat.is_settling() {
+            self.judge_found(packets);
+            return Tally { missing: true, ..tally };
         }
+        tally
     }
 }
 

@@ -13,6 +13,7 @@ mod refuse;
 mod rewrite;
 mod route;
 mod set;
+mod settle;
 mod stage;
 mod steer;
 mod walk;
@@ -23,19 +24,20 @@ use alloc::sync::Arc;
 use crate::address::Address;
 use crate::burst::Burst;
 use crate::chance::Chance;
-use crate::command::{Event, SessionCursor, SessionKill, SessionPage, SessionRow};
+use crate::command::{SessionCursor, SessionKill, SessionPage, SessionRow};
 use crate::counters::Counters;
 use crate::fragment::{self as fragments, Cuttings, Datagram, Table};
 use crate::frame::Frame;
 use crate::handoff::{Errand, Granted, Message, Name, Workers};
-use crate::ids::{Epoch, WorkerId};
+use crate::ids::WorkerId;
 use crate::limiter::{ErrorLimit, TokenBucket};
-use crate::nat::{Nat, timeout_ms};
+use crate::nat::{Facts, Nat, timeout_ms};
 use crate::session::Session;
 use crate::snapshot::{Snapshot, Timeouts};
 use crate::time::Instant;
 use crate::verdict::Verdict;
 use crate::wire::protocol;
+use settle::Rooms;
 pub use stage::Stage;
 use steer::Handed;
 use walk::{Limits, Scratch, Walk};
@@ -46,6 +48,8 @@ const PUNTS_PER_SECOND: u32 = 5_000;
 const EXPIRY_BUDGET: u32 = 64;
 /// Further ones that it looks at, at most, because so many began since the last call.
 const MOST_BEGUN: u32 = 256;
+/// Sessions that one call of [`Forwarder::handle_timeout`] judges after a change of tables.
+const SETTLE_BUDGET: u32 = 256;
 /// Messages about fragments that wait to be sent to other workers. More are lost, and the
 /// fragments with them.
 const TIDINGS: usize = 256;
@@ -74,6 +78,7 @@ pub struct Forwarder {
     v6_first: bool,
     /// Sessions begun up to the last call of the timers.
     created_before: u64,
+    rooms: Rooms,
 }
 
 /// How large a forwarder may grow.
@@ -117,6 +122,7 @@ impl Forwarder {
             handed: Handed::new(workers, TIDINGS),
             v6_first: false,
             created_before: 0,
+            rooms: Rooms::new(),
             counters: Counters::default(),
         }
     }
@@ -152,9 +158,9 @@ impl Forwarder {
                 && !used.contains(i)
             {
                 if let Some(outside) = granted.name.key() {
-                    self.v4.give_back(outside, granted.since);
+                    self.v4.give_back(outside);
                 } else if let Some(outside) = granted.name.key() {
-                    self.v6.give_back(outside, granted.since);
+                    self.v6.give_back(outside);
                 }
             }
         }
@@ -168,17 +174,17 @@ impl Forwarder {
 
     /// A packet could not be handed to this worker: a name that it was lent is free again.
     pub fn hand_off_refused(&mut self, to: WorkerId, errand: Errand) {
-        if let Errand::Granted(Granted { name, since, .. }) = errand {
-            self.take_name_back(name, to, since);
+        if let Errand::Granted(Granted { name, .. }) = errand {
+            self.take_name_back(name, to);
         }
     }
 
-    /// A name that was lent by the tables of then is free again.
-    fn take_name_back(&mut self, name: Name, borrower: WorkerId, since: Epoch) {
+    /// A name that was lent is free again.
+    fn take_name_back(&mut self, name: Name, borrower: WorkerId) {
         if let Some(outside) = name.key() {
-            self.v4.take_back(&outside, borrower, since);
+            self.v4.take_back(&outside, borrower);
         } else if let Some(outside) = name.key() {
-            self.v6.take_back(&outside, borrower, since);
+            self.v6.take_back(&outside, borrower);
         }
     }
 
@@ -190,12 +196,12 @@ impl Forwarder {
     /// The next message to another worker.
     pub fn poll_message(&mut self) -> Option<(WorkerId, Message)> {
         let workers = self.handed.workers;
-        let release = |name, port, since| (workers.of_port(port), Message::Release { name, from: workers.me(), since });
+        let release = |name, port| (workers.of_port(port), Message::Release { name, from: workers.me() });
         if let Some(outside) = self.v4.next_returned() {
-            return Some(release(Name::of(&outside), outside.dst_port, self.v4.since()));
+            return Some(release(Name::of(&outside), outside.dst_port));
         }
         if let Some(outside) = self.v6.next_returned() {
-            return Some(release(Name::of(&outside), outside.dst_port, self.v6.since()));
+            return Some(release(Name::of(&outside), outside.dst_port));
         }
         self.handed.messages.pop_front()
     }
@@ -214,7 +220,7 @@ impl Forwarder {
     /// Heeds what another worker says.
     pub fn handle_message(&mut self, message: Message, now: Instant) {
         match message {
-            Message::Release { name, from, since } => self.take_name_back(name, from, since),
+            Message::Release { name, from } => self.take_name_back(name, from),
             Message::FirstFragment { datagram, piece, flow } => {
                 let counters = &mut self.counters;
                 // Were there no room, or a contradiction: the others will not go through.
@@ -328,28 +334,6 @@ impl Forwarder {
         observe(Stage::Count);
     }
 
-    /// Forwards by these tables from now on; the event hands the old ones back.
-    pub fn install(&mut self, snapshot: Arc<Snapshot>) -> Event {
-        debug_assert_eq!(snapshot.check(), Ok(()), "control sends sound tables");
-        let (v4, v6) = (&snapshot.v4, &snapshot.v6);
-        let ended = self.v4.set_names(&v4.pools, &v4.forwards, snapshot.epoch)
-            + self.v6.set_names(&v6.pools, &v6.forwards, snapshot.epoch);
-        self.counters.sessions_ended += ended;
-        if v4.limits_senders() {
-            self.v4.count_hosts();
-        }
-        if v6.limits_senders() {
-            self.v6.count_hosts();
-        }
-        // The limit is that of the gateway: each worker has its share.
-        let share = |limit: u32| limit.div_ceil(self.handed.workers.count().into());
-        let errors = share(snapshot.icmp_errors_per_second);
-        self.limits.errors.set(errors, snapshot.icmp_errors_per_destination);
-        let epoch = snapshot.epoch;
-        let retired = core::mem::replace(&mut self.snapshot, snapshot);
-        Event::Installed { epoch, retired }
-    }
-
     /// Ends sessions that were silent for too long and gives up what is left of datagrams
     /// in fragments: a bounded number a call. Says whether there may be more to do at once.
     pub fn handle_timeout(&mut self, now: Instant) -> bool {
@@ -360,6 +344,7 @@ impl Forwarder {
         self.created_before = self.counters.sessions_created;
         let mut budget = EXPIRY_BUDGET + begun;
         let mut datagrams = EXPIRY_BUDGET;
+        let is_settling = self.settle(now, SETTLE_BUDGET);
         self.v6_first = !self.v6_first;
         for v6 in [self.v6_first, !self.v6_first] {
             let timeouts = &self.snapshot.timeouts;
@@ -379,7 +364,7 @@ impl Forwarder {
             }
         }
         let behind = self.v4.sessions.is_behind(now) || self.v6.sessions.is_behind(now);
-        budget == 0 || behind || self.fragments4.is_behind(now) || self.fragments6.is_behind(now)
+        budget == 0 || behind || is_settling || self.fragments4.is_behind(now) || self.fragments6.is_behind(now)
     }
 
     /// Fills a page with sessions, from its cursor on. Does not allocate: `rows`
@@ -487,13 +472,7 @@ fn end_met<A: Address>(
 fn row<A: Address>(session: &Session<A>, now: Instant, timeouts: &Timeouts) -> SessionRow {
     let now_ms = now.as_millis() as u32;
     let idle_ms = now_ms.wrapping_sub(session.last_ms);
-    let Session { forth, back, .. } = session;
-    let forwarded = session.is_inbound();
-    let (vrf, inside, outside, peer) = if forwarded {
-        (back.vrf, (back.src, back.src_port), (forth.dst, forth.dst_port), (forth.src, forth.src_port))
-    } else {
-        (forth.vrf, (forth.src, forth.src_port), (back.dst, back.dst_port), (forth.dst, forth.dst_port))
-    };
+    let Facts { vrf, protocol, inside, outside, peer, from_outside: forwarded, basis } = Facts::of(session);
     let end = |(address, port): (A, u16)| (address.to_ip(), port);
     let (packets_out, packets_in) = match forwarded {
         true => (session.packets_back, session.packets_forth),
@@ -501,12 +480,13 @@ fn row<A: Address>(session: &Session<A>, now: Instant, timeouts: &Timeouts) -> S
     };
     SessionRow {
         vrf,
-        protocol: forth.protocol,
+        protocol,
         inside: end(inside),
         outside: end(outside),
         peer: end(peer),
         forwarded,
-        state: if forth.protocol == protocol::TCP { session.tcp.state.name() } else { "" },
+        basis,
+        state: if protocol == protocol::TCP { session.tcp.state.name() } else { "" },
         packets_out,
         packets_in,
         age_ms: now_ms.wrapping_sub(session.created_ms),

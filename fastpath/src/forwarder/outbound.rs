@@ -8,7 +8,7 @@ use super::walk::{Plan, Scratch, Walk};
 use crate::address::Address;
 use crate::fib::Hop;
 use crate::ids::{AdjacencyId, PortId, VrfId};
-use crate::nat::{Choice, EgressAction, EgressRule, Translation, icmp_error};
+use crate::nat::{Choice, EgressAction, EgressRule, Translation};
 use crate::parse::{self, L4Kind};
 use crate::session::tcp::TcpState;
 use crate::session::{Direction, FlowKey, Found};
@@ -59,8 +59,8 @@ impl<'a, A: Address> Walk<'a, A> {
     /// Routes an error to whom the session says that it is about: by its own addressee it
     /// would go where that one's name is known.
     fn address_error(&mut self, i: usize) {
-        let (frame, layers) = (&self.frames[i], self.look_into(i));
-        if let Some(found) = icmp_error::session(frame.bytes(), &layers, &frame.offload, &self.nat.sessions) {
+        let layers = self.look_into(i);
+        if let Some(found) = self.complained(i, &layers) {
             self.address_by(i, found);
             self.scratch.onward[i] = self.tables.fib(self.scratch.beyond[i]).lookup(self.scratch.targets[i]);
         }
@@ -167,7 +167,7 @@ impl<'a, A: Address> Walk<'a, A> {
             }
         };
         // An earlier packet of the burst may have begun it.
-        if let Some(found) = self.nat.sessions.find(&key) {
+        if let Some(found) = self.find(&key) {
             return Ok(Plan::Translate(found));
         }
         let opens = self.opens(i);
@@ -190,7 +190,7 @@ impl<'a, A: Address> Walk<'a, A> {
                 self.begin_among(i, &key, translation)?
             }
             None => {
-                let session = self.nat.track(&key, outer, limits, &self.snapshot.timeouts, self.now)?;
+                let session = self.nat.track(&key, outer, limits, &self.snapshot.timeouts, self.now, self.counters)?;
                 self.begun(session)
             }
         };
@@ -231,12 +231,12 @@ impl<'a, A: Address> Walk<'a, A> {
     /// travels under its own name.
     fn error_from_inside(&mut self, i: usize) -> Result<Plan, DropReason> {
         let layers = self.look_into(i);
-        let frame = &self.frames[i];
-        if let Some(found) = icmp_error::session(frame.bytes(), &layers, &frame.offload, &self.nat.sessions) {
+        if let Some(found) = self.complained(i, &layers) {
             return Ok(Plan::Translate(found));
         }
         // The quote must not show a private address either. Who complains need not be who
         // was spoken to, but must be one who may show its name.
+        let frame = &self.frames[i];
         let quoted = parse::quote::<A>(&frame.bytes()[layers.l4 as usize + icmp::HEADER_LEN..layers.end as usize]);
         let quoted = quoted.ok_or(DropReason::NatIcmpErrorUnmatched)?.key;
         let addressee = layers.key.dst;

@@ -175,7 +175,7 @@ impl<A: Address> Walk<'_, A> {
             let (src, dst) = datagram.hosts();
             return Ok((if taken { workers.me() } else { workers.of_fragments(src, dst) }, Errand::Own));
         };
-        if self.nat.sessions.find(&flow).is_some() {
+        if self.find(&flow).is_some() {
             return Ok((workers.me(), Errand::Own));
         }
         let to = self.nat.borrower(&flow).unwrap_or(self.owner(&flow));

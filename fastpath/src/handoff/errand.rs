@@ -69,8 +69,6 @@ pub enum Message {
         name: Name,
         /// Who had it.
         from: WorkerId,
-        /// By which tables it was lent.
-        since: Epoch,
     },
     /// The first fragment of a datagram from outside went through: the others may follow.
     FirstFragment {

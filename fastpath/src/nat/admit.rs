@@ -4,6 +4,7 @@ use super::forward::Forward;
 use super::policy::{EgressRule, SenderLimits};
 use super::translate::Nat;
 use crate::address::Address;
+use crate::counters::Counters;
 use crate::session::{Direction, FlowKey, Found, Session};
 use crate::snapshot::Timeouts;
 use crate::time::Instant;
@@ -37,9 +38,16 @@ impl<A: Address> Admission<A> {
 impl<A: Address> Nat<A> {
     /// To whom a flow from outside leads by the name that it is for, if that is in use and
     /// lets the sender in.
-    pub fn admits(&self, flow: &FlowKey<A>) -> Option<Admission<A>> {
-        let filtering = |pool| self.pools[usize::from(pool)].behavior(flow.protocol).filtering;
-        let binding = self.open.as_ref()?.find(flow, &self.bindings, filtering)?;
+    pub fn admits(&mut self, flow: &FlowKey<A>) -> Option<Admission<A>> {
+        let binding = self.open.as_ref()?.find(flow, &self.bindings)?;
+        if !self.adopt_if_kept(binding) {
+            return None;
+        }
+        let space = self.spaces.at(self.bindings.get(binding).space)?;
+        let filtering = self.pools[space.pool.index()].behavior(flow.protocol).filtering;
+        if !self.open.as_ref()?.lets_in(binding, flow.src, filtering) {
+            return None;
+        }
         let FlowKey { src, src_port, vrf, .. } = self.bindings.get(binding).key;
         let answer = FlowKey { src, src_port, vrf, hairpin: 0, ..flow.reversed() };
         // Whoever is called by his own name outside is nobody that a name leads to.
@@ -52,19 +60,20 @@ impl<A: Address> Nat<A> {
     /// # Errors
     /// There is no room, the receiver has too many, or the answers could not be told from
     /// another flow. Then nothing was changed.
-    pub fn begin_inbound(
+    pub(crate) fn begin_inbound(
         &mut self,
         forth: &FlowKey<A>,
         admission: &Admission<A>,
         timeouts: &Timeouts,
         now: Instant,
+        counters: &mut Counters,
     ) -> Result<Found, DropReason> {
         let Admission { answer, binding, limits } = admission;
         if self.is_full_of_inbound() {
             return Err(DropReason::NatTableFull);
         }
         self.may_begin(answer, *limits, now)?;
-        if self.sessions.find(answer).is_some() {
+        if self.find(answer, now, counters).is_some() {
             return Err(DropReason::NatConflict);
         }
         let mut session = Session::new(*forth, *answer, now);

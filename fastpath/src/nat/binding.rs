@@ -20,9 +20,10 @@ pub(super) struct Binding<A> {
     pub(super) outside: A,
     /// Outside port or identifier of an endpoint.
     pub(super) port: u16,
-    /// Which pool the address is from.
-    pub(super) pool: u16,
-    /// Which address of the pool.
+    /// In which space the address is: that of a pool, one that a pool had before, or
+    /// [`Binding::NOWHERE`].
+    pub(super) space: u16,
+    /// Which address of the space.
     pub(super) address: u32,
     /// Sessions that stand on it; while free, the next free number.
     pub(super) sessions: u32,
@@ -48,7 +49,23 @@ pub(super) fn borrowed<A: Address>(outside: &FlowKey<A>) -> FlowKey<A> {
 }
 
 /// In the place of the source port, where [`destination`] has 0.
-const BORROWED: u16 = 1;
+pub(super) const BORROWED: u16 = 1;
+
+impl<A: Address> Binding<A> {
+    /// In no space: its name is no pool's any more, and whoever borrowed it has not given it
+    /// back yet.
+    pub(super) const NOWHERE: u16 = u16::MAX;
+
+    /// Is it an endpoint's, and not that of many who talk to one destination?
+    pub(super) fn is_of_endpoint(&self) -> bool {
+        self.key.dst == A::default()
+    }
+
+    /// The outside address.
+    pub(super) fn public(&self) -> A {
+        if self.is_of_endpoint() { self.outside } else { self.key.src }
+    }
+}
 
 /// The bindings of one worker and one family.
 pub(super) struct BindingTable<A> {
@@ -73,11 +90,6 @@ impl<A: Address> BindingTable<A> {
         }
     }
 
-    /// How many bindings it has room for.
-    pub(super) fn capacity(&self) -> usize {
-        self.records.len()
-    }
-
     /// What it occupies, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.index.bytes() + size_of_val(self.records.as_slice())
@@ -88,18 +100,24 @@ impl<A: Address> BindingTable<A> {
         self.index.prefetch(key.hash(self.seed));
     }
 
-    /// The binding of an endpoint or a destination in this pool. An endpoint that
+    /// The binding of an endpoint or a destination in this space. An endpoint that
     /// leaves by several masquerading ports has a name on each.
-    pub(super) fn find(&self, key: &FlowKey<A>, pool: u16) -> Option<u32> {
+    pub(super) fn find(&self, key: &FlowKey<A>, space: u16) -> Option<u32> {
         self.index.find(key.hash(self.seed), |number| {
             let binding = &self.records[number as usize];
-            binding.key.is(key) && binding.pool == pool
+            binding.key.is(key) && binding.space == space
         })
     }
 
     /// The binding of this number.
     pub(super) fn get(&self, number: u32) -> &Binding<A> {
         &self.records[number as usize]
+    }
+
+    /// The binding is in this space from now on, as this address.
+    pub(super) fn move_to(&mut self, number: u32, space: u16, address: u32) {
+        let record = &mut self.records[number as usize];
+        (record.space, record.address) = (space, address);
     }
 
     /// Adds a binding that no session stands on yet; `None` when the table is full.

@@ -44,8 +44,9 @@ impl<A: Address> Nat<A> {
                 continue;
             }
             let toward = destination(&FlowKey { vrf: translation.outer, ..*key }, address);
-            let binding = Binding { key: toward, pool: translation.pool.0, address: at as u32, ..Binding::default() };
-            let number = self.bindings.find(&toward, translation.pool.0);
+            let space = self.spaces.number(translation.pool);
+            let binding = Binding { key: toward, space, address: at as u32, ..Binding::default() };
+            let number = self.known(&toward, translation.pool);
             let number = number.or_else(|| self.bindings.insert(binding)).ok_or(DropReason::NatTableFull)?;
             return Ok((outside, number));
         }

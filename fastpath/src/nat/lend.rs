@@ -1,6 +1,6 @@
 //! Names that are lent to other workers, and borrowed from them.
 
-use super::binding::{Binding, endpoint};
+use super::binding::Binding;
 use super::lent::endpoint_outside;
 use super::translate::{Choice, Nat, Translation};
 use crate::address::Address;
@@ -41,7 +41,7 @@ impl<A: Address> Nat<A> {
     /// Nobody had a port for the flow.
     pub fn exhausted(&mut self, key: &FlowKey<A>, pool: PoolId) {
         let address = self.paired(&self.pools[pool.index()], key);
-        self.spaces[pool.index()].refused(key.protocol, address);
+        self.spaces.of_mut(pool).refused(key.protocol, address);
         self.refused.count(key.src, key.vrf);
     }
 
@@ -50,20 +50,16 @@ impl<A: Address> Nat<A> {
         self.lent.find(flow)
     }
 
-    /// A name that was lent by these tables comes back from who had it.
-    pub fn take_back(&mut self, outside: &FlowKey<A>, from: WorkerId, since: Epoch) {
-        if since == self.since
-            && let Some(binding) = self.lent.release(outside, from)
-        {
+    /// A name that was lent comes back from who had it.
+    pub fn take_back(&mut self, outside: &FlowKey<A>, from: WorkerId) {
+        if let Some(binding) = self.lent.release(outside, from) {
             self.unlend(binding, outside);
         }
     }
 
-    /// A name that was borrowed by these tables is not needed.
-    pub fn give_back(&mut self, outside: FlowKey<A>, since: Epoch) {
-        if since == self.since {
-            self.returned.push_back(outside);
-        }
+    /// A name that was borrowed is not needed.
+    pub fn give_back(&mut self, outside: FlowKey<A>) {
+        self.returned.push_back(outside);
     }
 
     /// The next name that goes back to whom it was borrowed from.
@@ -83,12 +79,12 @@ impl<A: Address> Nat<A> {
 
     /// Do several workers give out the ports of a pool?
     pub fn is_dealt_out(&self, pool: PoolId) -> bool {
-        self.spaces[pool.index()].stripe.is_part()
+        self.spaces.of(pool).stripe.is_part()
     }
 
     /// Is this one of the ports of a pool that this worker gives out?
     pub fn gives_out(&self, pool: PoolId, port: u16) -> bool {
-        self.spaces[pool.index()].stripe.number(port).is_some()
+        self.spaces.of(pool).stripe.number(port).is_some()
     }
 
     /// The tables that brought the pools.
@@ -104,8 +100,7 @@ impl<A: Address> Nat<A> {
     /// The endpoint seeks a name, though one is lent to it, and that is a service's by now: it
     /// has let go of it, and the message is on its way.
     fn forget_lost_name(&mut self, key: &FlowKey<A>, pool: PoolId) {
-        let known = self.maps_by_endpoint(pool, key.protocol).then(|| self.bindings.find(&endpoint(key), pool.0));
-        let Some(number) = known.flatten() else {
+        let Some(number) = self.endpoint_in(key, pool) else {
             return;
         };
         let Binding { outside, port, .. } = *self.bindings.get(number);

@@ -129,18 +129,11 @@ impl<A: Address> Lent<A> {
         self.index.remove(key.hash(self.seed), number);
     }
 
-    /// No name is lent any more; `free` is told what each stood on.
-    pub(super) fn clear(&mut self, mut free: impl FnMut(u32)) {
-        for at in 0..self.records.len() {
-            let Lease { key, binding, .. } = self.records[at];
-            if self.number(&key) == Some(at as u32) {
-                self.index.remove(key.hash(self.seed), at as u32);
-                self.live -= 1;
-                free(binding);
-            }
-        }
-        self.records.clear();
-        self.free = NONE;
+    /// What the lease with this number stands on, if it is one; `None`: neither this number nor a
+    /// higher one was ever used.
+    pub(super) fn binding(&self, number: u32) -> Option<Option<u32>> {
+        let Lease { key, binding, .. } = self.records.get(number as usize)?;
+        Some((self.number(key) == Some(number)).then_some(*binding))
     }
 
     /// How many names are lent.

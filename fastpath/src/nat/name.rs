@@ -43,8 +43,13 @@ impl<A: Address> Nat<A> {
 
     /// Has the endpoint that sends the flow a name, whomever it talks to?
     pub fn is_named(&self, key: &FlowKey<A>, pool: PoolId) -> bool {
-        let number = self.maps_by_endpoint(pool, key.protocol).then(|| self.bindings.find(&endpoint(key), pool.0));
-        number.flatten().is_some_and(|number| !self.has_lost_its_name(self.bindings.get(number)))
+        self.endpoint_in(key, pool).is_some_and(|number| !self.has_lost_its_name(self.bindings.get(number)))
+    }
+
+    /// The binding of the endpoint that sends the flow in this pool, if it is to have one name
+    /// there.
+    pub(super) fn endpoint_in(&self, key: &FlowKey<A>, pool: PoolId) -> Option<u32> {
+        self.maps_by_endpoint(pool, key.protocol).then(|| self.known_yet(&endpoint(key), pool)).flatten()
     }
 
     /// While it rested, did its name become a service's?
@@ -63,18 +68,19 @@ impl<A: Address> Nat<A> {
         let Translation { pool, outer, .. } = translation;
         let by_endpoint = self.maps_by_endpoint(pool, key.protocol);
         let own = if by_endpoint { endpoint(key) } else { borrowed(&outside) };
-        if let Some(number) = self.bindings.find(&own, pool.0) {
+        if let Some(number) = self.known(&own, pool) {
             return Ok((outside, number));
         }
-        let port = outside.dst_port;
-        let binding = Binding { key: own, outside: outside.dst, port, pool: pool.0, address, ..Binding::default() };
-        Ok((outside, self.bind(binding, outer)?))
+        let (port, space) = (outside.dst_port, self.spaces.number(pool));
+        let binding = Binding { key: own, outside: outside.dst, port, space, address, ..Binding::default() };
+        Ok((outside, self.bind(binding, pool, outer)?))
     }
 
     /// Adds a binding, whose name lets strangers in where the pool has it so.
-    fn bind(&mut self, binding: Binding<A>, outer: VrfId) -> Result<u32, DropReason> {
+    fn bind(&mut self, binding: Binding<A>, pool: PoolId, outer: VrfId) -> Result<u32, DropReason> {
         let number = self.bindings.insert(binding).ok_or(DropReason::NatTableFull)?;
-        if self.is_open(&binding)
+        if binding.is_of_endpoint()
+            && self.is_to_be_open(&binding.key, pool)
             && let Some(open) = &mut self.open
             && !open.enter(number, &self.bindings, outer)
         {
@@ -96,7 +102,7 @@ impl<A: Address> Nat<A> {
         chance: &mut Chance,
     ) -> Result<(FlowKey<A>, u32), DropReason> {
         let endpoint = endpoint(key);
-        if let Some(number) = self.bindings.find(&endpoint, translation.pool.0) {
+        if let Some(number) = self.known(&endpoint, translation.pool) {
             let binding = *self.bindings.get(number);
             let Binding { outside, port, .. } = binding;
             if self.has_lost_its_name(&binding) {
@@ -116,13 +122,13 @@ impl<A: Address> Nat<A> {
             key: endpoint,
             outside: outside.dst,
             port,
-            pool: translation.pool.0,
+            space: self.spaces.number(translation.pool),
             address,
             ..Binding::default()
         };
-        let bound = self.bind(binding, translation.outer);
+        let bound = self.bind(binding, translation.pool, translation.outer);
         if bound.is_err() {
-            self.spaces[translation.pool.index()].give_back(key.protocol, address, port);
+            self.spaces.of_mut(translation.pool).give_back(key.protocol, address, port);
         }
         Ok((outside, bound?))
     }
@@ -137,17 +143,27 @@ impl<A: Address> Nat<A> {
     ) -> Result<(u32, u16), DropReason> {
         let pool = &self.pools[translation.pool.index()];
         let (first, only) = (self.paired(pool, key), matches!(choice, Choice::Paired));
-        let space = &mut self.spaces[translation.pool.index()];
-        let mut from = first_choice(pool, space.stripe, key, chance).ok_or(DropReason::NatPortsExhausted)?;
-        for _ in 0..DRAWS {
+        let stripe = self.spaces.of(translation.pool).stripe;
+        let mut from = first_choice(pool, stripe, key, chance).ok_or(DropReason::NatPortsExhausted)?;
+        let mut draws = DRAWS;
+        while draws > 0 {
+            let space = self.spaces.of_mut(translation.pool);
             let taken = space.take(key.protocol, first, only, from);
             let (address, port) = taken.ok_or(DropReason::NatPortsExhausted)?;
-            let outside = outside_key(key, pool.addresses[address as usize], port, translation.outer);
-            if self.sessions.find(&outside).is_none() {
+            if space.pending.contains(address) {
+                // Once an address: what is given out of it is known from now on.
+                space.give_back(key.protocol, address, port);
+                self.take_over(translation.pool, address);
+                continue;
+            }
+            let name = self.pools[translation.pool.index()].addresses[address as usize];
+            let outside = outside_key(key, name, port, translation.outer);
+            if self.sessions.find(&outside).is_none() && self.lent.find(&outside).is_none() {
                 return Ok((address, port));
             }
             space.give_back(key.protocol, address, port);
-            from = space.stripe.number(port).map_or(0, |number| number + 1);
+            from = stripe.number(port).map_or(0, |number| number + 1);
+            draws -= 1;
         }
         Err(DropReason::NatConflict)
     }
@@ -168,12 +184,13 @@ impl<A: Address> Nat<A> {
             let at = (first + step) % addresses;
             let address = self.pools[translation.pool.index()].addresses[at];
             let toward = destination(&FlowKey { vrf: translation.outer, ..*key }, address);
-            let number = self.bindings.find(&toward, translation.pool.0);
+            let number = self.known(&toward, translation.pool);
             let outside = |port| outside_key(key, address, port, translation.outer);
             let Some(port) = self.port_toward(number, translation.pool, key, outside, chance) else {
                 continue;
             };
-            let binding = Binding { key: toward, pool: translation.pool.0, address: at as u32, ..Binding::default() };
+            let space = self.spaces.number(translation.pool);
+            let binding = Binding { key: toward, space, address: at as u32, ..Binding::default() };
             let number = number.or_else(|| self.bindings.insert(binding)).ok_or(DropReason::NatTableFull)?;
             return Ok((outside(port), number));
         }
@@ -190,8 +207,8 @@ impl<A: Address> Nat<A> {
         outside: impl Fn(u16) -> FlowKey<A>,
         chance: &mut Chance,
     ) -> Option<u16> {
-        let Nat { sessions, bindings, pools, forwards, spaces, lent, .. } = self;
-        let (pool, space) = (&pools[pool.index()], &mut spaces[pool.index()]);
+        let Nat { sessions, bindings, pools, forwards, spaces, lent, sweep, .. } = self;
+        let (pool, space) = (&pools[pool.index()], spaces.of_mut(pool));
         let stripe = space.stripe;
         let is_free = |port| {
             let outside = outside(port);
@@ -200,7 +217,8 @@ impl<A: Address> Nat<A> {
         };
         let first = first_choice(pool, stripe, key, chance)?;
         if let Some(binding) = binding {
-            if bindings.get(binding).sessions as usize == stripe.len() {
+            // Of those that are not judged yet, some may have ports that are no longer given out.
+            if sweep.is_none() && bindings.get(binding).sessions as usize == stripe.len() {
                 return None;
             }
             let shared = space.shared(key.protocol).expect("who maps by destination shares ports");

@@ -58,6 +58,28 @@ impl NumberSet {
         self.count -= 1;
     }
 
+    /// Takes away what is not free among the first `len` of `other`, whose number `n` is our
+    /// `n + shift`. Looks at each word once.
+    pub(super) fn take_away(&mut self, other: &NumberSet, len: usize, shift: i64) {
+        // The others' numbers 64 * at and on, free where there are none.
+        let word = |at: i64| match usize::try_from(at).ok().filter(|at| *at < len.div_ceil(64)) {
+            Some(at) if at == len / 64 => other.free[at] | u64::MAX << (len % 64),
+            Some(at) => other.free[at],
+            None => u64::MAX,
+        };
+        for at in 0..self.free.len() {
+            let from = at as i64 * 64 - shift;
+            let (first, bit) = (from.div_euclid(64), from.rem_euclid(64));
+            let above = if bit == 0 { 0 } else { word(first + 1) << (64 - bit) };
+            let left = self.free[at] & (word(first) >> bit | above);
+            self.count -= (self.free[at] ^ left).count_ones();
+            self.free[at] = left;
+            if left == 0 {
+                self.words[at / 64] &= !(1 << (at % 64));
+            }
+        }
+    }
+
     /// No number is free any more.
     pub(super) fn clear(&mut self) {
         self.free.fill(0);
@@ -97,6 +119,7 @@ impl NumberSet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use causeway_testkit::seed::Rng;
     use std::collections::BTreeSet;
 
     #[test]
@@ -117,6 +140,31 @@ mod tests {
                 assert!(set.contains(len as u32 - 1));
                 assert_eq!(set.first_from(0), Some(len as u32 - 1));
             }
+        }
+    }
+
+    #[test]
+    fn what_another_set_has_taken_is_taken_away() {
+        let mut rng = Rng::new(11);
+        for _ in 0..300 {
+            let (mut set, mut other) = (NumberSet::all(rng.range(1..300)), NumberSet::all(rng.range(1..300)));
+            let (len, others) = (set.len(), other.len() as usize);
+            (0..others as u32).filter(|_| rng.chance(1, 3)).for_each(|number| other.remove(number));
+            let taken = rng.range(0..len as usize) as u32;
+            set.remove(taken);
+            let shift = rng.range(0..400) as i64 - 200;
+            set.take_away(&other, others, shift);
+            let is_free = |number: u32| {
+                let theirs = i64::from(number) - shift;
+                number != taken && (!(0..others as i64).contains(&theirs) || other.contains(theirs as u32))
+            };
+            let expected: Vec<u32> = (0..len).filter(|number| is_free(*number)).collect();
+            let mut found = Vec::new();
+            while let Some(number) = set.first_from(0) {
+                found.push(number);
+                set.remove(number);
+            }
+            assert_eq!((found, set.len()), (expected, 0));
         }
     }
 

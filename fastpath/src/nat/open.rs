@@ -11,7 +11,7 @@ use super::ledger::{Ledger, Use};
 use crate::address::Address;
 use crate::ids::VrfId;
 use crate::session::{FlowKey, Index, Seed};
-use crate::snapshot::{Pool, Timeouts};
+use crate::snapshot::Timeouts;
 use crate::time::Instant;
 
 /// The bindings whose names are open. Allocates once, when made.
@@ -33,6 +33,8 @@ pub(super) struct OpenNames<A> {
 struct Place {
     /// The routing domain in which it has its name.
     outer: VrfId,
+    /// Is its name open?
+    is_open: bool,
     /// Does no session stand on it any more?
     rests: bool,
     /// Since when, in milliseconds, and the neighbours in the queue of those who rest.
@@ -61,36 +63,47 @@ impl<A: Address> OpenNames<A> {
         }
     }
 
+    /// Is the name of this binding one?
+    pub(super) fn has(&self, number: u32) -> bool {
+        self.places[number as usize].is_open
+    }
+
+    /// Does the name of this binding rest? `None`: there is no such binding.
+    pub(super) fn rests(&self, number: u32) -> Option<bool> {
+        self.places.get(number as usize).map(|place| place.rests)
+    }
+
     /// A new binding's name is open in this routing domain; `false` when there is no room
     /// to note it.
     #[must_use]
     pub(super) fn enter(&mut self, number: u32, bindings: &BindingTable<A>, outer: VrfId) -> bool {
-        self.places[number as usize] = Place { outer, ..Place::default() };
-        self.index.insert(self.hash(number, bindings), number)
+        self.places[number as usize] = Place { outer, is_open: true, ..Place::default() };
+        let is_entered = self.index.insert(self.hash(number, bindings), number);
+        self.places[number as usize].is_open = is_entered;
+        is_entered
     }
 
     /// The binding is about to be gone; did it rest?
     pub(super) fn leave(&mut self, number: u32, bindings: &BindingTable<A>) -> bool {
         self.index.remove(self.hash(number, bindings), number);
+        self.places[number as usize].is_open = false;
         self.wake(number)
     }
 
-    /// The binding that a packet from outside is for by its name, if it is in use and
-    /// `filtering` lets the sender in.
-    pub(super) fn find(
-        &self,
-        packet: &FlowKey<A>,
-        bindings: &BindingTable<A>,
-        filtering: impl Fn(u16) -> Filtering,
-    ) -> Option<u32> {
+    /// The binding that a packet from outside is for by its name.
+    pub(super) fn find(&self, packet: &FlowKey<A>, bindings: &BindingTable<A>) -> Option<u32> {
         let key = name(packet.dst, packet.dst_port, packet.protocol, packet.vrf);
-        let number = self.index.find(key.hash(self.seed), |number| self.name(number, bindings).is(&key))?;
-        let is_let_in = match filtering(bindings.get(number).pool) {
+        self.index.find(key.hash(self.seed), |number| self.name(number, bindings).is(&key))
+    }
+
+    /// Is the name of this binding in use, and does `filtering` let this peer in?
+    pub(super) fn lets_in(&self, number: u32, peer: A, filtering: Filtering) -> bool {
+        let is_let_in = match filtering {
             Filtering::EndpointIndependent => true,
-            Filtering::AddressDependent => self.peers.get(packet.src, number).is_some(),
+            Filtering::AddressDependent => self.peers.get(peer, number).is_some(),
             Filtering::AddressAndPortDependent => false,
         };
-        (is_let_in && !self.places[number as usize].rests).then_some(number)
+        is_let_in && !self.places[number as usize].rests
     }
 
     /// A session with a peer at this address stands on the binding.
@@ -162,24 +175,6 @@ impl<A: Address> OpenNames<A> {
 }
 
 impl<A: Address> Nat<A> {
-    /// Names that are open rest on bindings without a session. No more than `capacity` do at
-    /// a time, as sessions live longer than names rest, but those that were killed or to a
-    /// port with a shorter timer: if there are too many, who is new is refused.
-    pub(super) fn make_room_to_rest(&mut self) {
-        let capacity = self.sessions.capacity();
-        let open_ports = |pool: &Pool<A>| {
-            let protocols = [pool.tcp, pool.udp].iter().filter(|behavior| behavior.is_open()).count();
-            pool.addresses.len() * pool.ports() * protocols
-        };
-        let resting = self.pools.iter().map(open_ports).sum::<usize>().min(capacity);
-        let leases = if self.workers.is_alone() { 0 } else { capacity };
-        let all = capacity + leases + resting;
-        if self.bindings.capacity() != all {
-            self.bindings = BindingTable::new(all, self.seed);
-        }
-        self.open = (resting > 0).then(|| OpenNames::new(all, capacity, self.seed));
-    }
-
     /// Lets go of names that have rested, as many as `budget` allows; takes from it what
     /// it used.
     pub fn end_rests(&mut self, now: Instant, budget: &mut u32, timeouts: &Timeouts) {

@@ -8,14 +8,19 @@ use super::crowd::Crowds;
 use super::numbers::NumberSet;
 use super::stripe::Stripe;
 use super::usage::{Load, Usage};
+use crate::ids::PoolId;
 use crate::snapshot::Pool;
 use crate::wire::protocol;
 
 /// The free ports of a pool, and its free echo identifiers, of those that are this worker's
 /// to give out.
 pub(super) struct Space {
+    /// Whose they are.
+    pub(super) pool: PoolId,
     /// Which those are.
     pub(super) stripe: Stripe,
+    /// Addresses whose ports tables before have given out, which is not known here yet.
+    pub(super) pending: NumberSet,
     tcp: Ports,
     udp: Ports,
     icmp: Ports,
@@ -55,7 +60,7 @@ pub(super) struct Shared {
 
 impl Space {
     /// These ports of a pool, free; for at most `capacity` sessions.
-    pub(super) fn new<A>(pool: &Pool<A>, stripe: Stripe, capacity: usize) -> Space {
+    pub(super) fn new<A>(id: PoolId, pool: &Pool<A>, stripe: Stripe, capacity: usize) -> Space {
         let addresses = pool.addresses.len();
         let ports = |behavior: Behavior| match behavior.mapping {
             Mapping::EndpointIndependent => Ports::Owned(Owned::new(addresses, stripe.len())),
@@ -67,7 +72,9 @@ impl Space {
         let behaviors = [pool.tcp, pool.udp, Behavior::UDP];
         let is_shared = |behavior: Behavior| behavior.mapping == Mapping::AddressAndPortDependent;
         Space {
+            pool: id,
             stripe,
+            pending: NumberSet::none(addresses),
             tcp: ports(pool.tcp),
             udp: ports(pool.udp),
             icmp: ports(Behavior::UDP),
@@ -83,6 +90,32 @@ impl Space {
         match self.of(protocol) {
             Ports::Owned(owned) => owned.reserve(stripe, ports),
             Ports::Shared(shared) => shared.hold(ports),
+        }
+    }
+
+    /// An address comes over from the space it was in: what is given out of it there is not
+    /// free here. Ports that belong to forwards there are free by now.
+    pub(super) fn take_over(&mut self, address: u32, before: &Space, as_it_was: u32) {
+        self.pending.remove(address);
+        for (usage, was) in self.usage.iter_mut().zip(&before.usage) {
+            usage.address_came_over(address, was, as_it_was);
+        }
+        let Some(shift) = self.stripe.shift_from(&before.stripe) else {
+            return;
+        };
+        let len = before.stripe.len();
+        for (ports, was) in [(&mut self.tcp, &before.tcp), (&mut self.udp, &before.udp), (&mut self.icmp, &before.icmp)]
+        {
+            if let (Ports::Owned(ports), Ports::Owned(was)) = (ports, was) {
+                ports.take_over(address, &was.free[as_it_was as usize], len, shift);
+            }
+        }
+    }
+
+    /// A binding comes over, whose address has.
+    pub(super) fn came_over(&mut self, protocol: u8, address: u32, standing: u32, rests: bool) {
+        if let Some(usage) = self.usage(protocol) {
+            usage.came_over(address, standing, rests);
         }
     }
 
@@ -109,6 +142,17 @@ impl Space {
     pub(super) fn give_back(&mut self, protocol: u8, address: u32, port: u16) {
         let number = self.stripe.number(port).expect("a port that comes back was given out here");
         self.owned(protocol).insert(address, number);
+    }
+
+    /// Has an endpoint a port of its own for this protocol?
+    pub(super) fn owns(&self, protocol: u8) -> bool {
+        let ports = match protocol {
+            protocol::TCP => &self.tcp,
+            protocol::UDP => &self.udp,
+            protocol::ICMP | protocol::ICMPV6 => &self.icmp,
+            _ => &self.other,
+        };
+        matches!(ports, Ports::Owned(_))
     }
 
     /// The ports of a protocol, if many destinations share each.
@@ -211,6 +255,15 @@ impl Owned {
             addresses: NumberSet::all(addresses),
             reserved: Vec::new(),
             forwarded: vec![0; addresses],
+        }
+    }
+
+    fn take_over(&mut self, address: u32, before: &NumberSet, len: usize, shift: i64) {
+        let free = &mut self.free[address as usize];
+        let had = free.len() > 0;
+        free.take_away(before, len, shift);
+        if had && free.len() == 0 {
+            self.addresses.remove(address);
         }
     }
 

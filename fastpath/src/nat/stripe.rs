@@ -33,6 +33,14 @@ impl Stripe {
         self.step > 1
     }
 
+    /// What is to be added to a number of `other` for the number that the port has here;
+    /// `None`: they are dealt out otherwise.
+    pub(super) fn shift_from(&self, other: &Stripe) -> Option<i64> {
+        let apart = i64::from(other.base) - i64::from(self.base);
+        let step = i64::from(self.step);
+        (self.step == other.step && apart % step == 0).then_some(apart / step)
+    }
+
     /// The port with this number.
     #[inline(always)]
     pub(super) fn port(&self, number: u32) -> u16 {

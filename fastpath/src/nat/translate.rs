@@ -2,10 +2,10 @@
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use super::behavior::Mapping;
 use super::binding::{Binding, BindingTable, endpoint};
+use super::change::Sweep;
 use super::forward::Forwards;
 use super::hosts::Hosts;
 use super::identification::Identifications;
@@ -13,10 +13,10 @@ use super::lent::Lent;
 use super::open::OpenNames;
 use super::policy::SenderLimits;
 use super::refused::Refused;
-use super::space::Space;
-use super::stripe::Stripe;
+use super::spaces::Spaces;
 use crate::address::Address;
 use crate::chance::Chance;
+use crate::counters::Counters;
 use crate::handoff::Workers;
 use crate::ids::{Epoch, PoolId, VrfId};
 use crate::session::tcp::{Phase, Segment};
@@ -35,12 +35,14 @@ pub struct Nat<A> {
     pub(super) bindings: BindingTable<A>,
     pub(super) pools: Arc<[Pool<A>]>,
     pub(super) forwards: Arc<Forwards<A>>,
-    /// Free ports by pool.
-    pub(super) spaces: Vec<Space>,
+    /// Free ports of pools.
+    pub(super) spaces: Spaces,
+    /// Sessions that tables before have admitted, while they are being judged.
+    pub(super) sweep: Option<Sweep<A>>,
     /// Names that let strangers in, where a pool has such.
     pub(super) open: Option<OpenNames<A>>,
     /// Sessions by who is inside, once somebody must not have too many.
-    hosts: Option<Hosts<A>>,
+    pub(super) hosts: Option<Hosts<A>>,
     /// Sessions that were begun from outside.
     pub(super) inbound: usize,
     /// Names that other workers use.
@@ -48,7 +50,8 @@ pub struct Nat<A> {
     /// Names that others lent and that are not used any more, to be given back.
     pub(super) returned: VecDeque<FlowKey<A>>,
     pub(super) workers: Workers,
-    /// The tables that brought these pools: names that were lent before are void.
+    /// The tables that brought these pools: what others seek or found by other tables is not
+    /// for them.
     pub(super) since: Epoch,
     /// The secret of paired pooling.
     pub(super) pairing: u64,
@@ -97,7 +100,8 @@ impl<A: Address> Nat<A> {
             bindings: BindingTable::new(capacity + others, seed),
             pools: Arc::from([]),
             forwards: Arc::new(Forwards::new()),
-            spaces: Vec::new(),
+            spaces: Spaces::for_pools(0),
+            sweep: None,
             open: None,
             hosts: None,
             inbound: 0,
@@ -118,39 +122,8 @@ impl<A: Address> Nat<A> {
         self.sessions.bytes() + names + self.identifications.bytes()
     }
 
-    /// Takes names from these pools from now on, but those that belong to forwards.
-    /// Where the pools differ from those before, every session ends; says how many.
-    /// `epoch` is that of the tables that bring them.
-    pub fn set_names(&mut self, pools: &Arc<[Pool<A>]>, forwards: &Arc<Forwards<A>>, epoch: Epoch) -> u64 {
-        let same_forwards = Arc::ptr_eq(forwards, &self.forwards) || **forwards == *self.forwards;
-        let same_pools = Arc::ptr_eq(pools, &self.pools) || **pools == *self.pools;
-        let forwards_before = core::mem::replace(&mut self.forwards, Arc::clone(forwards));
-        let ended = if same_pools { 0 } else { self.end_all() };
-        self.pools = Arc::clone(pools);
-        if !same_pools {
-            self.since = epoch;
-            self.spaces = pools.iter().map(|pool| self.space(pool)).collect();
-            self.make_room_to_rest();
-        }
-        if !same_forwards || !same_pools {
-            for (space, pool) in self.spaces.iter_mut().zip(&**pools) {
-                let stripe = space.stripe;
-                let in_pool = |(public, port): (A, u16)| {
-                    let address = pool.addresses.iter().position(|address| *address == public)?;
-                    stripe.number(port).map(|_| (address as u32, port))
-                };
-                for protocol in [protocol::TCP, protocol::UDP] {
-                    space.reserve(protocol, forwards.ports(protocol).filter_map(in_pool));
-                }
-            }
-            self.look_again(&forwards_before, protocol::TCP);
-            self.look_again(&forwards_before, protocol::UDP);
-        }
-        ended
-    }
-
     /// Tells crowds which ports of a protocol other forwards have now, or none.
-    fn look_again(&mut self, before: &Forwards<A>, protocol: u8) {
+    pub(super) fn look_again(&mut self, before: &Forwards<A>, protocol: u8) {
         let Nat { sessions, bindings, pools, forwards, spaces, lent, .. } = self;
         for (public, port) in before.ports(protocol).chain(forwards.ports(protocol)) {
             let is_free = |binding| {
@@ -158,7 +131,8 @@ impl<A: Address> Nat<A> {
                 let is_held = forwards.holds_port(outside.dst, protocol, port);
                 !is_held && sessions.find(&outside).is_none() && lent.find(&outside).is_none()
             };
-            for (space, pool) in spaces.iter_mut().zip(&**pools) {
+            for space in spaces.all_mut() {
+                let pool = &pools[space.pool.index()];
                 if let Some(shared) = space.shared(protocol)
                     && pool.addresses.contains(&public)
                 {
@@ -166,52 +140,6 @@ impl<A: Address> Nat<A> {
                 }
             }
         }
-    }
-
-    /// The ports of a pool that are this worker's. Those of a host's own address are its
-    /// home's, all of them.
-    fn space(&self, pool: &Pool<A>) -> Space {
-        let is_own = |address: &A| self.forwards.of_address(*address).is_some();
-        let whose = if pool.addresses.iter().all(is_own) { Workers::ALONE } else { self.workers };
-        let stripe = Stripe::of(&whose, pool.first_port, pool.last_port);
-        Space::new(pool, stripe, self.sessions.capacity())
-    }
-
-    /// Counts sessions by host from now on. Those there are do not count.
-    pub fn count_hosts(&mut self) {
-        if self.hosts.is_none() {
-            self.hosts = Some(Hosts::new(self.sessions.capacity(), self.seed));
-        }
-    }
-
-    /// Ends every session, and rest; says how many sessions there were.
-    fn end_all(&mut self) -> u64 {
-        // Nobody is let in any more, and nothing has to rest: the names are others.
-        if let Some(mut open) = self.open.take() {
-            while let Some(number) = open.longest_resting() {
-                open.leave(number, &self.bindings);
-                self.bindings.discard(number);
-            }
-        }
-        let mut ended = 0;
-        let mut from = Some(0);
-        while let Some(at) = from {
-            let mut numbers = Vec::new();
-            from = self.sessions.page(at, 4096, |number, _| numbers.push(number));
-            for number in numbers {
-                self.end(number, Instant::ZERO);
-                ended += 1;
-            }
-        }
-        // What others know of names, they forget with the same tables.
-        let Nat { bindings, lent, .. } = self;
-        lent.clear(|binding| {
-            if bindings.release(binding).sessions == 0 {
-                bindings.discard(binding);
-            }
-        });
-        self.returned.clear();
-        ended
     }
 
     /// Asks the CPU for what [`Nat::begin`] with this key will look at first.
@@ -276,20 +204,21 @@ impl<A: Address> Nat<A> {
     /// # Errors
     /// There is no room, or the answers could not be told from another flow. Then
     /// nothing was changed.
-    pub fn track(
+    pub(crate) fn track(
         &mut self,
         key: &FlowKey<A>,
         outer: VrfId,
         limits: SenderLimits,
         timeouts: &Timeouts,
         now: Instant,
+        counters: &mut Counters,
     ) -> Result<u32, DropReason> {
         let session = Session::new(*key, FlowKey { vrf: outer, ..key.reversed() }, now);
         if session.is_inbound() && self.is_full_of_inbound() {
             return Err(DropReason::NatTableFull);
         }
         self.may_begin(session.outward(), limits, now)?;
-        if self.sessions.find(&session.back).is_some() {
+        if self.find(&session.back, now, counters).is_some() {
             return Err(DropReason::NatConflict);
         }
         self.enter(session, limits, timeouts, now)
@@ -319,11 +248,8 @@ impl<A: Address> Nat<A> {
         let number = session.binding;
         let inside = *session.outward();
         if number != Session::<A>::UNBOUND {
-            let binding = *self.bindings.get(number);
             let mut rested = false;
-            if self.is_open(&binding)
-                && let Some(open) = &mut self.open
-            {
+            if let Some(open) = self.open.as_mut().filter(|open| open.has(number)) {
                 rested = open.wake(number);
                 open.meet(number, inside.dst);
             }
@@ -383,9 +309,7 @@ impl<A: Address> Nat<A> {
             return;
         }
         let binding = self.release(number, session.inward());
-        if self.is_open(&binding)
-            && let Some(open) = &mut self.open
-        {
+        if let Some(open) = self.open.as_mut().filter(|open| open.has(number)) {
             open.part(number, inside.dst);
             if binding.sessions == 0 {
                 open.rest(number, now);
@@ -398,13 +322,16 @@ impl<A: Address> Nat<A> {
     /// Another session, or lease, stands on a binding, and has this port. Did its name rest?
     pub(super) fn hold(&mut self, number: u32, port: u16, rested: bool) {
         let standing = self.bindings.hold(number);
-        let Binding { address, pool, key, .. } = *self.bindings.get(number);
-        let space = &mut self.spaces[usize::from(pool)];
+        let binding = *self.bindings.get(number);
+        let Binding { address, space, key, .. } = binding;
+        let Some(space) = self.spaces.at_mut(space) else {
+            return;
+        };
         if self.workers.give_elsewhere(space.stripe.is_part(), port) {
             // Whoever lent the name counts it.
             return;
         }
-        if let Some(shared) = space.shared(key.protocol) {
+        if let Some(shared) = space.shared(key.protocol).filter(|_| !binding.is_of_endpoint()) {
             shared.crowds.began(number, port, shared.taken(address, standing));
         }
         space.began(key.protocol, address, standing, rested);
@@ -414,23 +341,26 @@ impl<A: Address> Nat<A> {
     pub(super) fn release(&mut self, number: u32, outside: &FlowKey<A>) -> Binding<A> {
         let binding = self.bindings.release(number);
         let Binding { address, sessions, key: FlowKey { protocol, .. }, .. } = binding;
-        let rests = sessions == 0 && self.is_open(&binding);
-        let space = &mut self.spaces[usize::from(binding.pool)];
+        let rests = sessions == 0 && self.open.as_ref().is_some_and(|open| open.has(number));
+        let Some(space) = self.spaces.at_mut(binding.space) else {
+            return binding;
+        };
         if !self.workers.give_elsewhere(space.stripe.is_part(), outside.dst_port) {
-            if let Some(shared) = space.shared(protocol) {
+            if let Some(shared) = space.shared(protocol).filter(|_| !binding.is_of_endpoint()) {
                 shared.crowds.ended(number, outside.dst_port, shared.taken(address, sessions), sessions == 0);
             }
             space.ended(protocol, address, sessions, rests);
-        } else if space.shared(protocol).is_some() {
+        } else if !binding.is_of_endpoint() {
             self.returned.push_back(*outside);
         }
         binding
     }
 
-    /// Does the name of a binding let strangers in? One that is lent does so at its home.
-    pub(super) fn is_open(&self, binding: &Binding<A>) -> bool {
-        let FlowKey { src, vrf, protocol, .. } = binding.key;
-        let is_open = self.pools[usize::from(binding.pool)].behavior(protocol).is_open();
+    /// Does the name of an endpoint in this pool let strangers in? One that is lent does so at its
+    /// home.
+    pub(super) fn is_to_be_open(&self, endpoint: &FlowKey<A>, pool: PoolId) -> bool {
+        let FlowKey { src, vrf, protocol, .. } = *endpoint;
+        let is_open = self.pools[pool.index()].behavior(protocol).is_open();
         is_open && (self.workers.is_alone() || self.workers.home(vrf, src) == self.workers.me())
     }
 
@@ -442,23 +372,30 @@ impl<A: Address> Nat<A> {
     /// A binding on which no session stands any more is gone, and its name free.
     pub(super) fn let_go(&mut self, number: u32) {
         let binding = *self.bindings.get(number);
-        let (pool, protocol) = (usize::from(binding.pool), binding.key.protocol);
-        if self.is_open(&binding)
-            && let Some(open) = &mut self.open
-            && open.leave(number, &self.bindings)
-        {
-            let space = &mut self.spaces[pool];
-            if !self.workers.give_elsewhere(space.stripe.is_part(), binding.port) {
-                space.rested(protocol, binding.address);
-            }
-        }
+        let protocol = binding.key.protocol;
+        let rested = match self.open.as_mut().filter(|open| open.has(number)) {
+            Some(open) => open.leave(number, &self.bindings),
+            None => false,
+        };
         self.bindings.discard(number);
-        let space = &mut self.spaces[pool];
-        if space.shared(protocol).is_some() {
-            // Its ports are free toward whoever has none.
-        } else if self.workers.give_elsewhere(space.stripe.is_part(), binding.port) {
+        let is_current = self.spaces.is_current(binding.space);
+        let Some(space) = self.spaces.at_mut(binding.space).filter(|_| binding.is_of_endpoint()) else {
+            // The ports of a destination are free toward whoever has none.
+            return;
+        };
+        if self.workers.give_elsewhere(space.stripe.is_part(), binding.port) {
             let name = FlowKey { dst: binding.outside, dst_port: binding.port, protocol, ..FlowKey::default() };
             self.returned.push_back(name);
+            return;
+        }
+        if rested {
+            space.rested(protocol, binding.address);
+        }
+        if !space.owns(protocol) {
+            // Ports serve many destinations by now.
+        } else if !is_current {
+            space.give_back(protocol, binding.address, binding.port);
+            self.free_where_it_went(&binding);
         } else if self.forwards.holds_port(binding.outside, protocol, binding.port) {
             space.give_to_forward(protocol, binding.address, binding.port);
         } else {

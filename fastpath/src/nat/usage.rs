@@ -85,6 +85,25 @@ impl Usage {
         self.moved(address, standing + 1, standing);
     }
 
+    /// A binding comes over from tables before, with so many sessions, or at rest.
+    pub(super) fn came_over(&mut self, address: u32, standing: u32, rests: bool) {
+        let load = &mut self.loads[address as usize];
+        load.sessions += standing;
+        load.bindings += u32::from(standing > 0);
+        load.resting += u32::from(rests);
+        let used = if self.of_address == 0 { load.bindings } else { standing };
+        load.high_water = load.high_water.max(used);
+        self.moved(address, 0, standing);
+    }
+
+    /// An address comes over: what is remembered of it.
+    pub(super) fn address_came_over(&mut self, address: u32, before: &Usage, as_it_was: u32) {
+        let Load { high_water, refused, .. } = before.loads[as_it_was as usize];
+        let load = &mut self.loads[address as usize];
+        load.high_water = load.high_water.max(high_water);
+        load.refused += refused;
+    }
+
     /// A name has rested.
     pub(super) fn rested(&mut self, address: u32) {
         self.loads[address as usize].resting -= 1;
@@ -111,7 +130,10 @@ impl Usage {
 
     /// A destination has so many sessions, and had so many before.
     fn moved(&mut self, address: u32, before: u32, after: u32) {
-        let (was, is) = (before >> self.shift, after >> self.shift);
+        // An endpoint that has kept its name since the pool was mapped otherwise may have more
+        // sessions under it than there are ports.
+        let level = |sessions: u32| (sessions >> self.shift).min((self.of_address.max(1) - 1) as u32);
+        let (was, is) = (level(before), level(after));
         if self.of_address == 0 || (was == is && before.min(after) > 0) {
             return;
         }
@@ -128,7 +150,8 @@ impl Usage {
 impl<A: Address> Nat<A> {
     /// What is in use of this worker's ports of an address of a pool, if it has so many.
     pub fn in_use(&self, pool: PoolId, address: u32) -> Option<PoolRow> {
-        let (own, space) = (self.pools.get(pool.index())?, self.spaces.get(pool.index())?);
+        let own = self.pools.get(pool.index())?;
+        let space = self.spaces.of(pool);
         let name = own.addresses.get(address as usize)?.to_ip();
         Some(PoolRow { pool, address: name, ports: space.stripe.len() as u32, loads: space.loads(address) })
     }

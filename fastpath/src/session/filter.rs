@@ -104,6 +104,7 @@ mod tests {
     use std::vec;
 
     use super::*;
+    use crate::nat::Basis;
     use crate::session::Direction::{Back, Forth};
     use crate::session::tcp::TcpState;
     use crate::wire::protocol;
@@ -117,6 +118,7 @@ mod tests {
             outside: ([203, 0, 113, 16].into(), 443),
             peer: ([198, 51, 100, 9].into(), 50_000),
             forwarded: true,
+            basis: Basis::Forwarded,
             state: "established",
             packets_out: 1,
             packets_in: 1,

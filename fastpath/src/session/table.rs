@@ -270,6 +270,12 @@ impl<A: Address> SessionTable<A> {
         (end < self.fresh).then_some(end)
     }
 
+    /// Is there a session with this number? `None`: neither this number nor a higher one was
+    /// ever used.
+    pub fn is_live(&self, number: u32) -> Option<bool> {
+        (number < self.fresh).then(|| self.records[number as usize].live)
+    }
+
     /// Takes the session out of everything but the wheel.
     fn forget(&mut self, number: u32) -> Session<A> {
         let session = self.records[number as usize];

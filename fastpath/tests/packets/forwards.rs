@@ -223,11 +223,7 @@ fn the_owner_of_an_address_keeps_its_ports_time_and_again() {
 }
 
 #[test]
-fn a_name_that_is_older_or_younger_than_a_forward_is_not_used_toward_who_came_in_by_it() {
-    // With several, whose a name is changes along with its forward.
-    if crate::WORKERS > 1 {
-        return;
-    }
+fn a_name_that_becomes_a_forwards_is_nobody_elses_and_free_once_the_forward_is_gone() {
     for family in FAMILIES {
         let mut with = Plan::forwards();
         with.v4.pools[0].addresses.truncate(1);
@@ -244,12 +240,13 @@ fn a_name_that_is_older_or_younger_than_a_forward_is_not_used_toward_who_came_in
         world.send(NODES, ask(family.outside)).forwarded(UPLINK);
         world.install(&with);
         world.send(UPLINK, &visit).forwarded(NODES);
-        world.send(NODES, ask(family.outside2)).dropped(DropReason::NatConflict);
+        world.send(NODES, ask(family.outside)).replied();
+        assert_eq!(world.sessions(8).len(), 1, "of the visit");
 
         let mut world = World::with(&with);
         world.send(UPLINK, &visit).forwarded(NODES);
         world.install(&without);
-        world.send(NODES, ask(family.outside2)).dropped(DropReason::NatConflict);
-        world.send(NODES, ask(family.outside)).forwarded(UPLINK);
+        world.send(UPLINK, &visit).dropped(DropReason::NatUnsolicited);
+        world.send(NODES, ask(family.outside2)).forwarded(UPLINK);
     }
 }

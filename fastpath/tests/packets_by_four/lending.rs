@@ -22,7 +22,7 @@ fn a_grant_that_finds_no_room_leaves_the_port_with_the_lender() {
     let snapshot = Plan::island().with_ports(2_000, 2_003).compile(1);
     let worker = |me| Forwarder::of(Workers::new(WorkerId(me), 2, 7), capacity, [me as u8; 32], now);
     let mut workers: Vec<Forwarder> = (0..2).map(worker).collect();
-    workers.iter_mut().for_each(|worker| drop(worker.install(snapshot.clone())));
+    workers.iter_mut().for_each(|worker| drop(worker.install(snapshot.clone(), Instant::ZERO)));
     let (mut granted, mut sent) = (0, 0);
     for number in 0..12 {
         let bytes = from(NODE_A).ipv4(V4.pod_a, V4.outside).udp(5_000 + number, 53).build();

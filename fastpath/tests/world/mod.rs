@@ -99,9 +99,10 @@ impl World {
     pub(crate) fn adopt(&mut self, snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
         assert_eq!(snapshot.check(), Ok(()), "the plan of a test is sound");
         let adopted = snapshot.epoch;
-        match self.forwarder.install(snapshot) {
+        match self.forwarder.install(snapshot, self.now) {
             Event::Installed { epoch, retired } => {
                 assert_eq!(epoch, adopted);
+                while self.forwarder.settle(self.now, u32::MAX) {}
                 retired
             }
             other => panic!("tables were installed, and the answer is {other:?}"),

@@ -188,9 +188,20 @@ impl Team {
     }
 
     /// All forward by these tables; the last one's answer.
-    pub(crate) fn install(&mut self, snapshot: Arc<Snapshot>) -> Event {
-        let events: Vec<Event> = self.workers.iter_mut().map(|worker| worker.install(Arc::clone(&snapshot))).collect();
+    pub(crate) fn install(&mut self, snapshot: Arc<Snapshot>, now: Instant) -> Event {
+        let install = |worker: &mut Forwarder| worker.install(Arc::clone(&snapshot), now);
+        let events: Vec<Event> = self.workers.iter_mut().map(install).collect();
         self.add_up(events).pop().expect("there is a worker")
+    }
+
+    /// Each judges so many sessions more; are there others?
+    pub(crate) fn settle(&mut self, now: Instant, budget: u32) -> bool {
+        let mut more = false;
+        for worker in &mut self.workers {
+            more |= worker.settle(now, budget);
+        }
+        self.deliver(now);
+        self.add_up(more)
     }
 
     /// Live sessions of all.
