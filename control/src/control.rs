@@ -18,7 +18,7 @@ use crate::domains::Domains;
 use crate::holders::{HostRow, HostWalk, PoolAlarm, PoolWalk};
 use crate::neighbors::{Effect, Neighbors, Row, free};
 use crate::nodes::{NodeRow, Nodes, Quarantine, SourceRow, Update};
-use crate::reload::{InForce, NeedsRestart, Prepared};
+use crate::reload::{InForce, JudgeWalk, Judged, NeedsRestart, Owners, Prepared};
 use crate::rib::{Change, Route};
 use crate::sessions::Walks;
 
@@ -40,10 +40,13 @@ pub struct Control {
     epoch: Epoch,
     /// By worker: the tables in force, and what it is to do.
     installed: Vec<Epoch>,
+    /// By worker: the newest tables by which it has judged its sessions.
+    settled: Vec<Epoch>,
     commands: Vec<VecDeque<Command>>,
     walks: Walks,
     pools: PoolWalk,
     hosts: HostWalk,
+    judging: JudgeWalk,
     pool_ids: PoolIds,
 }
 
@@ -76,10 +79,12 @@ impl Control {
             nodes,
             epoch: Epoch(0),
             installed: vec![Epoch(0); workers],
+            settled: vec![Epoch(0); workers],
             commands: (0..workers).map(|_| VecDeque::new()).collect(),
             walks: Walks::new(workers),
             pools: PoolWalk::new(workers),
             hosts: HostWalk::new(workers),
+            judging: JudgeWalk::new(workers),
             pool_ids,
         };
         control.meet_routers(now);
@@ -100,7 +105,7 @@ impl Control {
             compiler: &self.compiler,
             nodes: &self.nodes,
             next: Epoch(self.epoch.0 + 1),
-            installed: self.installed(),
+            settled: self.settled.iter().copied().min().unwrap_or_default(),
         };
         in_force.prepare(config, now)
     }
@@ -115,6 +120,24 @@ impl Control {
         let prepared = self.prepare(config, now)?;
         self.adopt(prepared, now);
         Ok(())
+    }
+
+    /// Starts to find out what would become of each session. One such walk goes on at a time:
+    /// `false` when one does already. [`Control::take_judged`] has the result.
+    #[must_use]
+    pub fn judge_sessions(&mut self, request: u64, prepared: &mut Prepared) -> bool {
+        let before = self.compiler.clone().snapshot(self.epoch);
+        let after = prepared.snapshot(self.next_epoch());
+        let owners = Owners::new(&self.config, &self.domains, &self.nodes);
+        let first = self.judging.begin(request, (&before, &after), owners);
+        let started = first.is_some();
+        self.command(first);
+        started
+    }
+
+    /// What would become of each session, once all were looked at.
+    pub fn take_judged(&mut self) -> Option<Judged> {
+        self.judging.take()
     }
 
     /// As [`Control::reload`], with what was prepared for exactly the state that control is in.
@@ -166,11 +189,16 @@ impl Control {
                 self.installed[worker.index()] = epoch;
                 drop(retired);
             }
-            Event::Settled(room) => drop(room),
+            Event::Settled(room) => {
+                let (_, after) = room.epochs();
+                self.settled[worker.index()] = after;
+            }
             Event::Punted(reason, frame) => self.punted(reason, frame, now),
             Event::Sessions(page) => {
                 let next = if self.hosts.wants(&page) {
                     self.hosts.met(worker, page)
+                } else if self.judging.wants(&page) {
+                    self.judging.met(worker, page)
                 } else {
                     self.walks.paged(worker, *page)
                 };

@@ -38,9 +38,9 @@ impl Domains {
     }
 
     /// Those of another configuration, by whose tables `next` is the first to be made, while
-    /// every worker has `installed`. A domain that keeps its name keeps its number.
-    pub(crate) fn followed(&self, config: &Config, next: Epoch, installed: Epoch) -> Domains {
-        Domains::numbered(config, self.names.followed(names(config), next, installed))
+    /// every worker has judged its sessions by `settled`. A domain that keeps its name keeps its number.
+    pub(crate) fn followed(&self, config: &Config, next: Epoch, settled: Epoch) -> Domains {
+        Domains::numbered(config, self.names.followed(names(config), next, settled))
     }
 
     fn numbered(config: &Config, names: Places<String>) -> Domains {

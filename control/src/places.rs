@@ -2,7 +2,7 @@
 //!
 //! Workers know routing domains and pools by number, and so do their sessions. What keeps
 //! its name keeps its number; the number of what has gone is nobody's until every worker
-//! has tables in which it is empty.
+//! has ended what stood on it.
 
 use std::collections::BTreeMap;
 
@@ -31,9 +31,9 @@ impl<K: Clone + Ord> Places<K> {
     }
 
     /// These have numbers from the tables `next` on, and nobody else. Who has one keeps it,
-    /// others get the lowest that nobody had in tables after `installed`, which every worker
-    /// has.
-    pub(crate) fn followed(&self, names: impl IntoIterator<Item = K>, next: Epoch, installed: Epoch) -> Places<K> {
+    /// others get the lowest that nobody had in tables after `settled`, by which every worker
+    /// has judged all its sessions.
+    pub(crate) fn followed(&self, names: impl IntoIterator<Item = K>, next: Epoch, settled: Epoch) -> Places<K> {
         let names: Vec<K> = names.into_iter().collect();
         let mut slots = self.slots.clone();
         let mut numbers = BTreeMap::new();
@@ -47,7 +47,7 @@ impl<K: Clone + Ord> Places<K> {
                 slot.left = Some(next);
             }
         }
-        let is_free = |slot: &Slot<K>| slot.left.is_some_and(|left| left <= installed);
+        let is_free = |slot: &Slot<K>| slot.left.is_some_and(|left| left <= settled);
         let mut free = 0;
         for name in names {
             if numbers.contains_key(&name) {

@@ -22,7 +22,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use tracing::{error, info, warn};
 
 use crate::api::{Asked, Server};
-use crate::changes::{self, Changes};
+use crate::changes::{self, Changes, Plans};
 use crate::clock;
 use crate::crew::Crew;
 use crate::launch::Launch;
@@ -109,6 +109,7 @@ pub fn run(launch: Launch, out: &mut dyn Write) -> Result<(), GatewayError> {
         bell: Arc::clone(&bell),
         crew,
         walks: Walks::default(),
+        plans: Plans::default(),
         promised: Vec::new(),
         up,
         watch_at: clock::now(),
@@ -130,6 +131,8 @@ struct Gateway {
     crew: Crew,
     /// Answers that are being put together.
     walks: Walks,
+    /// Who waits for a plan.
+    plans: Plans,
     /// Answers that are true once these tables are in force.
     promised: Vec<(Epoch, Asked, Answer)>,
     /// Which ports were up when last looked at.
@@ -170,6 +173,7 @@ impl Gateway {
             }
             let (v4, v6) = self.crew.sessions();
             self.walks.advance(&mut self.control, v4 + v6);
+            self.plans.advance(&self.changes, &mut self.control, now);
             self.crew.send_commands(&mut self.control);
             self.keep_promises();
             if self.crew.has_lost_one() {
@@ -295,10 +299,7 @@ impl Gateway {
             Ask::Show(Show::Hosts { limit }) => {
                 Err((&Vec::new(), Purpose::Hosts { most: (*limit).min(MOST_SESSIONS) }))
             }
-            Ask::Show(Show::Plan { config }) => {
-                let plan = self.changes.plan(&self.control, config, now);
-                Ok(plan.map_or_else(Answer::Refused, |plan| Answer::Plan(plan.view)))
-            }
+            Ask::Show(Show::Plan { .. }) => return self.plans.begin(asked),
             Ask::Show(Show::History) => Ok(self.changes.versions(now)),
             Ask::Do(Deed::KillSessions { filter, dry_run }) => Err((filter, Purpose::Kill { dry_run: *dry_run })),
             Ask::Do(Deed::Reload) => {

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use causeway_control::api::{Answer, Ask, ConfigText, Deed, Show as ToShow, render};
+use causeway_control::api::{Answer, Ask, ConfigText, Deed, PlanView, Show as ToShow, render};
 use causeway_control::config::{Config, Driver, Warning};
 use causeway_control::ipam::Flags;
 use causeway_engine::cli::{
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
             text_of(&config).and_then(|config| configure(&asking, Ask::Show(ToShow::Plan { config })))
         }
         Command::Apply(Apply { config, confirm, asking }) => {
-            text_of(&config).and_then(|config| configure(&asking, Ask::Do(Deed::Apply { config, confirm })))
+            text_of(&config).and_then(|config| apply(&asking, config, confirm))
         }
         Command::Confirm(asking) => configure(&asking, Ask::Do(Deed::Confirm)),
         Command::Reload(asking) => configure(&asking, Ask::Do(Deed::Reload)),
@@ -193,17 +193,33 @@ fn text_of(path: &Path) -> std::result::Result<ConfigText, Box<dyn std::error::E
 
 /// Asks about configurations; fails if the gateway refuses one.
 fn configure(asking: &Asking, about: Ask) -> Result {
-    let answer = ask(&asking.api, about)?;
-    if let Answer::Refused(refusal) = &answer {
+    told(asking, &ask(&asking.api, about)?)
+}
+
+fn told(asking: &Asking, answer: &Answer) -> Result {
+    if let Answer::Refused(refusal) = answer {
         if asking.json {
-            print(&answer, true, false)?;
+            print(answer, true, false)?;
         } else {
             writeln!(io::stderr(), "{refusal}")?;
         }
         return Ok(ExitCode::FAILURE);
     }
-    print(&answer, asking.json, false)?;
+    print(answer, asking.json, false)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Applies a configuration, and says with what was changed what the plan had said of sessions.
+fn apply(asking: &Asking, config: ConfigText, confirm: Option<u32>) -> Result {
+    let planned = ask(&asking.api, Ask::Show(ToShow::Plan { config: config.clone() }))?;
+    let Answer::Plan(PlanView { sessions, .. }) = planned else {
+        return told(asking, &planned);
+    };
+    let mut answer = ask(&asking.api, Ask::Do(Deed::Apply { config, confirm }))?;
+    if let Answer::Applied { plan, .. } = &mut answer {
+        plan.sessions = sessions;
+    }
+    told(asking, &answer)
 }
 
 fn kill(options: Kill) -> Result {

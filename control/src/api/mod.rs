@@ -16,7 +16,9 @@ use crate::config::LARGEST_FILE;
 
 pub(crate) use filter::read as read_filter;
 pub use nodes::{NodeNeighborView, NodeView, SourceView};
-pub use plan::{AwaitedView, PlanView, Refusal, RouteChangesView, VersionView};
+pub use plan::{
+    AwaitedView, FatesView, NodeFatesView, PlanView, Refusal, RouteChangesView, SessionFateView, VersionView,
+};
 pub use pools::{HostView, PoolView};
 pub use table::render;
 pub use view::{

@@ -1,11 +1,17 @@
 //! What another configuration changes, and those that were in force, as the API shows them.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
+use causeway_fastpath::command::SessionRow;
+use causeway_fastpath::nat::Outcome;
 use serde::{Deserialize, Serialize};
 
+use super::table::{Column, columns};
+use super::view::SessionView;
 use crate::config::ConfigErrors;
-use crate::reload::{Difference, NeedsRestart, Prepared};
+use crate::control::Control;
+use crate::reload::{Difference, Fates, Judged, NeedsRestart, Owner, Prepared, outcome_word};
 
 /// What a configuration changes that takes the place of the one in force.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,7 +23,91 @@ pub struct PlanView {
     pub routes: Vec<RouteChangesView>,
     /// What of it is accepted, but hardly meant.
     pub warnings: Vec<String>,
+    /// What becomes of live sessions; nothing, where nobody has looked.
+    pub sessions: Option<FatesView>,
 }
+
+/// What becomes of live sessions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct FatesView {
+    /// All of them.
+    pub all: Fates,
+    /// Those of each cluster and node.
+    pub nodes: Vec<NodeFatesView>,
+    /// Why sessions end that no other takes the place of: a counter that their packets are
+    /// dropped by, or `no-forward`.
+    pub ends: BTreeMap<String, u64>,
+    /// The first thousand of those that do not survive.
+    pub sessions: Vec<SessionFateView>,
+}
+
+/// What becomes of the sessions of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct NodeFatesView {
+    /// The cluster; nothing, where none has the address.
+    pub cluster: Option<String>,
+    /// The node; nothing, where none has the address.
+    pub node: Option<String>,
+    /// What becomes of them.
+    #[serde(flatten)]
+    pub fates: Fates,
+}
+
+/// A session that does not survive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SessionFateView {
+    /// The session.
+    #[serde(flatten)]
+    pub session: SessionView,
+    /// `anew`, or why it ends.
+    pub fate: String,
+}
+
+impl FatesView {
+    /// What was found out.
+    pub fn of(control: &Control, judged: &Judged) -> FatesView {
+        let some = |name: &String| (!name.is_empty()).then(|| name.clone());
+        let node = |(owner, fates): (&Owner, &Fates)| NodeFatesView {
+            cluster: some(&owner.cluster),
+            node: some(&owner.node),
+            fates: *fates,
+        };
+        let session = |(row, outcome): &(SessionRow, Outcome)| SessionFateView {
+            session: SessionView::of(control, row),
+            fate: outcome_word(*outcome).to_owned(),
+        };
+        FatesView {
+            all: judged.counts.values().fold(Fates::default(), |sum, own| sum.plus(*own)),
+            nodes: judged.counts.iter().map(node).collect(),
+            ends: judged.ends.iter().map(|(why, count)| ((*why).to_owned(), *count)).collect(),
+            sessions: judged.named.iter().map(session).collect(),
+        }
+    }
+
+    /// In lines, for people.
+    fn text(&self) -> String {
+        let Fates { survive, anew, end } = self.all;
+        let mut text = format!("sessions: {survive} survive, {anew} translated anew, {end} end\n");
+        let row = |of: &NodeFatesView| {
+            let name = |name: &Option<String>| name.clone().unwrap_or_else(|| "-".to_owned());
+            let counts = [of.fates.survive, of.fates.anew, of.fates.end].map(|count| count.to_string());
+            [vec![name(&of.cluster), name(&of.node)], counts.to_vec()].concat()
+        };
+        if !self.nodes.is_empty() {
+            text += &columns(FATES, self.nodes.iter().map(row));
+        }
+        for (why, count) in &self.ends {
+            // Writing to a String does not fail.
+            let _ = writeln!(text, "{count} end: {why}");
+        }
+        text
+    }
+}
+
+const FATES: &[Column] = &[("CLUSTER", false), ("NODE", false), ("SURVIVE", true), ("ANEW", true), ("END", true)];
 
 /// How many destinations have another route, in a routing domain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,7 +168,7 @@ impl PlanView {
             removed: routes.removed,
             changed: routes.changed,
         });
-        PlanView { changes: prepared.differences().to_vec(), routes: routes.collect(), warnings }
+        PlanView { changes: prepared.differences().to_vec(), routes: routes.collect(), warnings, sessions: None }
     }
 
     /// In lines, for people, once it has come to pass.
@@ -104,6 +194,7 @@ impl PlanView {
         for RouteChangesView { domain, added, removed, changed } in &self.routes {
             let _ = writeln!(text, "routes of {domain}: {added} added, {removed} removed, {changed} changed");
         }
+        text.extend(self.sessions.iter().map(FatesView::text));
         text
     }
 }

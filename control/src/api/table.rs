@@ -60,7 +60,7 @@ pub fn render(answer: &Answer, all: bool) -> String {
 }
 
 /// A column's name, and whether its values are numbers, which stand to the right.
-type Column = (&'static str, bool);
+pub(super) type Column = (&'static str, bool);
 
 const VERSIONS: &[Column] = &[("VERSION", true), ("TIME", false), ("BY", false), ("", false)];
 
@@ -299,7 +299,7 @@ fn seconds(ms: u32) -> String {
 }
 
 /// Aligns rows under their columns. The last column is not padded.
-fn columns(columns: &[Column], rows: impl Iterator<Item = Vec<String>>) -> String {
+pub(super) fn columns(columns: &[Column], rows: impl Iterator<Item = Vec<String>>) -> String {
     // Names that others gave may hold what a terminal obeys.
     let plain = |cell: String| cell.replace(char::is_control, "?");
     let rows: Vec<Vec<_>> = rows.map(|row| row.into_iter().map(plain).collect()).collect();

@@ -37,8 +37,8 @@ impl PoolIds {
     }
 
     /// As [`Domains::followed`].
-    pub(crate) fn followed(&self, config: &Config, next: Epoch, installed: Epoch) -> PoolIds {
-        PoolIds(self.0.followed(owners(config), next, installed))
+    pub(crate) fn followed(&self, config: &Config, next: Epoch, settled: Epoch) -> PoolIds {
+        PoolIds(self.0.followed(owners(config), next, settled))
     }
 
     /// The number behind the last one.

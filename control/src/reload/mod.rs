@@ -7,6 +7,7 @@
 mod difference;
 mod items;
 mod ports;
+mod sessions;
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,8 @@ use crate::nodes::Nodes;
 use crate::rib::{self, Change, Rib};
 
 pub use difference::{Difference, Turn, ValueChange, differences};
+pub use sessions::{Fates, Judged, MOST_NAMED, Owner, outcome_word};
+pub(crate) use sessions::{JudgeWalk, Owners};
 
 /// A configuration that is ready to take the place of the one in force.
 pub struct Prepared {
@@ -61,8 +64,8 @@ pub(crate) struct InForce<'a> {
     pub(crate) nodes: &'a Nodes,
     /// The tables that are made next.
     pub(crate) next: Epoch,
-    /// The newest tables that every worker has.
-    pub(crate) installed: Epoch,
+    /// The newest tables by which every worker has judged all its sessions.
+    pub(crate) settled: Epoch,
 }
 
 impl InForce<'_> {
@@ -74,8 +77,8 @@ impl InForce<'_> {
         if !restarts.is_empty() {
             return Err(NeedsRestart(restarts));
         }
-        let domains = self.domains.followed(&config, self.next, self.installed);
-        let pool_ids = self.pool_ids.followed(&config, self.next, self.installed);
+        let domains = self.domains.followed(&config, self.next, self.settled);
+        let pool_ids = self.pool_ids.followed(&config, self.next, self.settled);
         let nodes = self.nodes.followed(self.config, &config, &domains, now);
         let mut compiler = self.compiler.clone();
         compiler.set_policy(&config, &domains, &pool_ids);
@@ -133,9 +136,8 @@ impl Prepared {
         &self.routes
     }
 
-    /// The tables that workers would get: some time after [`Prepared`] was made they may be
-    /// out of date.
-    pub fn into_snapshot(mut self, epoch: Epoch) -> Snapshot {
+    /// The tables that workers would get.
+    pub(crate) fn snapshot(&mut self, epoch: Epoch) -> Snapshot {
         self.compiler.snapshot(epoch)
     }
 }

@@ -7,17 +7,19 @@ use std::sync::Arc;
 use causeway_control::config::{ClusterIdx, Config};
 use causeway_control::control::Control;
 use causeway_control::nodes::{NodeFact, Ready, Update};
-use causeway_control::reload::differences;
+use causeway_control::reload::{Fates, differences};
 use causeway_fastpath::address::Address;
+use causeway_fastpath::command::SessionRow;
 use causeway_fastpath::fib::Hop;
-use causeway_fastpath::ids::{PoolId, VrfId};
+use causeway_fastpath::ids::{PoolId, PortId, VrfId};
 use causeway_fastpath::nat::EgressAction;
-use causeway_fastpath::session::FlowKey;
+use causeway_fastpath::session::{FlowKey, SessionFilter};
 use causeway_fastpath::snapshot::{Snapshot, Tables};
-use causeway_testkit::seed::Seed;
+use causeway_testkit::packet::*;
+use causeway_testkit::seed::{Rng, Seed};
 
 use crate::any_config::any_config;
-use crate::world::World;
+use crate::world::{World, own_mac};
 
 /// A gateway as people see it: its tables with names in the place of numbers.
 struct Picture<'a> {
@@ -187,6 +189,96 @@ fn whatever_is_reloaded_ends_in_the_tables_that_a_start_makes() {
             assert!(stray.is_empty() && missing.is_empty(), "{first}\n-- then\n{text}\n{stray:#?}\n{missing:#?}");
         }
     }
+}
+
+/// Everybody who may be there: by which port and from which MAC address, and under which address.
+fn everybody() -> Vec<(PortId, Mac, String)> {
+    let mut all = Vec::new();
+    for cluster in 0..4u8 {
+        for node in [1, 2] {
+            let (port, mac) = (PortId(cluster.into()), [2, 0, 0, 0, cluster, node]);
+            all.push((port, mac, format!("192.168.{cluster}.{}", 10 + node)));
+            all.extend([10, 11].map(|pod| (port, mac, format!("10.{cluster}.{node}.{pod}"))));
+        }
+    }
+    for server in [1, 3, 9] {
+        all.push((PortId(4), [2, 0, 0, 0, 9, server], format!("203.0.113.{server}")));
+    }
+    all.extend(["198.51.100.7", "198.51.100.200"].map(|far| (PortId(4), [2, 0, 0, 0, 9, 1], far.to_owned())));
+    all
+}
+
+/// Random conversations begin, those that may.
+fn talk(world: &mut World, rng: &mut Rng) {
+    let all = everybody();
+    for (port, mac, address) in &all {
+        let own = if port.0 == 4 { "203.0.113.2".to_owned() } else { format!("192.168.{}.1", port.0) };
+        if !address.starts_with("10.") && !address.starts_with("198.") {
+            let eth = eth().src(*mac).dst(own_mac(*port));
+            world.send(*port, eth.arp_request(address.as_str(), own.as_str()).build());
+        }
+    }
+    let public = ["203.0.113.2", "203.0.113.17", "203.0.113.50", "203.0.113.60", "203.0.113.61"];
+    for _ in 0..300 {
+        let (port, mac, from) = rng.choose(&all);
+        let to = if rng.chance(1, 3) { *rng.choose(&public) } else { rng.choose(&all).2.as_str() };
+        let ip = eth().src(*mac).dst(own_mac(*port)).ip(from.as_str(), to);
+        let source = 1000 + rng.below(50) as u16;
+        let frame = match rng.below(4) {
+            0 => ip.udp(source, 53).payload(b"?").build(),
+            1 => ip.icmp_echo_request(source, 1).build(),
+            2 => ip.tcp(source, 8000 + rng.below(4) as u16).flags(SYN).build(),
+            _ => ip.tcp(source, 443).flags(SYN).build(),
+        };
+        world.send(*port, frame);
+    }
+}
+
+/// What is alike of a session as long as it lives.
+fn identity(row: &SessionRow) -> String {
+    format!("{} {} {:?} {:?} {:?} {:?}", row.vrf, row.protocol, row.inside, row.outside, row.peer, row.forwarded)
+}
+
+fn sessions(world: &mut World) -> BTreeSet<String> {
+    assert!(world.control.list_sessions(1, usize::MAX, SessionFilter::default()));
+    world.settle();
+    world.control.take_sessions().expect("it is there").1.iter().map(identity).collect()
+}
+
+#[test]
+fn exactly_those_sessions_end_of_which_the_plan_says_so() {
+    let seed = Seed::from_env_or(0xf47e);
+    let mut rng = seed.rng();
+    let (mut survivors, mut ended) = (0, 0);
+    for _ in 0..25 {
+        let mut text = any_config(&mut rng).text();
+        let mut world = World::start(&text);
+        for _ in 0..5 {
+            say_nodes(&mut world);
+            talk(&mut world, &mut rng);
+            let before = sessions(&mut world);
+            // A step that changes little, as people do, or anything.
+            let next = if rng.bool() { any_config(&mut rng).text() } else { text.replace("pool0", "pool1") };
+            let Ok((config, _)) = Config::parse("next.toml", &next) else { continue };
+            let mut prepared = world.control.prepare(config.clone(), world.now).expect("the ports are the same");
+            assert!(world.control.judge_sessions(9, &mut prepared));
+            world.settle();
+            let judged = world.control.take_judged().expect("it is there");
+            let counts = judged.counts.values().fold(Fates::default(), |sum, own| sum.plus(*own));
+            let doomed: BTreeSet<_> = judged.named.iter().map(|(row, _)| identity(row)).collect();
+            assert_eq!(counts.survive + counts.anew + counts.end, before.len() as u64);
+            assert_eq!(doomed.len() as u64, counts.anew + counts.end);
+
+            world.control.reload(config, world.now).expect("the ports are the same");
+            world.settle();
+            let after = sessions(&mut world);
+            let gone: BTreeSet<_> = before.difference(&after).cloned().collect();
+            assert_eq!(gone, doomed, "{text}\n-- then\n{next}");
+            (survivors, ended) = (survivors + before.intersection(&after).count(), ended + gone.len());
+            text = next;
+        }
+    }
+    assert!(survivors > 500 && ended > 500, "{survivors} and {ended}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! was sound: the one in force, or on trial the one before it.
 
 mod file;
+mod plans;
 mod watch;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,6 +21,7 @@ use crate::history::History;
 use crate::launch::Launch;
 use crate::state::{Allocations, Settled, StateError};
 use file::Staged;
+pub(crate) use plans::Plans;
 use watch::Watch;
 
 /// The longest that a configuration may be on trial, in seconds.
@@ -111,7 +113,7 @@ impl Changes {
     ///
     /// # Errors
     /// Why that cannot be applied.
-    pub(crate) fn plan(&self, control: &Control, config: &ConfigText, now: Instant) -> Result<Plan, Refusal> {
+    fn plan(&self, control: &Control, config: &ConfigText, now: Instant) -> Result<Plan, Refusal> {
         let (mut config, warnings) =
             self.launch.parse(&config.name, &config.text).map_err(|errors| Refusal::from(&errors))?;
         let settled = self.allocations.settle(&mut config);
@@ -307,8 +309,8 @@ impl Changes {
 }
 
 /// A configuration that can be applied.
-pub(crate) struct Plan {
+struct Plan {
     prepared: Prepared,
     settled: Settled,
-    pub(crate) view: PlanView,
+    view: PlanView,
 }
