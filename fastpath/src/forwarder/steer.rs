@@ -197,9 +197,9 @@ impl<A: Address> Walk<'_, A> {
     }
 
     /// The other worker where what looks like this outside comes in, if it is another.
-    pub(super) fn elsewhere(&self, outside: &FlowKey<A>) -> Option<WorkerId> {
+    pub(super) fn elsewhere(&mut self, outside: &FlowKey<A>) -> Option<WorkerId> {
         let me = self.handed.workers.me();
-        if self.handed.workers.is_alone() || self.nat.sessions.find(outside).is_some() {
+        if self.handed.workers.is_alone() || self.find(outside).is_some() {
             return None;
         }
         let owner = self.owner(outside);
@@ -276,6 +276,10 @@ impl<A: Address> Walk<'_, A> {
                 if since == self.nat.since() && !self.nat.is_named(key, translation.pool) =>
             {
                 if let Some(outside) = name.key() {
+                    // A session that tables before have let in may have it yet.
+                    if self.find(&outside).is_some() {
+                        return Err(DropReason::NatConflict);
+                    }
                     let plan = self.begin_session(key, translation, Choice::Lent { address, outside })?;
                     self.handed.used.insert(i);
                     return Ok(plan);

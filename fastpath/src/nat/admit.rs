@@ -43,7 +43,7 @@ impl<A: Address> Nat<A> {
         if !self.adopt_if_kept(binding) {
             return None;
         }
-        let space = self.spaces.at(self.bindings.get(binding).space)?;
+        let space = self.spaces.at(self.bindings.get(binding).space())?;
         let filtering = self.pools[space.pool.index()].behavior(flow.protocol).filtering;
         if !self.open.as_ref()?.lets_in(binding, flow.src, filtering) {
             return None;

@@ -20,8 +20,7 @@ pub(super) struct Binding<A> {
     pub(super) outside: A,
     /// Outside port or identifier of an endpoint.
     pub(super) port: u16,
-    /// In which space the address is: that of a pool, one that a pool had before, or
-    /// [`Binding::NOWHERE`].
+    /// In which space the address is, and [`LOST`].
     pub(super) space: u16,
     /// Which address of the space.
     pub(super) address: u32,
@@ -48,13 +47,22 @@ pub(super) fn borrowed<A: Address>(outside: &FlowKey<A>) -> FlowKey<A> {
     FlowKey { src_port: BORROWED, ..outside.reversed() }
 }
 
+/// Beside the space: the endpoint gets another name, and this one is gone with its sessions.
+const LOST: u16 = 1 << 15;
+
 /// In the place of the source port, where [`destination`] has 0.
 pub(super) const BORROWED: u16 = 1;
 
 impl<A: Address> Binding<A> {
     /// In no space: its name is no pool's any more, and whoever borrowed it has not given it
     /// back yet.
-    pub(super) const NOWHERE: u16 = u16::MAX;
+    pub(super) const NOWHERE: u16 = u16::MAX & !LOST;
+
+    /// In which space the address is: that of a pool, one that a pool had before, or
+    /// [`Binding::NOWHERE`].
+    pub(super) fn space(&self) -> u16 {
+        self.space & !LOST
+    }
 
     /// Is it an endpoint's, and not that of many who talk to one destination?
     pub(super) fn is_of_endpoint(&self) -> bool {
@@ -117,7 +125,12 @@ impl<A: Address> BindingTable<A> {
     /// The binding is in this space from now on, as this address.
     pub(super) fn move_to(&mut self, number: u32, space: u16, address: u32) {
         let record = &mut self.records[number as usize];
-        (record.space, record.address) = (space, address);
+        (record.space, record.address) = (space | record.space & LOST, address);
+    }
+
+    /// The binding is not found any more.
+    pub(super) fn lose(&mut self, number: u32) {
+        self.records[number as usize].space |= LOST;
     }
 
     /// Adds a binding that no session stands on yet; `None` when the table is full.

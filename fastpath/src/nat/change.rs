@@ -17,7 +17,7 @@ use core::fmt;
 use super::Nat;
 use super::binding::{BORROWED, Binding, BindingTable};
 use super::hosts::Hosts;
-use super::judge::{EndReason, Facts, Judge, Outcome, Place};
+use super::judge::{EndReason, Facts, Judge, Outcome, Place, Since};
 use super::open::OpenNames;
 use super::space::Space;
 use super::spaces::Spaces;
@@ -193,15 +193,12 @@ fn reserve<A: Address>(space: &mut Space, pool: &Pool<A>, tables: &Tables<A>) {
     }
 }
 
-/// Names that may rest at a time. No more than `capacity` do, as sessions live longer than names
-/// rest, but those that were killed or to a port with a shorter timer: if there are too many, who
-/// is new is refused.
+/// Names that may rest at a time, where some do. No more than `capacity`, as sessions live longer
+/// than names rest, but those that were killed or to a port with a shorter timer: if there are too
+/// many, who is new is refused.
 fn resting<A: Address>(pools: &[Pool<A>], capacity: usize) -> usize {
-    let open_ports = |pool: &Pool<A>| {
-        let protocols = [pool.tcp, pool.udp].iter().filter(|behavior| behavior.is_open()).count();
-        pool.addresses.len() * pool.ports() * protocols
-    };
-    pools.iter().map(open_ports).sum::<usize>().min(capacity)
+    let is_open = |pool: &Pool<A>| [pool.tcp, pool.udp].iter().any(|behavior| behavior.is_open());
+    if pools.iter().any(is_open) { capacity } else { 0 }
 }
 
 /// Bindings that so many sessions need: theirs, those of names that are lent, and of those at rest.
@@ -318,7 +315,8 @@ impl<A: Address> Nat<A> {
         let number = sweep.bindings;
         let rests = self.open.as_ref()?.rests(number)?;
         sweep.bindings += 1;
-        if rests && !self.adopt_if_kept(number) {
+        // Also where it is: a forward may have its name by now.
+        if rests && (self.kept(number).is_none() || !self.adopt_if_kept(number)) {
             self.let_go(number);
         }
         Some(rests)
@@ -344,7 +342,10 @@ impl<A: Address> Nat<A> {
         };
         let session = self.sessions.get(number);
         let binding = session.binding;
-        match sweep.judge.judge(&Facts::of(session)) {
+        let stands_here =
+            binding != Session::<A>::UNBOUND && self.spaces.is_current(self.bindings.get(binding).space());
+        let since = if stands_here { Since::Now } else { Since::Before };
+        match sweep.judge.judge_at(&Facts::of(session), since) {
             Outcome::Survives => {
                 if binding != Session::<A>::UNBOUND {
                     self.adopt_if_kept(binding);
@@ -363,8 +364,17 @@ impl<A: Address> Nat<A> {
     /// The binding of an endpoint or a destination in a pool, which comes over if need be.
     pub(super) fn known(&mut self, key: &FlowKey<A>, pool: PoolId) -> Option<u32> {
         let number = self.known_yet(key, pool)?;
-        self.adopt_if_kept(number);
-        Some(number)
+        if !self.has_lost_its_name(self.bindings.get(number)) {
+            self.adopt_if_kept(number);
+            return Some(number);
+        }
+        if self.bindings.get(number).sessions == 0 {
+            self.let_go(number);
+        } else {
+            // Sessions that are not judged yet.
+            self.bindings.lose(number);
+        }
+        None
     }
 
     /// As [`Nat::known`], and it stays where it is.
@@ -392,7 +402,7 @@ impl<A: Address> Nat<A> {
     /// Lets a binding come over to the space that its pool has now, unless it is there; `false`: its
     /// name may not be kept.
     pub(super) fn adopt_if_kept(&mut self, number: u32) -> bool {
-        let Binding { space, .. } = *self.bindings.get(number);
+        let space = self.bindings.get(number).space();
         if self.spaces.is_current(space) {
             return true;
         }

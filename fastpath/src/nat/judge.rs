@@ -45,6 +45,13 @@ pub(super) struct Place {
     pub(super) is_kept: bool,
 }
 
+/// By which tables a name was given out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Since {
+    Before,
+    Now,
+}
+
 /// What becomes of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -179,10 +186,16 @@ impl<A: Address> Judge<A> {
 
     /// What becomes of a session. Looks at the rules of one routing domain at most.
     pub fn judge(&self, facts: &Facts<A>) -> Outcome {
+        self.judge_at(facts, Since::Before)
+    }
+
+    /// As [`Judge::judge`], of a session whose name is known to be given out by these tables or by
+    /// those before.
+    pub(super) fn judge_at(&self, facts: &Facts<A>, since: Since) -> Outcome {
         match facts.basis {
             Basis::Forwarded => self.forwarded(facts),
             Basis::Tracked => self.tracked(facts),
-            Basis::Translated | Basis::Hairpin | Basis::LetIn => self.named(facts),
+            Basis::Translated | Basis::Hairpin | Basis::LetIn => self.named(facts, since),
         }
     }
 
@@ -218,7 +231,7 @@ impl<A: Address> Judge<A> {
         }
     }
 
-    fn named(&self, facts: &Facts<A>) -> Outcome {
+    fn named(&self, facts: &Facts<A>, since: Since) -> Outcome {
         let outward = facts.outward();
         let first = match self.rule(&outward) {
             Ok(rule) => rule,
@@ -236,7 +249,7 @@ impl<A: Address> Judge<A> {
                 EgressAction::Masquerade => self.masquerades[place.pool.index()],
                 EgressAction::Forward | EgressAction::Track | EgressAction::Drop(_) => false,
             };
-            is_right && self.gives(place, facts.protocol, port)
+            is_right && (place.is_kept || since == Since::Now) && self.gives(place, facts.protocol, port)
         });
         if place.is_some() && !self.forwards.holds(address, port, &outward) {
             Outcome::Survives
@@ -256,12 +269,11 @@ impl<A: Address> Judge<A> {
         }
     }
 
-    /// Where a name is whose port a pool may give out, and gave out before in the same way.
+    /// May the pool give out this port?
     fn gives(&self, place: &Place, protocol: u8, port: u16) -> bool {
         let pool = &self.pools[place.pool.index()];
         let is_portless = keeps_ports(protocol) && protocol != protocol::SCTP;
-        let may = if is_portless { pool.other_protocols } else { (pool.first_port..=pool.last_port).contains(&port) };
-        place.is_kept && may
+        if is_portless { pool.other_protocols } else { (pool.first_port..=pool.last_port).contains(&port) }
     }
 
     /// Where a pool address is.
@@ -271,7 +283,8 @@ impl<A: Address> Judge<A> {
 
     /// Where the name of an endpoint is, if the endpoint may keep it.
     pub(super) fn keeps(&self, endpoint: &FlowKey<A>, address: A, port: u16) -> Option<&Place> {
-        let place = self.places.get(&address).filter(|place| self.gives(place, endpoint.protocol, port))?;
+        let is_to_be = |place: &&Place| place.is_kept && self.gives(place, endpoint.protocol, port);
+        let place = self.places.get(&address).filter(is_to_be)?;
         (!self.forwards.holds(address, port, endpoint)).then_some(place)
     }
 

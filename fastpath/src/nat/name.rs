@@ -52,9 +52,9 @@ impl<A: Address> Nat<A> {
         self.maps_by_endpoint(pool, key.protocol).then(|| self.known_yet(&endpoint(key), pool)).flatten()
     }
 
-    /// While it rested, did its name become a service's?
-    fn has_lost_its_name(&self, binding: &Binding<A>) -> bool {
-        binding.sessions == 0 && self.forwards.holds_port(binding.outside, binding.key.protocol, binding.port)
+    /// Did its name become a service's?
+    pub(super) fn has_lost_its_name(&self, binding: &Binding<A>) -> bool {
+        binding.is_of_endpoint() && self.forwards.holds(binding.outside, binding.port, &binding.key)
     }
 
     /// The name that another worker lent. The flow, or its endpoint, has none yet.
@@ -103,15 +103,10 @@ impl<A: Address> Nat<A> {
     ) -> Result<(FlowKey<A>, u32), DropReason> {
         let endpoint = endpoint(key);
         if let Some(number) = self.known(&endpoint, translation.pool) {
-            let binding = *self.bindings.get(number);
-            let Binding { outside, port, .. } = binding;
-            if self.has_lost_its_name(&binding) {
-                self.let_go(number);
-            } else {
-                let outside = outside_key(key, outside, port, translation.outer);
-                let is_taken = self.sessions.find(&outside).is_some();
-                return if is_taken { Err(DropReason::NatConflict) } else { Ok((outside, number)) };
-            }
+            let Binding { outside, port, .. } = *self.bindings.get(number);
+            let outside = outside_key(key, outside, port, translation.outer);
+            let is_taken = self.sessions.find(&outside).is_some();
+            return if is_taken { Err(DropReason::NatConflict) } else { Ok((outside, number)) };
         }
         let (address, port) = self.take(key, translation, choice, chance)?;
         let pool = &self.pools[translation.pool.index()];

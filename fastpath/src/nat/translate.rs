@@ -323,8 +323,8 @@ impl<A: Address> Nat<A> {
     pub(super) fn hold(&mut self, number: u32, port: u16, rested: bool) {
         let standing = self.bindings.hold(number);
         let binding = *self.bindings.get(number);
-        let Binding { address, space, key, .. } = binding;
-        let Some(space) = self.spaces.at_mut(space) else {
+        let Binding { address, key, .. } = binding;
+        let Some(space) = self.spaces.at_mut(binding.space()) else {
             return;
         };
         if self.workers.give_elsewhere(space.stripe.is_part(), port) {
@@ -342,7 +342,7 @@ impl<A: Address> Nat<A> {
         let binding = self.bindings.release(number);
         let Binding { address, sessions, key: FlowKey { protocol, .. }, .. } = binding;
         let rests = sessions == 0 && self.open.as_ref().is_some_and(|open| open.has(number));
-        let Some(space) = self.spaces.at_mut(binding.space) else {
+        let Some(space) = self.spaces.at_mut(binding.space()) else {
             return binding;
         };
         if !self.workers.give_elsewhere(space.stripe.is_part(), outside.dst_port) {
@@ -378,8 +378,8 @@ impl<A: Address> Nat<A> {
             None => false,
         };
         self.bindings.discard(number);
-        let is_current = self.spaces.is_current(binding.space);
-        let Some(space) = self.spaces.at_mut(binding.space).filter(|_| binding.is_of_endpoint()) else {
+        let is_current = self.spaces.is_current(binding.space());
+        let Some(space) = self.spaces.at_mut(binding.space()).filter(|_| binding.is_of_endpoint()) else {
             // The ports of a destination are free toward whoever has none.
             return;
         };

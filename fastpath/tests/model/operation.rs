@@ -19,8 +19,9 @@ pub(crate) enum Operation {
     Complain { session: usize, back: bool, about: About },
     /// Time passes; with or without timers running afterwards.
     Wait { how_long: Wait, timers: bool },
-    /// Other tables.
-    Install(Change),
+    /// Other tables. Sessions are judged by and by, so many with each operation that follows;
+    /// all of them at once with 0.
+    Install(Change, u32),
 }
 
 /// Where a pod sends to.
@@ -78,6 +79,10 @@ pub(crate) enum Change {
     AllNeighbors,
     /// The pool has this many addresses.
     Addresses(usize),
+    /// An address has this many ports.
+    Ports(u16),
+    /// A pod may talk to the server, or no longer.
+    Policy,
     /// Nothing changes.
     Nothing,
 }
@@ -117,7 +122,7 @@ impl Operation {
                 };
                 Operation::Wait { how_long, timers: rng.chance(9, 10) }
             }
-            _ => Operation::Install(Change::draw(rng)),
+            _ => Operation::Install(Change::draw(rng), *rng.choose(&[0, 0, 1, 3])),
         }
     }
 }
@@ -156,8 +161,10 @@ impl Change {
             0..5 => Change::Forward(rng.range(0..3)),
             5 => Change::Own,
             6..11 => Change::Neighbor(rng.range(0..4), rng.range(0..3)),
-            11..18 => Change::AllNeighbors,
-            18 => Change::Addresses(rng.range(1..3)),
+            11..15 => Change::AllNeighbors,
+            15 => Change::Policy,
+            16 => Change::Ports(rng.range(1..26) as u16),
+            17..19 => Change::Addresses(rng.range(1..3)),
             _ => Change::Nothing,
         }
     }

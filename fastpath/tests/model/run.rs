@@ -4,21 +4,23 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
-use std::sync::Once;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use causeway_fastpath::command::SessionRow;
 use causeway_fastpath::forwarder::Capacity;
-use causeway_fastpath::ids::PortId;
+use causeway_fastpath::ids::{PortId, VrfId};
+use causeway_fastpath::nat::{Judge, Outcome};
 use causeway_fastpath::offload::Offload;
-use causeway_fastpath::snapshot::NeighborState;
+use causeway_fastpath::snapshot::{NeighborState, Snapshot};
+use causeway_fastpath::verdict::Verdict;
 use causeway_testkit::print;
 use causeway_testkit::seed::Rng;
 
 use crate::flow::Flow;
 use crate::judge::judge;
 use crate::operation::{Change, Operation, Wait};
-use crate::reference::{Chosen, Fate, RefNat, Session, Tally};
+use crate::reference::{Chosen, Fate, NO_NAME, RefNat, Session, Tally};
 use crate::scene::{FICKLE, Scene};
 use crate::traffic::Item;
 use crate::world::{Endpoint, Family, NODES, OTHER_NODES, Sent, Team, UPLINK, World};
@@ -107,10 +109,34 @@ struct Run {
     reference: RefNat,
     rows: Vec<SessionRow>,
     epoch: u64,
+    tables: Arc<Snapshot>,
+    /// Sessions that are judged with each operation.
+    pace: u32,
     /// What came in by each port and is not yet put through.
     bursts: [Vec<Item>; 3],
     log: VecDeque<Told>,
     met: Met,
+}
+
+/// What tells a session from others.
+fn key(row: &SessionRow) -> (VrfId, u8, Endpoint, Endpoint, Endpoint, bool) {
+    (row.vrf, row.protocol, row.inside, row.outside, row.peer, row.forwarded)
+}
+
+/// What is said beforehand of sessions that were listed.
+fn foreseen(rows: &[SessionRow], before: &Snapshot, after: &Snapshot) -> Vec<(SessionRow, Outcome)> {
+    let v4 = Judge::new(&before.v4, &after.v4, &after.ports);
+    let v6 = Judge::new(&before.v6, &after.v6, &after.ports);
+    let judge = |row: &SessionRow| v4.judge_row(row).or_else(|| v6.judge_row(row));
+    rows.iter().map(|row| (*row, judge(row).expect("a row is of a family"))).collect()
+}
+
+fn name_of(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Survives => "survives",
+        Outcome::TranslatedAnew => "translated anew",
+        Outcome::Ends(_) => "ends",
+    }
 }
 
 /// The sessions of the forwarder say what it chose.
@@ -134,13 +160,16 @@ impl Run {
         };
         let seed = Rng::new(chance).bytes(32).try_into().expect("as many as were asked for");
         world.forwarder = Team::new(scene.workers, capacity, seed, world.now);
-        world.adopt(scene.tables(1));
+        let tables = scene.tables(1);
+        world.adopt(Arc::clone(&tables));
         let reference = RefNat::new(scene.clone(), world.now.as_millis());
         Run {
             world,
             reference,
             rows: Vec::new(),
             epoch: 1,
+            tables,
+            pace: 0,
             bursts: Default::default(),
             log: VecDeque::new(),
             met: Met::new(),
@@ -151,11 +180,14 @@ impl Run {
         match *operation {
             Operation::Wait { how_long, timers } => {
                 self.flush_all()?;
+                self.settle(u32::MAX);
                 self.wait(how_long, timers);
             }
-            Operation::Install(change) => {
+            Operation::Install(change, pace) => {
                 self.flush_all()?;
-                self.install(change);
+                self.settle(u32::MAX);
+                self.compare()?;
+                self.install(change, pace)?;
             }
             _ => {
                 let Some(item) = Item::of(operation, &self.reference) else {
@@ -167,9 +199,23 @@ impl Run {
                     return Ok(());
                 }
                 self.flush(port)?;
+                self.settle(self.pace);
             }
         }
         self.compare()
+    }
+
+    /// Lets each worker judge so many more sessions, if there are any.
+    fn settle(&mut self, budget: u32) {
+        if !self.reference.unsettled {
+            return;
+        }
+        let mut more = self.world.forwarder.settle(self.world.now, budget);
+        while more && budget == u32::MAX {
+            more = self.world.forwarder.settle(self.world.now, budget);
+        }
+        self.reference.unsettled = more;
+        self.list();
     }
 
     fn scene(&self) -> &Scene {
@@ -192,6 +238,12 @@ impl Run {
         self.list();
         for (item, sent) in items.iter().zip(burst) {
             let fate = self.decide(item, port, sent.turned);
+            let is_refused = matches!(sent.verdict, Verdict::Drop(_) | Verdict::Reply(_));
+            if self.reference.unsettled && is_refused && fate.as_ref().is_err_and(|wrong| wrong.contains(NO_NAME)) {
+                // What ended has the name yet.
+                *self.met.entry("refused while unsettled").or_default() += 1;
+                continue;
+            }
             let outcome = fate.and_then(|fate| judge(self.scene(), &fate, &sent));
             self.tell(Told::Sent(self.reference.now, sent));
             outcome?;
@@ -257,28 +309,48 @@ impl Run {
         }
     }
 
-    fn install(&mut self, change: Change) {
+    fn install(&mut self, change: Change, pace: u32) -> Result<(), String> {
         let mut scene = self.scene().clone();
         match change {
-            // Whose a port is depends on whether it is forwarded: flows under its name end
-            // where several workers are, as is documented.
-            Change::Forward(at) if scene.workers == 1 || !self.reference.is_in_use(at) => scene.forwards[at] ^= true,
-            // With several workers, whose the ports of the address are depends on it: control
-            // changes the pool along with it.
-            Change::Own if scene.workers == 1 => scene.own_is_open ^= true,
+            Change::Forward(at) => scene.forwards[at] ^= true,
+            Change::Own => scene.own_is_open ^= true,
             Change::Neighbor(at, state) => {
                 scene.states[at] = [NeighborState::Reachable, NeighborState::Pending, NeighborState::Dead][state];
             }
             Change::AllNeighbors => scene.states = [NeighborState::Reachable; FICKLE.len()],
             Change::Addresses(count) if !scene.masquerade => scene.addresses = count,
-            Change::Forward(_) | Change::Own | Change::Addresses(_) | Change::Nothing => {}
+            Change::Ports(count) => scene.ports = count,
+            Change::Policy => scene.denies ^= true,
+            Change::Addresses(_) | Change::Nothing => {}
         }
         let now = self.reference.now;
-        self.tell(Told::Else(format!("{now} {change:?}")));
+        self.tell(Told::Else(format!("{now} {change:?} at {pace}")));
         self.epoch += 1;
-        self.world.adopt(scene.tables(self.epoch));
+        let tables = scene.tables(self.epoch);
+        let before = std::mem::replace(&mut self.tables, Arc::clone(&tables));
+        let outcomes = foreseen(&self.rows, &before, &tables);
+        self.world.forwarder.install(tables, self.world.now);
+        self.reference.unsettled = true;
         self.reference.install(scene);
+        // What control foresees is what happens.
+        let mut survivors = self.reference.rows();
+        survivors.sort_unstable_by_key(key);
+        let mut expected: Vec<SessionRow> =
+            outcomes.iter().filter(|(_, outcome)| *outcome == Outcome::Survives).map(|(row, _)| *row).collect();
+        expected.sort_unstable_by_key(key);
+        if !expected.iter().map(key).eq(survivors.iter().map(key)) {
+            return Err(format!("foreseen are {outcomes:#?}, and there should be left {survivors:#?}"));
+        }
+        for (_, outcome) in outcomes {
+            *self.met.entry(name_of(outcome)).or_default() += 1;
+        }
+        // Where there is little room, what has ended must not take any.
+        self.pace = pace;
+        if pace == 0 || self.scene().capacity < 60 {
+            self.settle(u32::MAX);
+        }
         self.list();
+        Ok(())
     }
 
     fn list(&mut self) {
@@ -287,6 +359,9 @@ impl Run {
 
     /// What must be alike, and what must hold, after every operation.
     fn compare(&mut self) -> Result<(), String> {
+        if self.reference.unsettled {
+            return Ok(());
+        }
         let counters = self.world.forwarder.counters();
         let counted = Tally {
             out: counters.translated_out,
@@ -299,7 +374,6 @@ impl Run {
             return Err(format!("counted {counted:?}, should be {:?}", self.reference.tally));
         }
         let mut expected = self.reference.rows();
-        let key = |row: &SessionRow| (row.vrf, row.protocol, row.inside, row.outside, row.peer, row.forwarded);
         expected.sort_unstable_by_key(key);
         self.rows.sort_unstable_by_key(key);
         if self.rows != expected {

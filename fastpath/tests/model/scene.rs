@@ -74,6 +74,8 @@ pub(crate) struct Scene {
     pub(crate) forwards: [bool; 3],
     /// Is what comes for the address of a pod's own let in?
     pub(crate) own_is_open: bool,
+    /// May pod B of the first island not talk to the server?
+    pub(crate) denies: bool,
     /// Of [`FICKLE`].
     pub(crate) states: [NeighborState; 4],
     base: Arc<Snapshot>,
@@ -103,6 +105,7 @@ impl Scene {
             addresses: 1 + rng.range(0..2),
             forwards: [rng.bool(), rng.bool(), rng.bool()],
             own_is_open: true,
+            denies: false,
             states: [NeighborState::Reachable; 4],
             base: plan(masquerade, has_own, exempts, picks_up).compile(1),
         }
@@ -158,6 +161,12 @@ impl Scene {
     /// Do pods keep their own addresses toward this one?
     pub(crate) fn is_exempted(&self, address: IpAddr) -> bool {
         self.exempts && address == self.family.outside2.to_ip()
+    }
+
+    /// May the flow of a pod not leave?
+    pub(crate) fn is_denied(&self, flow: &Flow) -> bool {
+        let (pod, server) = (self.family.pod_b.to_ip(), self.family.server.to_ip());
+        self.denies && (flow.vrf, flow.src.0, flow.dst.0) == (ISLAND, pod, server)
     }
 
     /// Does the address stand for what is inside?
@@ -288,9 +297,16 @@ impl Scene {
             forwards.insert_address(own, Forward { address: pod, port: None, vrf: ISLAND });
         }
         let own = if self.has_own { vec![self.own()] } else { Vec::new() };
+        let mut egress = base.egress.to_vec();
+        if let (true, Some(pod), Some(server)) =
+            (self.denies, address(self.family.pod_b.to_ip()), address(self.family.server.to_ip()))
+        {
+            let action = EgressAction::Drop(DropReason::PolicyDenied);
+            egress[ISLAND.index()].insert(0, EgressRule::new(Prefix::host(pod), Prefix::host(server), action));
+        }
         Tables {
             fibs: base.fibs.clone(),
-            egress: Arc::clone(&base.egress),
+            egress: egress.into(),
             neighbors: Arc::clone(&base.neighbors),
             pools: vec![pool(self.shared(self.addresses)), pool(own)].into(),
             forwards: Arc::new(forwards),

@@ -53,7 +53,7 @@ impl Item {
                 let is_sent = complaint.src != complaint.dst && is_believed(scene, complaint.vrf, complaint.src);
                 is_sent.then_some(Item::Complaint(complaint))
             }
-            Operation::Wait { .. } | Operation::Install(_) => None,
+            Operation::Wait { .. } | Operation::Install(..) => None,
         }
     }
 

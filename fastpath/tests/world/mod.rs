@@ -256,6 +256,9 @@ impl World {
         expected.translated_errors = after.translated_errors;
         expected.sessions_created = after.sessions_created;
         expected.sessions_ended = after.sessions_ended;
+        expected.sessions_ended_renamed = after.sessions_ended_renamed;
+        expected.sessions_ended_policy = after.sessions_ended_policy;
+        expected.sessions_ended_forward = after.sessions_ended_forward;
         assert_eq!(*after, expected, "the counters say what the verdicts say");
         let (v4, v6) = self.forwarder.sessions();
         assert_eq!(after.sessions_created - after.sessions_ended, (v4 + v6) as u64, "sessions begin and end once");

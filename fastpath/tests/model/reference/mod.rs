@@ -10,6 +10,7 @@ mod tcp;
 
 use causeway_fastpath::command::SessionRow;
 use causeway_fastpath::ids::{AdjacencyId, VrfId};
+use causeway_fastpath::nat::Basis;
 use causeway_fastpath::snapshot::NeighborState;
 use causeway_fastpath::verdict::DropReason;
 use causeway_testkit::packet::{ACK, FIN, RST, SYN};
@@ -18,6 +19,7 @@ use crate::flow::{Flow, Packet, Protocol};
 use crate::scene::{DNS_MS, Scene, TIMEOUTS};
 use crate::traffic::Item;
 use crate::world::Endpoint;
+pub(crate) use names::NO_NAME;
 pub(crate) use tcp::{Conversation, Way};
 
 /// Sessions end at ticks.
@@ -85,6 +87,9 @@ pub(crate) struct RefNat {
     pub(crate) now: u64,
     homes: names::Homes,
     rests: Vec<names::Rest>,
+    /// Are there sessions yet whose end the other one has not noticed? They may keep names from
+    /// those that come.
+    pub(crate) unsettled: bool,
 }
 
 impl RefNat {
@@ -97,6 +102,7 @@ impl RefNat {
             now,
             homes: names::Homes::default(),
             rests: Vec::new(),
+            unsettled: false,
         }
     }
 
@@ -111,21 +117,17 @@ impl RefNat {
         self.rests.retain(|rest| rest.since + u64::from(TIMEOUTS.rest_ms) > now);
     }
 
-    /// Has a session the name that this forward is, or would be, for, or does the name rest?
-    pub(crate) fn is_in_use(&self, forward: usize) -> bool {
-        let public = self.scene.all_forwards()[forward].public;
-        let lives = self.sessions.iter().any(|session| session.back.dst == public || session.forth.dst == public);
-        lives || self.rests.iter().any(|rest| rest.name == public)
-    }
-
-    /// Everything changes but the sessions; those too where the pools are others.
+    /// Everything changes, and the sessions end that would not begin now under their names.
     pub(crate) fn install(&mut self, scene: Scene) {
-        if (scene.addresses, scene.ports) != (self.scene.addresses, self.scene.ports) {
-            self.end(|_| true);
+        if scene.addresses != self.scene.addresses {
             self.homes = names::Homes::default();
-            self.rests.clear();
         }
-        self.scene = scene;
+        // The ports of a host's own address are dealt out otherwise once it is closed or opened.
+        let toggled = scene.has_own && scene.own_is_open != self.scene.own_is_open;
+        self.scene = scene.clone();
+        let is_kept = |pool: usize| !(toggled && pool == 1);
+        self.end(|session| !session.is_legal(&scene) || session.pool.is_some_and(|pool| !is_kept(pool)));
+        self.rests.retain(|rest| rest.is_legal(&scene) && is_kept(rest.pool()));
     }
 
     fn end(&mut self, over: impl Fn(&Session) -> bool) {
@@ -152,6 +154,9 @@ impl RefNat {
                 let echo = matches!(flow.protocol, Protocol::Ask | Protocol::Reply);
                 if echo && self.scene.is_gateways(flow.dst.0) {
                     return Ok(local(packet, true));
+                }
+                if self.scene.is_denied(&flow) {
+                    return Ok(Fate::Refuse(DropReason::PolicyDenied));
                 }
                 let is_picked_up = self.scene.picks_up && goes_on(packet);
                 if let (Err(reason), false) = (opens(packet), is_picked_up) {
@@ -330,6 +335,13 @@ impl Session {
             outside,
             peer,
             forwarded,
+            basis: match (self.pool, self.inbound) {
+                (Some(_), true) => Basis::LetIn,
+                (Some(_), false) if scene.is_public(forth.dst.0) => Basis::Hairpin,
+                (Some(_), false) => Basis::Translated,
+                (None, true) => Basis::Forwarded,
+                (None, false) => Basis::Tracked,
+            },
             state: if forth.protocol == Protocol::Tcp { self.tcp.name() } else { "" },
             packets_out,
             packets_in,

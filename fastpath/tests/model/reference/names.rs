@@ -8,10 +8,14 @@ use causeway_fastpath::verdict::DropReason;
 
 use super::{Chosen, RefNat, Session};
 use crate::flow::{Flow, Protocol};
+use crate::scene::Scene;
 use crate::world::Endpoint;
 
 /// A host, and the pool it gets names from.
 type Host = (VrfId, IpAddr, usize);
+
+/// What is wrong where a flow is refused that has a free name.
+pub(crate) const NO_NAME: &str = "leaves under no name";
 
 /// Which address a host's flows are under (paired pooling, RFC 4787 REQ-2) is told by no
 /// rule: every host has those left that its names so far allow.
@@ -41,13 +45,40 @@ pub(super) struct Rest {
 }
 
 impl Rest {
+    /// May it go on resting?
+    pub(super) fn is_legal(&self, scene: &Scene) -> bool {
+        is_name_of(scene, self.vrf, self.src.0, self.protocol, self.name)
+    }
+
+    pub(super) fn pool(&self) -> usize {
+        self.pool
+    }
+
     /// Is it the name of this flow's sender?
     fn is_of(&self, flow: &Flow, pool: usize) -> bool {
         (self.vrf, self.protocol, self.src, self.pool) == (flow.vrf, flow.protocol, flow.src, pool)
     }
 }
 
+/// May this pod have this name?
+fn is_name_of(scene: &Scene, vrf: VrfId, pod: IpAddr, protocol: Protocol, name: Endpoint) -> bool {
+    let (_, addresses, ports) = scene.pool(vrf, pod);
+    addresses.contains(&name.0) && ports.contains(&name.1) && !scene.is_service(protocol, name)
+}
+
 impl Session {
+    /// Would it be begun by this scene, under the name that it has?
+    pub(super) fn is_legal(&self, scene: &Scene) -> bool {
+        let (flow, protocol) = (self.outward(), self.forth.protocol);
+        if self.pool.is_some() {
+            !scene.is_denied(flow) && is_name_of(scene, flow.vrf, flow.src.0, protocol, self.name())
+        } else if self.inbound {
+            scene.forward(&self.forth) == Some((flow.src, flow.vrf))
+        } else {
+            !scene.is_denied(flow)
+        }
+    }
+
     /// How the packets arrive of who is inside.
     fn outward(&self) -> &Flow {
         if self.inbound { &self.back } else { &self.forth }
@@ -112,18 +143,20 @@ impl RefNat {
                 return match free.as_slice() {
                     _ if conflict => Ok(Err(DropReason::NatConflict)),
                     [] => Ok(Err(DropReason::NatPortsExhausted)),
-                    free => Err(format!("{flow:?} leaves under no name, and free are {free:?}")),
+                    free => Err(format!("{flow:?} {NO_NAME}, and free are {free:?}")),
                 };
             };
             if !free.contains(&name) {
                 return Err(format!("{flow:?} leaves as {name:?}, and free are {free:?}"));
             }
             let kept = (name.0, flow.src.1);
-            if self.scene.keep_ports && name != kept && free.contains(&kept) {
+            if self.scene.keep_ports && name != kept && free.contains(&kept) && !self.unsettled {
                 return Err(format!("{flow:?} leaves as {name:?}, and might have kept its port"));
             }
             let own = self.homes.of((flow.vrf, flow.src.0, pool), &addresses);
-            own.retain(|own| *own == name.0 || free.iter().all(|(address, _)| address != own));
+            if !self.unsettled {
+                own.retain(|own| *own == name.0 || free.iter().all(|(address, _)| address != own));
+            }
             if own.is_empty() {
                 return Err(format!("{flow:?} leaves as {name:?}, which is not on its host's address"));
             }
@@ -184,6 +217,10 @@ impl RefNat {
         if self.scene.is_exempted(flow.src.0) {
             return None;
         }
+        let may_answer = |session: &Session| {
+            let (vrf, src) = session.inside();
+            !self.scene.is_denied(&Flow { vrf, src, ..flow.answered() })
+        };
         let is_let_in = match filtering {
             Filtering::EndpointIndependent => true,
             Filtering::AddressDependent => {
@@ -191,7 +228,7 @@ impl RefNat {
             }
             Filtering::AddressAndPortDependent => false,
         };
-        let session = self.sessions.iter().find(by_name).filter(|_| is_let_in)?;
+        let session = self.sessions.iter().find(by_name).filter(|session| is_let_in && may_answer(session))?;
         let (vrf, src) = session.inside();
         Some((src, vrf, session.pool))
     }
