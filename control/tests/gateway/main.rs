@@ -23,6 +23,7 @@ mod isolated;
 mod lab;
 mod policies;
 mod reload;
+mod reload_kept;
 mod resolve;
 mod routes;
 mod scan;

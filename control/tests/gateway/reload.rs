@@ -157,7 +157,7 @@ fn say_nodes(world: &mut World) {
 }
 
 impl World {
-    fn reload(&mut self, text: &str) {
+    pub(crate) fn reload(&mut self, text: &str) {
         let (config, _) = Config::parse("test.toml", text).unwrap_or_else(|errors| panic!("{errors}"));
         self.control.reload(config, self.now).unwrap_or_else(|error| panic!("{error}"));
         self.settle();
