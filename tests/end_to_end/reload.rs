@@ -72,7 +72,8 @@ fn harmless(rng: &mut Rng) -> String {
 /// Sessions by what stays of them.
 fn sessions(stage: &Stage) -> BTreeSet<String> {
     let shown = stage.show("sessions");
-    let name = |row: &Value| format!("{} {} {} {}", row["protocol"], row["inside"], row["outside"], row["peer"]);
+    let keys = ["protocol", "inside", "inside-port", "outside", "outside-port", "peer", "peer-port"];
+    let name = |row: &Value| keys.map(|key| row[key].to_string()).join(" ");
     shown["sessions"]["sessions"].as_array().expect("a list").iter().map(name).collect()
 }
 

@@ -83,7 +83,9 @@ fn draw(rng: &mut Rng) -> AnyConfig {
     for neighbor in [1, 3, 9] {
         if rng.chance(1, 3) {
             let mac = rng.below(3);
-            text += &format!("[[neighbor]]\nport = \"out\"\naddress = \"203.0.113.{neighbor}\"\nmac = \"02:00:00:00:00:0{mac}\"\n");
+            text += &format!(
+                "[[neighbor]]\nport = \"out\"\naddress = \"203.0.113.{neighbor}\"\nmac = \"02:00:00:00:00:0{mac}\"\n"
+            );
         }
     }
     for cluster in &clusters {
