@@ -8,8 +8,10 @@ use causeway_fastpath::burst::Burst;
 use causeway_fastpath::fib::{Fib, FibBuilder, Hop, NextHop, Prefix};
 use causeway_fastpath::forwarder::{Capacity, Forwarder, Stage};
 use causeway_fastpath::fragment;
+use causeway_fastpath::handoff::Workers;
 use causeway_fastpath::ids::{Epoch, PoolId, PortId, VrfId};
-use causeway_fastpath::nat::{EgressAction, EgressRule, SenderLimits};
+use causeway_fastpath::nat::{EgressAction, EgressRule, Room, SenderLimits};
+use causeway_fastpath::session::Seed;
 use causeway_fastpath::snapshot::{Adjacency, NeighborState, Pool, PortEntry, Snapshot, Tables, Timeouts};
 use causeway_fastpath::time::Instant;
 use causeway_testkit::seed::Rng;
@@ -41,6 +43,8 @@ pub struct World {
     forwarder: Forwarder,
     packets: Packets,
     now: Instant,
+    /// Of the tables in force.
+    epoch: u64,
 }
 
 impl World {
@@ -66,6 +70,46 @@ impl World {
     /// sessions, none of which was begun yet.
     pub fn island(flows: &[Flow]) -> World {
         World::new(World::island_tables(flows), flows.len(), flows::packets(flows))
+    }
+
+    /// Installs other tables under live sessions, with these prefixes routed outside: the pool has
+    /// one address less, so that some sessions end, and its others are in another order. Says how
+    /// long the worker was kept by the installation and by each call of its timers until all
+    /// sessions were judged, in nanoseconds.
+    pub fn install_measured(&mut self, flows: &[Flow], prefixes: &[Prefix<u32>]) -> Vec<u64> {
+        let workers = Workers::ALONE;
+        let tables = |epoch, change: &dyn Fn(&mut Vec<u32>)| {
+            let mut snapshot = World::island_tables(flows);
+            let mut pool = snapshot.v4.pools[0].clone();
+            change(&mut pool.addresses);
+            snapshot.v4.pools = Arc::from([pool]);
+            snapshot.v4.fibs[0] = Arc::new(fib(prefixes, NODES));
+            snapshot.epoch = Epoch(epoch);
+            Arc::new(snapshot)
+        };
+        let before = tables(self.epoch, &|_| {});
+        self.epoch += 1;
+        let after = tables(self.epoch, &|addresses| {
+            addresses.remove(0);
+            addresses.reverse();
+        });
+        let room = Room::new(&before, &after, workers, (flows.len(), 0), Seed([1, 2])).expect("pools differ");
+        self.forwarder.prepare(Box::new(room));
+        let mut calls = Vec::with_capacity(1 << 16);
+        let mut measure = |work: &mut dyn FnMut() -> bool| {
+            let start = std::time::Instant::now();
+            let more = work();
+            calls.push(start.elapsed().as_nanos() as u64);
+            more
+        };
+        let mut retired = None;
+        measure(&mut || {
+            retired = Some(self.forwarder.install(Arc::clone(&after), self.now));
+            true
+        });
+        while measure(&mut || self.forwarder.handle_timeout(self.now)) {}
+        drop((retired, self.forwarder.poll_settled()));
+        calls
     }
 
     /// The tables of [`World::island`].
@@ -132,8 +176,9 @@ impl World {
         let capacity = Capacity { sessions_v4: sessions, sessions_v6: 0, fragments: fragment::Capacity::default() };
         let mut forwarder = Forwarder::new(capacity, [7; 32], now);
         snapshot.check().expect("the tables are sound");
+        let epoch = snapshot.epoch.0;
         forwarder.install(Arc::new(snapshot), Instant::ZERO);
-        World { forwarder, packets, now }
+        World { forwarder, packets, now, epoch }
     }
 
     /// The packets.

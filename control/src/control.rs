@@ -20,6 +20,7 @@ use crate::neighbors::{Effect, Neighbors, Row, free};
 use crate::nodes::{NodeRow, Nodes, Quarantine, SourceRow, Update};
 use crate::reload::{InForce, JudgeWalk, Judged, NeedsRestart, Owners, Prepared};
 use crate::rib::{Change, Route};
+use crate::rooms::Rooms;
 use crate::sessions::Walks;
 
 /// Room around a frame that control makes, for the headers of an ICMP error.
@@ -40,9 +41,11 @@ pub struct Control {
     epoch: Epoch,
     /// By worker: the tables in force, and what it is to do.
     installed: Vec<Epoch>,
-    /// By worker: the newest tables by which it has judged its sessions.
-    settled: Vec<Epoch>,
+    /// By worker: the newest tables by which it was to judge its sessions, and those by which
+    /// it has.
+    judged: Vec<(Epoch, Epoch)>,
     commands: Vec<VecDeque<Command>>,
+    rooms: Rooms,
     walks: Walks,
     pools: PoolWalk,
     hosts: HostWalk,
@@ -71,6 +74,7 @@ impl Control {
         let neighbors = Neighbors::new(&config, &facts, now);
         let nodes = Nodes::new(&config, now);
         let workers = config.gateway.cores.len();
+        let rooms = Rooms::new(workers, config.gateway.sessions_per_worker(), flow_seed);
         let mut control = Control {
             config,
             domains,
@@ -79,8 +83,9 @@ impl Control {
             nodes,
             epoch: Epoch(0),
             installed: vec![Epoch(0); workers],
-            settled: vec![Epoch(0); workers],
+            judged: vec![(Epoch(0), Epoch(0)); workers],
             commands: (0..workers).map(|_| VecDeque::new()).collect(),
+            rooms,
             walks: Walks::new(workers),
             pools: PoolWalk::new(workers),
             hosts: HostWalk::new(workers),
@@ -105,7 +110,7 @@ impl Control {
             compiler: &self.compiler,
             nodes: &self.nodes,
             next: Epoch(self.epoch.0 + 1),
-            settled: self.settled.iter().copied().min().unwrap_or_default(),
+            settled: self.settled(),
         };
         in_force.prepare(config, now)
     }
@@ -126,10 +131,9 @@ impl Control {
     /// `false` when one does already. [`Control::take_judged`] has the result.
     #[must_use]
     pub fn judge_sessions(&mut self, request: u64, prepared: &mut Prepared) -> bool {
-        let before = self.compiler.clone().snapshot(self.epoch);
         let after = prepared.snapshot(self.next_epoch());
         let owners = Owners::new(&self.config, &self.domains, &self.nodes);
-        let first = self.judging.begin(request, (&before, &after), owners);
+        let first = self.judging.begin(request, (self.rooms.last(), &after), owners);
         let started = first.is_some();
         self.command(first);
         started
@@ -191,7 +195,7 @@ impl Control {
             }
             Event::Settled(room) => {
                 let (_, after) = room.epochs();
-                self.settled[worker.index()] = after;
+                self.judged[worker.index()].1 = after;
             }
             Event::Punted(reason, frame) => self.punted(reason, frame, now),
             Event::Sessions(page) => {
@@ -251,9 +255,11 @@ impl Control {
         Epoch(self.epoch.0 + u64::from(changed))
     }
 
-    /// The newest tables that every worker has.
-    pub fn installed(&self) -> Epoch {
-        self.installed.iter().copied().min().unwrap_or_default()
+    /// The newest tables by which every worker has judged all its sessions.
+    pub fn settled(&self) -> Epoch {
+        let of =
+            |(installed, (wanted, done)): (&Epoch, &(Epoch, Epoch))| if done < wanted { *done } else { *installed };
+        self.installed.iter().zip(&self.judged).map(of).min().unwrap_or_default()
     }
 
     /// Are the newest tables in force, with every worker?
@@ -451,7 +457,12 @@ impl Control {
         if self.compiler.has_changed() {
             self.epoch = Epoch(self.epoch.0 + 1);
             let snapshot = Arc::new(self.compiler.snapshot(self.epoch));
-            for commands in &mut self.commands {
+            let rooms = self.rooms.next(&snapshot).into_iter().zip(&mut self.judged);
+            for (commands, (room, judged)) in self.commands.iter_mut().zip(rooms) {
+                if room.is_some() {
+                    judged.0 = self.epoch;
+                }
+                commands.extend(room.map(Command::Prepare));
                 commands.push_back(Command::Install(Arc::clone(&snapshot)));
             }
         }

@@ -19,6 +19,7 @@ pub mod nodes;
 mod places;
 pub mod reload;
 pub mod rib;
+mod rooms;
 mod rounds;
 mod sessions;
 mod shore;

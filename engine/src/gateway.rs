@@ -133,7 +133,7 @@ struct Gateway {
     walks: Walks,
     /// Who waits for a plan.
     plans: Plans,
-    /// Answers that are true once these tables are in force.
+    /// Answers that are true once these tables are in force and all sessions judged by them.
     promised: Vec<(Epoch, Asked, Answer)>,
     /// Which ports were up when last looked at.
     up: Vec<bool>,
@@ -263,10 +263,11 @@ impl Gateway {
         }
     }
 
-    /// Answers that wait for tables to be in force.
+    /// Answers that wait for tables to be in force, and for sessions to be judged by them: what
+    /// is asked next finds workers that are done.
     fn keep_promises(&mut self) {
-        let installed = self.control.installed();
-        for (_, asked, answer) in self.promised.extract_if(.., |(epoch, ..)| *epoch <= installed) {
+        let settled = self.control.settled();
+        for (_, asked, answer) in self.promised.extract_if(.., |(epoch, ..)| *epoch <= settled) {
             asked.answer(answer);
         }
     }

@@ -180,6 +180,8 @@ pub struct SessionRow {
     pub outside: (IpAddr, u16),
     /// The peer; 0 as port of an echo.
     pub peer: (IpAddr, u16),
+    /// What who is inside calls a peer that is hidden from him.
+    pub peer_as: Option<(IpAddr, u16)>,
     /// Was it begun by the peer, who reached who is inside by a forward or an open name?
     pub forwarded: bool,
     /// How it came to be.

@@ -19,9 +19,9 @@ use causeway_fastpath::fragment;
 use causeway_fastpath::frame::Frame;
 use causeway_fastpath::handoff::{Errand, Workers};
 use causeway_fastpath::ids::{PortId, WorkerId};
-use causeway_fastpath::nat::Filtering;
+use causeway_fastpath::nat::{Filtering, Room};
 use causeway_fastpath::offload::Offload;
-use causeway_fastpath::session::{Condition, SessionFilter};
+use causeway_fastpath::session::{Condition, Seed, SessionFilter};
 use causeway_fastpath::time::Instant;
 use causeway_fastpath::verdict::Verdict;
 use causeway_fastpath::wire::protocol;
@@ -160,6 +160,31 @@ fn never_asks(plan: &Plan) {
     let again = plan.compile(9);
     let mut event = None;
     assert_eq!(calls(|| event = Some(world.forwarder.alone().install(again, Instant::ZERO))), 0);
+}
+
+#[test]
+fn nor_does_a_forwarder_that_goes_over_to_other_tables_with_the_room_that_was_made_for_it() {
+    let (before, capacity) = (Plan::island(), 1_000);
+    let mut after = before.clone().with_open_names(Filtering::EndpointIndependent).with_limit(50).with_pick_up();
+    after.v4.pools[0].addresses.remove(1);
+    let mut world = World::sized(&before, capacity);
+    let asks = |port| (NODES, from(NODE_A).ip(V4.pod_a, V4.outside).udp(port, 53).build(), Offload::DONE);
+    for port in 0..600 {
+        world.burst(&[asks(5_000 + port)]);
+    }
+    let (old, new) = (before.compile(1), after.compile(2));
+    let room = Room::new(&old, &new, Workers::ALONE, (capacity, capacity), Seed([1, 2])).expect("names differ");
+    let (mut room, mut gone) = (Some(Box::new(room)), (None, None));
+    let forwarder = world.forwarder.alone();
+    let now = world.now;
+    let asked = calls(|| {
+        forwarder.prepare(room.take().expect("there is one"));
+        gone.0 = Some(forwarder.install(new, now));
+        while forwarder.settle(now, 64) {}
+        gone.1 = forwarder.poll_settled();
+    });
+    assert_eq!(asked, 0);
+    assert!(gone.1.is_some(), "the room comes back");
 }
 
 #[test]

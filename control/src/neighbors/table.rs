@@ -88,6 +88,7 @@ impl Neighbors {
                 // Who waited starts again, and finds out by the new tables.
                 self.effects.extend(entry.take_waiting().into_iter().map(Effect::Resume));
                 if let Some(mac) = configured.get(&address) {
+                    self.changed = true;
                     cache.insert(address, Entry::new_static(*mac, entry.router, now));
                 } else if entry.router && link.is_on_link(address) && !link.owns(address) {
                     cache.insert(address, Entry::wanted(true, now));

@@ -62,7 +62,7 @@ fn a_change_of_neighbors_shares_everything_else() {
 fn replaced_tables_are_freed_by_control() {
     let mut world = World::load("lab.toml");
     let first = installed(world.steps()).remove(0);
-    assert_eq!(Arc::strong_count(&first), 3, "here, in the test's world and in the forwarder");
+    assert_eq!(Arc::strong_count(&first), 4, "here, at control, in the test's world and in the forwarder");
     world.send(UPLINK, SERVER.asks("203.0.113.2"));
     world.steps();
     assert_eq!(Arc::strong_count(&first), 1);

@@ -472,7 +472,7 @@ fn end_met<A: Address>(
 fn row<A: Address>(session: &Session<A>, now: Instant, timeouts: &Timeouts) -> SessionRow {
     let now_ms = now.as_millis() as u32;
     let idle_ms = now_ms.wrapping_sub(session.last_ms);
-    let Facts { vrf, protocol, inside, outside, peer, from_outside: forwarded, basis } = Facts::of(session);
+    let Facts { vrf, protocol, inside, outside, peer, peer_as, from_outside: forwarded, basis } = Facts::of(session);
     let end = |(address, port): (A, u16)| (address.to_ip(), port);
     let (packets_out, packets_in) = match forwarded {
         true => (session.packets_back, session.packets_forth),
@@ -484,6 +484,7 @@ fn row<A: Address>(session: &Session<A>, now: Instant, timeouts: &Timeouts) -> S
         inside: end(inside),
         outside: end(outside),
         peer: end(peer),
+        peer_as: peer_as.map(end),
         forwarded,
         basis,
         state: if protocol == protocol::TCP { session.tcp.state.name() } else { "" },

@@ -228,9 +228,8 @@ impl<A: Address> Nat<A> {
         let mut sweep = change.sweep.take();
         if let Some(sweep) = &mut sweep {
             sweep.had.extend((0..self.pools.len()).map(|pool| self.spaces.number(PoolId(pool as u16))));
-            let mut before = core::mem::replace(&mut self.spaces, Spaces::for_pools(0));
             core::mem::swap(&mut self.spaces, &mut change.spaces);
-            self.spaces.succeed(&mut before, tables.pools.len(), &mut change.fresh, &mut sweep.old);
+            self.spaces.succeed(&mut change.spaces, tables.pools.len(), &mut change.fresh, &mut sweep.old);
             for number in &sweep.old {
                 if let Some(space) = self.spaces.at_mut(*number) {
                     for protocol in [protocol::TCP, protocol::UDP] {

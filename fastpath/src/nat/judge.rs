@@ -88,6 +88,8 @@ pub enum Basis {
     Forwarded,
     /// Who is outside began it by a name that lets strangers in.
     LetIn,
+    /// Who is outside began it, and is hidden from who is inside behind a name.
+    Hidden,
 }
 
 /// What a judge must know of a session.
@@ -103,6 +105,8 @@ pub struct Facts<A> {
     pub outside: (A, u16),
     /// The peer; 0 as port of an echo.
     pub peer: (A, u16),
+    /// What who is inside calls a peer that is hidden from him.
+    pub peer_as: Option<(A, u16)>,
     /// Was it begun by the peer?
     pub from_outside: bool,
     /// How it came to be.
@@ -115,11 +119,13 @@ impl<A: Address> Facts<A> {
         let Session { forth, back, .. } = session;
         let from_outside = session.is_inbound();
         let bound = session.binding != Session::<A>::UNBOUND;
+        let is_led_in = (forth.dst, forth.dst_port) != (back.src, back.src_port);
         let basis = match (from_outside, bound) {
             (false, true) if back.hairpin != 0 => Basis::Hairpin,
             (false, true) => Basis::Translated,
-            (true, true) => Basis::LetIn,
-            (true, false) if (forth.dst, forth.dst_port) != (back.src, back.src_port) => Basis::Forwarded,
+            (true, true) if is_led_in => Basis::LetIn,
+            (true, true) => Basis::Hidden,
+            (true, false) if is_led_in => Basis::Forwarded,
             _ => Basis::Tracked,
         };
         let (outward, inward) = (session.outward(), session.inward());
@@ -130,6 +136,7 @@ impl<A: Address> Facts<A> {
             outside: (inward.dst, inward.dst_port),
             // As the initiator's packets have it: of an echo, only they say nothing of the peer's port.
             peer: if from_outside { (forth.src, forth.src_port) } else { (forth.dst, forth.dst_port) },
+            peer_as: (basis == Basis::Hidden).then_some((back.dst, back.dst_port)),
             from_outside,
             basis,
         }
@@ -140,7 +147,8 @@ impl<A: Address> Facts<A> {
         let end = |(address, port): (IpAddr, u16)| A::from_ip(address).map(|address| (address, port));
         let SessionRow { vrf, protocol, forwarded, basis, .. } = *row;
         let (inside, outside, peer) = (end(row.inside)?, end(row.outside)?, end(row.peer)?);
-        Some(Facts { vrf, protocol, inside, outside, peer, from_outside: forwarded, basis })
+        let peer_as = row.peer_as.and_then(end);
+        Some(Facts { vrf, protocol, inside, outside, peer, peer_as, from_outside: forwarded, basis })
     }
 
     /// How the packets of who is inside arrive.
@@ -195,7 +203,10 @@ impl<A: Address> Judge<A> {
         match facts.basis {
             Basis::Forwarded => self.forwarded(facts),
             Basis::Tracked => self.tracked(facts),
-            Basis::Translated | Basis::Hairpin | Basis::LetIn => self.named(facts, since),
+            Basis::Translated | Basis::Hairpin | Basis::LetIn => {
+                self.named(&facts.outward(), facts.outside, facts.basis, since)
+            }
+            Basis::Hidden => self.named(&facts.inward(), facts.peer_as.unwrap_or_default(), facts.basis, since),
         }
     }
 
@@ -231,27 +242,26 @@ impl<A: Address> Judge<A> {
         }
     }
 
-    fn named(&self, facts: &Facts<A>, since: Since) -> Outcome {
-        let outward = facts.outward();
-        let first = match self.rule(&outward) {
+    /// Of a session whose one end sends `flow` and has this name toward the other.
+    fn named(&self, flow: &FlowKey<A>, (address, port): (A, u16), basis: Basis, since: Since) -> Outcome {
+        let first = match self.rule(flow) {
             Ok(rule) => rule,
             Err(reason) => return Outcome::Ends(EndReason::Policy(reason)),
         };
-        let rules = &self.egress[facts.vrf.index()];
-        let renaming = || rules.iter().find(|rule| rule.renames() && rule.matches(outward.src, outward.dst));
-        let rule = if facts.basis == Basis::Hairpin { renaming().unwrap_or(first) } else { first };
-        let (address, port) = facts.outside;
+        let rules = &self.egress[flow.vrf.index()];
+        let renaming = || rules.iter().find(|rule| rule.renames() && rule.matches(flow.src, flow.dst));
+        let rule = if basis == Basis::Hairpin { renaming().unwrap_or(first) } else { first };
         let place = self.places.get(&address).filter(|place| {
             let is_right = match rule.action {
-                _ if facts.basis == Basis::LetIn => rule.renames(),
+                _ if basis == Basis::LetIn => rule.renames(),
                 EgressAction::Translate(pool) => place.pool == pool,
                 // Whichever port it leaves by: a route that moves ends nothing.
                 EgressAction::Masquerade => self.masquerades[place.pool.index()],
                 EgressAction::Forward | EgressAction::Track | EgressAction::Drop(_) => false,
             };
-            is_right && (place.is_kept || since == Since::Now) && self.gives(place, facts.protocol, port)
+            is_right && (place.is_kept || since == Since::Now) && self.gives(place, flow.protocol, port)
         });
-        if place.is_some() && !self.forwards.holds(address, port, &outward) {
+        if place.is_some() && !self.forwards.holds(address, port, flow) {
             Outcome::Survives
         } else {
             Outcome::TranslatedAnew

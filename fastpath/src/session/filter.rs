@@ -117,6 +117,7 @@ mod tests {
             inside: ([10, 1, 2, 20].into(), 8_443),
             outside: ([203, 0, 113, 16].into(), 443),
             peer: ([198, 51, 100, 9].into(), 50_000),
+            peer_as: None,
             forwarded: true,
             basis: Basis::Forwarded,
             state: "established",

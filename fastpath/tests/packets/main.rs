@@ -8,6 +8,7 @@ mod world;
 /// Workers of the worlds.
 const WORKERS: u16 = 1;
 
+mod changes;
 mod cutting;
 mod errors_from_inside;
 mod errors_from_outside;

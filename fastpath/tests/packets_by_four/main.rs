@@ -9,6 +9,8 @@ mod world;
 /// Workers of the worlds.
 const WORKERS: u16 = 4;
 
+#[path = "../packets/changes.rs"]
+mod changes;
 #[path = "../packets/cutting.rs"]
 mod cutting;
 #[path = "../packets/errors_from_inside.rs"]

@@ -95,6 +95,17 @@ impl World {
         self.adopt(plan.compile(self.epoch))
     }
 
+    /// As [`World::install`], and sessions are not judged but when they are touched.
+    pub(crate) fn install_at_leisure(&mut self, plan: &Plan) {
+        self.epoch += 1;
+        self.forwarder.install(plan.compile(self.epoch), self.now);
+    }
+
+    /// Judges all sessions that have not been.
+    pub(crate) fn settle(&mut self) {
+        while self.forwarder.settle(self.now, 7) {}
+    }
+
     /// As [`World::install`], for tables that were compiled before.
     pub(crate) fn adopt(&mut self, snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
         assert_eq!(snapshot.check(), Ok(()), "the plan of a test is sound");
@@ -102,7 +113,7 @@ impl World {
         match self.forwarder.install(snapshot, self.now) {
             Event::Installed { epoch, retired } => {
                 assert_eq!(epoch, adopted);
-                while self.forwarder.settle(self.now, u32::MAX) {}
+                self.settle();
                 retired
             }
             other => panic!("tables were installed, and the answer is {other:?}"),

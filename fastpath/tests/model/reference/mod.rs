@@ -334,6 +334,7 @@ impl Session {
             inside,
             outside,
             peer,
+            peer_as: None,
             forwarded,
             basis: match (self.pool, self.inbound) {
                 (Some(_), true) => Basis::LetIn,
