@@ -61,6 +61,9 @@ const TAIL: &str = "
 | `translated-errors` | ICMP errors forwarded with their quote translated. |
 | `sessions-created` | Sessions that began. |
 | `sessions-ended` | Sessions that ended. |
+| `sessions-ended-renamed` | Of those, because other tables give their flows another name or receiver: the next packet begins another session, a TCP connection breaks. |
+| `sessions-ended-policy` | Because by other tables whoever began them may not any more. |
+| `sessions-ended-forward` | Because nothing leads in to their receivers any more. |
 | `alive-v4`, `alive-v6` | Sessions alive now. |
 ";
 

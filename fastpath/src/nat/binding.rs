@@ -56,7 +56,7 @@ pub(super) const BORROWED: u16 = 1;
 impl<A: Address> Binding<A> {
     /// In no space: its name is no pool's any more, and whoever borrowed it has not given it
     /// back yet.
-    pub(super) const NOWHERE: u16 = u16::MAX & !LOST;
+    pub(super) const NOWHERE: u16 = !LOST;
 
     /// In which space the address is: that of a pool, one that a pool had before, or
     /// [`Binding::NOWHERE`].
