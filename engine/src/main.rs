@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use causeway_control::api::{Answer, Ask, ConfigText, Deed, PlanView, Show as ToShow, render};
+use causeway_control::api::{Answer, Ask, ConfigText, Deed, Show as ToShow, render};
 use causeway_control::config::{Config, Driver, Warning};
 use causeway_control::ipam::Flags;
 use causeway_engine::cli::{
@@ -212,12 +212,12 @@ fn told(asking: &Asking, answer: &Answer) -> Result {
 /// Applies a configuration, and says with what was changed what the plan had said of sessions.
 fn apply(asking: &Asking, config: ConfigText, confirm: Option<u32>) -> Result {
     let planned = ask(&asking.api, Ask::Show(ToShow::Plan { config: config.clone() }))?;
-    let Answer::Plan(PlanView { sessions, .. }) = planned else {
+    let Answer::Plan(planned) = planned else {
         return told(asking, &planned);
     };
     let mut answer = ask(&asking.api, Ask::Do(Deed::Apply { config, confirm }))?;
     if let Answer::Applied { plan, .. } = &mut answer {
-        plan.sessions = sessions;
+        plan.sessions = planned.sessions;
     }
     told(asking, &answer)
 }

@@ -204,12 +204,12 @@ pub enum Answer {
         dry_run: bool,
     },
     /// To [`Show::Plan`].
-    Plan(PlanView),
+    Plan(Box<PlanView>),
     /// To [`Deed::Reload`], [`Deed::Apply`] and [`Deed::Rollback`].
     #[serde(rename_all = "kebab-case")]
     Applied {
         /// What has changed.
-        plan: PlanView,
+        plan: Box<PlanView>,
         /// Seconds within which it must be confirmed, or is taken back.
         confirm_within: Option<u32>,
         /// What did not go well, though the configuration is in force.

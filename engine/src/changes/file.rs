@@ -81,10 +81,10 @@ mod tests {
         for killed_after in 0..=6 {
             let disk = disk();
             disk.fuse.set(killed_after);
-            let done = Staged::write(disk.clone(), "g.toml", NEW).and_then(|mut staged| {
+            let done = Staged::write(disk.clone(), "g.toml", NEW).map(|mut staged| {
                 let put = staged.put();
                 assert_eq!(put.is_ok(), killed_after == 6);
-                Ok(staged)
+                staged
             });
             let Ok(staged) = done else {
                 assert!(killed_after < 4);

@@ -155,7 +155,7 @@ impl Changes {
         info!(by, seconds, "a configuration is in force on trial: causeway confirm keeps it");
         let until = now + Duration::from_secs(seconds.into());
         self.trial = Some(Trial { by, until, staged, settled: plan.settled, before });
-        Ok(Answer::Applied { plan: plan.view, confirm_within: confirm, warnings: Vec::new() })
+        Ok(Answer::Applied { plan: Box::new(plan.view), confirm_within: confirm, warnings: Vec::new() })
     }
 
     /// Applies the file as it is now.
@@ -206,7 +206,7 @@ impl Changes {
                             see causeway history";
                 return Err(Refusal::Not(what.to_owned()));
             };
-            return Ok(Answer::Applied { plan, confirm_within: None, warnings: Vec::new() });
+            return Ok(Answer::Applied { plan: Box::new(plan), confirm_within: None, warnings: Vec::new() });
         };
         let text = self.history.text(number).map_err(|error| Refusal::Not(format!("version {number}: {error}")))?;
         let Some(text) = text else {
@@ -278,7 +278,7 @@ impl Changes {
         info!(by, changes = plan.view.changes.len(), "the configuration is in force");
         plan.view.warnings.iter().for_each(|warning| warn!("{warning}"));
         let warnings = self.keep(plan.settled, by);
-        Answer::Applied { plan: plan.view, confirm_within: None, warnings }
+        Answer::Applied { plan: Box::new(plan.view), confirm_within: None, warnings }
     }
 
     /// Remembers the configuration in force; says what could not be.

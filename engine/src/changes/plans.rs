@@ -34,7 +34,7 @@ impl Plans {
             && let Some(asked) = self.waiting.pop_front()
         {
             let sessions = Some(FatesView::of(control, &judged));
-            asked.answer(Answer::Plan(PlanView { sessions, ..view }));
+            asked.answer(Answer::Plan(Box::new(PlanView { sessions, ..view })));
         }
         while self.going.is_none()
             && let Some(asked) = self.waiting.front()
