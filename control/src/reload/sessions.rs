@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use causeway_fastpath::command::{Command, SessionCursor, SessionPage, SessionRow};
+use causeway_fastpath::command::{Command, SessionPage, SessionRow};
 use causeway_fastpath::ids::{VrfId, WorkerId};
 use causeway_fastpath::nat::{EndReason, Judge, Outcome};
 use causeway_fastpath::snapshot::Snapshot;
@@ -14,9 +14,8 @@ use crate::config::{ClusterIdx, Config};
 use crate::domains::Domains;
 use crate::nodes::Nodes;
 use crate::rounds::go_on;
+use crate::sessions::first_page;
 
-/// Records that one step looks at. Small, so that a worker is never kept long.
-const PAGE: u32 = 256;
 /// Sessions that do not survive and are named, at most.
 pub const MOST_NAMED: usize = 1000;
 
@@ -112,9 +111,7 @@ impl JudgeWalk {
         let v4 = Judge::new(&before.v4, &after.v4, &after.ports);
         let v6 = Judge::new(&before.v6, &after.v6, &after.ports);
         self.going = Some((request, Judging { v4, v6, owners, judged: Judged::default() }));
-        let (cursor, rows) = (Some(SessionCursor::default()), Vec::with_capacity(PAGE as usize));
-        let page = SessionPage { request, cursor, limit: PAGE, rows };
-        Some((WorkerId(0), Command::ListSessions(Box::new(page))))
+        Some(first_page(request))
     }
 
     /// Is this page for the walk that goes on?

@@ -93,3 +93,11 @@ fn without_a_folder_they_are_kept_in_memory() {
     history.record("b", 2, "apply").expect("nothing is needed");
     assert_eq!(texts(&history), ["a", "b"]);
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_content_breaks_the_reader(content: Vec<u8>, heading in "# causeway \\{.{0,60}\\}\n.{0,20}") {
+        assert!(decode(&content).is_none());
+        assert!(decode(heading.as_bytes()).is_none());
+    }
+}
