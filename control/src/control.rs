@@ -13,12 +13,13 @@ use causeway_fastpath::time::Instant;
 use causeway_fastpath::verdict::PuntReason;
 
 use crate::api::read_filter;
-use crate::compile::{self, Build, Compiler, PortFacts};
+use crate::compile::{self, Build, Compiler, PoolIds, PortFacts};
 use crate::config::{ClusterIdx, Config, PortIdx};
 use crate::domains::Domains;
 use crate::holders::{HostRow, HostWalk, PoolAlarm, PoolWalk};
 use crate::neighbors::{Effect, Neighbors, Row, Waiting, free};
 use crate::nodes::{Memory, NodeRow, Nodes, Quarantine, SourceRow, Update};
+use crate::reload::{InForce, JudgeWalk, Judged, NeedsRestart, Owners, Prepared};
 use crate::rib::{Change, Route};
 use crate::rooms::Rooms;
 use crate::sessions::Walks;
@@ -41,12 +42,16 @@ pub struct Control {
     epoch: Epoch,
     /// By worker: the tables in force, and what it is to do.
     installed: Vec<Epoch>,
+    /// By worker: the newest tables by which it was to judge its sessions, and those by which
+    /// it has.
+    judged: Vec<(Epoch, Epoch)>,
     commands: Vec<VecDeque<Command>>,
     rooms: Rooms,
     walks: Walks,
     pools: PoolWalk,
     hosts: HostWalk,
-    pool_names: Vec<String>,
+    judging: JudgeWalk,
+    pool_ids: PoolIds,
 }
 
 /// A forwarding table, for people.
@@ -66,11 +71,10 @@ impl Control {
     /// Takes over a configuration; `facts` are those of its ports, in order, and
     /// `flow_seed` is the secret by which flows are spread over several next hops.
     pub fn new(config: Config, facts: Vec<PortFacts>, flow_seed: u64, now: Instant) -> Control {
-        let (domains, compiler) = compile::plan(&config, facts.clone(), flow_seed);
+        let (domains, pool_ids, compiler) = compile::plan(&config, facts.clone(), flow_seed);
         let neighbors = Neighbors::new(&config, &facts, now);
         let nodes = Nodes::new(&config, now);
         let workers = config.gateway.cores.len();
-        let pool_names = compile::pool_names(&config);
         let rooms = Rooms::new(workers, config.gateway.sessions_per_worker(), flow_seed);
         let mut control = Control {
             config,
@@ -80,16 +84,75 @@ impl Control {
             nodes,
             epoch: Epoch(0),
             installed: vec![Epoch(0); workers],
+            judged: vec![(Epoch(0), Epoch(0)); workers],
             commands: (0..workers).map(|_| VecDeque::new()).collect(),
             rooms,
             walks: Walks::new(workers),
             pools: PoolWalk::new(workers),
             hosts: HostWalk::new(workers),
-            pool_names,
+            judging: JudgeWalk::new(workers),
+            pool_ids,
         };
         control.meet_routers(now);
         control.settle();
         control
+    }
+
+    /// Works out what follows from another configuration; nothing changes. Copies every route,
+    /// and shares the tables.
+    ///
+    /// # Errors
+    /// It differs in what is only looked at on start.
+    pub fn prepare(&self, config: Config, now: Instant) -> Result<Prepared, NeedsRestart> {
+        let in_force = InForce {
+            config: &self.config,
+            domains: &self.domains,
+            pool_ids: &self.pool_ids,
+            compiler: &self.compiler,
+            nodes: &self.nodes,
+            next: Epoch(self.epoch.0 + 1),
+            settled: self.settled(),
+        };
+        in_force.prepare(config, now)
+    }
+
+    /// Works by another configuration from now on: new tables follow, if it makes any other.
+    /// What a pool, cluster, domain or port was called tells whether it is the same. What
+    /// sources said of nodes stays, and so does who is known on the links.
+    ///
+    /// # Errors
+    /// As [`Control::prepare`]; nothing has changed then.
+    pub fn reload(&mut self, config: Config, now: Instant) -> Result<(), NeedsRestart> {
+        let prepared = self.prepare(config, now)?;
+        self.adopt(prepared, now);
+        Ok(())
+    }
+
+    /// Starts to find out what would become of each session. One such walk goes on at a time:
+    /// `false` when one does already. [`Control::take_judged`] has the result.
+    #[must_use]
+    pub fn judge_sessions(&mut self, request: u64, prepared: &mut Prepared) -> bool {
+        let after = prepared.snapshot(self.next_epoch());
+        let owners = Owners::new(&self.config, &self.domains, &self.nodes);
+        let first = self.judging.begin(request, (self.rooms.last(), &after), owners);
+        let started = first.is_some();
+        self.command(first);
+        started
+    }
+
+    /// What would become of each session, once all were looked at.
+    pub fn take_judged(&mut self) -> Option<Judged> {
+        self.judging.take()
+    }
+
+    /// As [`Control::reload`], with what was prepared for exactly the state that control is in.
+    pub fn adopt(&mut self, prepared: Prepared, now: Instant) {
+        let Prepared { config, domains, pool_ids, compiler, nodes, .. } = prepared;
+        self.neighbors.reconfigure(&config, compiler.facts(), now);
+        self.pools.forget(|pool| !pool_ids.is_named(pool));
+        (self.config, self.domains, self.pool_ids) = (config, domains, pool_ids);
+        (self.compiler, self.nodes) = (compiler, nodes);
+        self.meet_routers(now);
     }
 
     /// Changes routes, in this order. However many there are, and whatever else has
@@ -155,19 +218,25 @@ impl Control {
                 self.installed[worker.index()] = epoch;
                 drop(retired);
             }
-            Event::Settled(room) => drop(room),
+            Event::Settled(room) => {
+                let (_, after) = room.epochs();
+                self.judged[worker.index()].1 = after;
+            }
             Event::Punted(reason, frame, errand) => {
                 self.punted(reason, Waiting { frame, worker, errand }, now);
             }
             Event::Sessions(page) => {
                 let next = if self.hosts.wants(&page) {
                     self.hosts.met(worker, page)
+                } else if self.judging.wants(&page) {
+                    self.judging.met(worker, page)
                 } else {
                     self.walks.paged(worker, *page)
                 };
                 self.command(next);
             }
-            Event::Pools(page) => {
+            Event::Pools(mut page) => {
+                page.rows.retain(|row| self.pool_ids.is_named(row.pool));
                 let next = self.pools.paged(worker, page);
                 self.command(next);
             }
@@ -205,6 +274,19 @@ impl Control {
     pub fn poll_command_for(&mut self, worker: WorkerId) -> Option<Command> {
         self.settle();
         self.commands[worker.index()].pop_front()
+    }
+
+    /// The version of the tables that hold everything that control knows now.
+    pub fn next_epoch(&self) -> Epoch {
+        let changed = self.neighbors.has_changed() || self.compiler.has_changed();
+        Epoch(self.epoch.0 + u64::from(changed))
+    }
+
+    /// The newest tables by which every worker has judged all its sessions.
+    pub fn settled(&self) -> Epoch {
+        let of =
+            |(installed, (wanted, done)): (&Epoch, &(Epoch, Epoch))| if done < wanted { *done } else { *installed };
+        self.installed.iter().zip(&self.judged).map(of).min().unwrap_or_default()
     }
 
     /// Are the newest tables in force, with every worker?
@@ -312,7 +394,7 @@ impl Control {
     /// at a time: `false` when one does already. [`Control::take_pools`] has the result.
     #[must_use]
     pub fn list_pools(&mut self, request: u64) -> bool {
-        let first = self.pools.begin(request, PoolId(self.pool_names.len() as u16));
+        let first = self.pools.begin(request, self.pool_ids.end());
         let started = first.is_some();
         self.command(first);
         started
@@ -331,7 +413,7 @@ impl Control {
 
     /// What people call a pool: its name, or `masquerade` and the port whose addresses it has.
     pub fn pool_name(&self, pool: PoolId) -> &str {
-        &self.pool_names[pool.index()]
+        self.pool_ids.name(pool)
     }
 
     /// Starts to collect who holds sessions and who was refused some. One such walk goes on
@@ -412,7 +494,11 @@ impl Control {
         if self.compiler.has_changed() {
             self.epoch = Epoch(self.epoch.0 + 1);
             let snapshot = Arc::new(self.compiler.snapshot(self.epoch));
-            for (commands, room) in self.commands.iter_mut().zip(self.rooms.next(&snapshot)) {
+            let rooms = self.rooms.next(&snapshot).into_iter().zip(&mut self.judged);
+            for (commands, (room, judged)) in self.commands.iter_mut().zip(rooms) {
+                if room.is_some() {
+                    judged.0 = self.epoch;
+                }
                 commands.extend(room.map(Command::Prepare));
                 commands.push_back(Command::Install(Arc::clone(&snapshot)));
             }

@@ -12,6 +12,7 @@ use causeway_fastpath::ids::{PoolId, VrfId, WorkerId};
 
 use crate::alarm::{Alarm, Turn};
 use crate::rounds::go_on;
+use crate::sessions::first_page;
 
 /// Records that one step looks at. Small, so that a worker is never kept long.
 const PAGE: u32 = 256;
@@ -100,6 +101,11 @@ impl PoolWalk {
         Some((rows, changed))
     }
 
+    /// Pools that are gone are no longer full.
+    pub(crate) fn forget(&mut self, is_gone: impl Fn(PoolId) -> bool) {
+        self.alarms.retain(|(pool, ..), _| !is_gone(*pool));
+    }
+
     /// Is a pool full?
     pub(crate) fn is_full(&self, pool: PoolId, v6: bool, protocol: usize) -> bool {
         self.alarms.get(&(pool, v6, protocol)).is_some_and(Alarm::is_raised)
@@ -151,9 +157,7 @@ impl HostWalk {
             return None;
         }
         self.going = Some((request, Tallies::default()));
-        let (cursor, rows) = (Some(SessionCursor::default()), Vec::with_capacity(PAGE as usize));
-        let page = SessionPage { request, cursor, limit: PAGE, rows };
-        Some((WorkerId(0), Command::ListSessions(Box::new(page))))
+        Some(first_page(request))
     }
 
     /// Is this page of sessions for the walk that goes on?

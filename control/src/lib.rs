@@ -16,6 +16,8 @@ pub mod holders;
 pub mod ipam;
 pub mod neighbors;
 pub mod nodes;
+mod places;
+pub mod reload;
 pub mod rib;
 mod rooms;
 mod rounds;

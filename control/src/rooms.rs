@@ -24,6 +24,11 @@ impl Rooms {
         Rooms { last: Arc::new(Snapshot::closed()), workers: workers as u16, sessions, seed }
     }
 
+    /// The tables that were sent last.
+    pub(crate) fn last(&self) -> &Snapshot {
+        &self.last
+    }
+
     /// For each worker the room to go over to these tables, if that takes any.
     pub(crate) fn next(&mut self, snapshot: &Arc<Snapshot>) -> Vec<Option<Box<Room>>> {
         let last = std::mem::replace(&mut self.last, Arc::clone(snapshot));

@@ -40,7 +40,7 @@ impl Walks {
             return None;
         }
         self.listing = Some(Listing { request, most, filter, rows: Vec::new() });
-        Some((WorkerId(0), page(request, SessionCursor::default(), Vec::with_capacity(PAGE as usize))))
+        Some(first_page(request))
     }
 
     /// The first step of ending the sessions that are meant, or of counting them, unless
@@ -92,6 +92,11 @@ impl Walks {
     pub(crate) fn take_killed(&mut self) -> Option<(u64, u64)> {
         self.killed.take()
     }
+}
+
+/// The first step of a walk over all sessions.
+pub(crate) fn first_page(request: u64) -> (WorkerId, Command) {
+    (WorkerId(0), page(request, SessionCursor::default(), Vec::with_capacity(PAGE as usize)))
 }
 
 fn page(request: u64, cursor: SessionCursor, rows: Vec<SessionRow>) -> Command {

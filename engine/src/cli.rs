@@ -40,6 +40,25 @@ pub enum Command {
     Lab(Lab),
     /// Show what a running gateway knows.
     Show(Show),
+    /// Show what a configuration would change in a running gateway, and change nothing.
+    ///
+    /// Exits with 1 if it would be refused, and says why.
+    Plan(Plan),
+    /// Apply a configuration to a running gateway, and write it to the gateway's file.
+    ///
+    /// What `causeway plan` says comes to pass. A configuration that is not sound, or that
+    /// needs a restart, changes nothing.
+    Apply(Apply),
+    /// Keep the configuration that was applied with --confirm.
+    Confirm(Asking),
+    /// Apply the file that a running gateway was started with, as it is now. SIGHUP does the
+    /// same.
+    Reload(Asking),
+    /// List the configurations that were in force.
+    History(Asking),
+    /// Go back to a configuration that was in force before, or take back one that waits to
+    /// be confirmed.
+    Rollback(Rollback),
     /// Do something to the sessions of a running gateway.
     #[command(subcommand)]
     Sessions(Sessions),
@@ -69,6 +88,59 @@ pub struct Run {
     /// Where the API listens, instead of gateway.api.
     #[arg(long, value_name = "SOCKET")]
     pub api: Option<PathBuf>,
+    /// If the configuration file cannot be used, start with the newest one of the history in
+    /// this folder: what gateway.state names.
+    #[arg(long, value_name = "FOLDER")]
+    pub last_good: Option<PathBuf>,
+}
+
+/// How a running gateway is asked.
+#[derive(Debug, Args)]
+pub struct Asking {
+    /// Print JSON, one document on one line.
+    #[arg(long)]
+    pub json: bool,
+    /// Where the gateway's API listens.
+    #[arg(long, value_name = "SOCKET", env = "CAUSEWAY_API", default_value = "/run/causeway/api.sock")]
+    pub api: PathBuf,
+}
+
+/// `causeway plan`.
+#[derive(Debug, Args)]
+pub struct Plan {
+    /// The configuration file.
+    pub config: PathBuf,
+    /// How the gateway is asked.
+    #[command(flatten)]
+    pub asking: Asking,
+}
+
+/// `causeway apply`.
+#[derive(Debug, Args)]
+pub struct Apply {
+    /// The configuration file.
+    pub config: PathBuf,
+    /// Take it back after so long, as 60s or 5m, unless `causeway confirm` comes before. It is
+    /// not written to the gateway's file until then.
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    pub confirm: Option<u32>,
+    /// How the gateway is asked.
+    #[command(flatten)]
+    pub asking: Asking,
+}
+
+/// `causeway rollback`.
+#[derive(Debug, Args)]
+pub struct Rollback {
+    /// The number of the configuration, as `causeway history` lists it. Without one, that which
+    /// waits to be confirmed is taken back.
+    pub version: Option<u64>,
+    /// As with `causeway apply`.
+    #[arg(long, value_name = "TIME", value_parser = seconds, requires = "version")]
+    pub confirm: Option<u32>,
+    /// How the gateway is asked.
+    #[command(flatten)]
+    pub asking: Asking,
 }
 
 /// `causeway check`.
@@ -307,6 +379,21 @@ pub enum NicDriver {
     AfXdp,
 }
 
+/// A time of a second to a day.
+fn seconds(text: &str) -> Result<u32, String> {
+    let (number, unit) = match text.strip_suffix(['s', 'm', 'h']) {
+        Some(number) => (number, &text[number.len()..]),
+        None => (text, "s"),
+    };
+    let factor = match unit {
+        "h" => 3600,
+        "m" => 60,
+        _ => 1,
+    };
+    let seconds = number.parse::<u32>().ok().and_then(|number| number.checked_mul(factor));
+    seconds.filter(|seconds| (1..=86_400).contains(seconds)).ok_or_else(|| "write 1s to 24h, as 60s".to_owned())
+}
+
 /// A name that Kubernetes would take (RFC 1123).
 fn namespace(text: &str) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -337,6 +424,16 @@ mod tests {
     #[test]
     fn the_definition_of_the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_time_has_a_unit_and_is_a_day_at_most() {
+        for (text, expected) in [("60", 60), ("60s", 60), ("5m", 300), ("24h", 86_400)] {
+            assert_eq!(seconds(text), Ok(expected));
+        }
+        for text in ["", "0", "25h", "-1s", "1d", "s", "99999999999m", "1 m", "ä"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
     }
 
     #[test]

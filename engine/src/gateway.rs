@@ -9,24 +9,27 @@ use std::time::Duration;
 
 use causeway_control::alarm::{Alarm, Turn};
 use causeway_control::api::{
-    Answer, Ask, CounterView, Deed, ForwardView, MOST_SESSIONS, NeighborView, NodeView, PortView, RouteView, Show,
-    SourceView, TableView, mac_text,
+    Answer, Ask, CounterView, Deed, ForwardView, MOST_SESSIONS, NeighborView, NodeView, PortView, Refusal, RouteView,
+    Show, SourceView, TableView, mac_text,
 };
 use causeway_control::compile::PortFacts;
-use causeway_control::config::{Config, PortIdx};
+use causeway_control::config::{Config, ConfigErrors, PortIdx};
 use causeway_control::control::Control;
 use causeway_fastpath::chance::Chance;
+use causeway_fastpath::ids::Epoch;
 use causeway_fastpath::time::Instant;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use tracing::{error, info, warn};
 
 use crate::api::{Asked, Server};
+use crate::changes::{self, Changes, Plans};
 use crate::clock;
 use crate::crew::Crew;
+use crate::launch::Launch;
 use crate::nodes::{self, Keeper, NodeSources, Remembered};
 use crate::port::{Link, forwarding};
 use crate::shift::{MOST_FAILURES, Notice};
-use crate::state::{self, StateError};
+use crate::state::StateError;
 use crate::thread::StartError;
 use crate::wake::{Doorbell, readable, sleep};
 use crate::walks::{Purpose, Walks};
@@ -39,6 +42,9 @@ const SLEEP: Duration = Duration::from_secs(1);
 /// Why the gateway could not start, or had to end.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
+    /// The configuration cannot be used.
+    #[error("{0}")]
+    Config(#[from] ConfigErrors),
     /// The worker could not be started.
     #[error("{0}")]
     Start(#[from] StartError),
@@ -74,17 +80,19 @@ pub enum GatewayError {
 ///
 /// # Errors
 /// It could not start, or a worker failed. Nothing is left behind either way.
-pub fn run(mut config: Config, out: &mut dyn Write) -> Result<(), GatewayError> {
+pub fn run(launch: Launch, out: &mut dyn Write) -> Result<(), GatewayError> {
+    let mut loaded = changes::load(&launch)?;
     let system = |what| move |source| GatewayError::System { what, source };
     let bell = Arc::new(Doorbell::new().map_err(system("a doorbell"))?);
     let signals = Signals::new().map_err(system("signal handlers"))?;
-    let api_path = config.gateway.api.clone();
+    let api_path = loaded.0.gateway.api.clone();
     let server =
         Server::start(&api_path, Arc::clone(&bell)).map_err(|source| GatewayError::Api { path: api_path, source })?;
+    let changes = Changes::begin(launch, &mut loaded)?;
+    let (config, _) = loaded;
     for warning in forwarding::warnings(&config) {
         warn!("{warning}");
     }
-    state::settle(&mut config)?;
     let remembered = Remembered::open(&config)?;
     let nodes = NodeSources::start(&config, Arc::clone(&bell)).map_err(system("a thread for nodes"))?;
     let seed = seed(&config).map_err(system("random numbers"))?;
@@ -111,10 +119,14 @@ pub fn run(mut config: Config, out: &mut dyn Write) -> Result<(), GatewayError> 
     let links = vec![Link::Up; crew.ports().len()];
     let mut gateway = Gateway {
         control,
+        changes,
         nodes,
+        bell: Arc::clone(&bell),
         keeper,
         crew,
         walks: Walks::default(),
+        plans: Plans::default(),
+        promised: Vec::new(),
         links,
         watch_at: now,
         tables: Default::default(),
@@ -131,11 +143,18 @@ pub fn run(mut config: Config, out: &mut dyn Write) -> Result<(), GatewayError> 
 
 struct Gateway {
     control: Control,
+    changes: Changes,
     nodes: NodeSources,
+    /// Rings when nodes have something to say.
+    bell: Arc<Doorbell>,
     keeper: Option<Keeper>,
     crew: Crew,
     /// Answers that are being put together.
     walks: Walks,
+    /// Who waits for a plan.
+    plans: Plans,
+    /// Answers that are true once these tables are in force and all sessions judged by them.
+    promised: Vec<(Epoch, Asked, Answer)>,
     /// How each port was when last looked at.
     links: Vec<Link>,
     /// When pools are to be looked at.
@@ -166,18 +185,24 @@ impl Gateway {
             if self.control.poll_timeout().is_some_and(|due| due <= now) {
                 self.control.handle_timeout(now);
             }
+            if self.changes.handle_timeout(&mut self.control, now) {
+                self.follow_sources();
+            }
             while let Some(asked) = server.next() {
                 self.answer(asked, now);
             }
             let (v4, v6) = self.crew.sessions();
             self.walks.advance(&mut self.control, v4 + v6);
+            self.plans.advance(&self.changes, &mut self.control, now);
             self.crew.send_commands(&mut self.control);
             self.heed_notices();
+            self.keep_promises();
             if self.crew.has_lost_one() {
                 return Err(GatewayError::WorkerFailed);
             }
             if !ready && self.control.is_settled() && self.crew.is_up_to_date() {
                 ready = true;
+                self.changes.started();
                 info!(api = %self.control.config().gateway.api.display(), "ready");
                 // Whoever started us may not be listening.
                 let _ = writeln!(out, "ready").and_then(|()| out.flush());
@@ -189,13 +214,17 @@ impl Gateway {
             self.watch_ports();
             self.watch_room(now);
             if signals.asked_to_reload() {
-                warn!("SIGHUP: this version cannot reload; restart it to use a changed configuration");
+                self.changes.reload_and_log(&mut self.control, "SIGHUP", now);
+                self.follow_sources();
             }
             if signals.asked_to_stop() {
                 info!("asked to stop");
                 return Ok(());
             }
-            let due = [self.control.poll_timeout(), self.nodes.due()].into_iter().flatten().min();
+            let due = [self.control.poll_timeout(), self.nodes.due(), self.changes.poll_timeout()]
+                .into_iter()
+                .flatten()
+                .min();
             let due = due.map(|due| Duration::from_nanos(due.nanos_since(clock::now())));
             let patience =
                 if self.crew.is_up_to_date() { due.unwrap_or(SLEEP).min(SLEEP) } else { Duration::from_millis(1) };
@@ -272,6 +301,31 @@ impl Gateway {
         }
     }
 
+    /// Whoever knows the nodes is who the configuration says.
+    fn follow_sources(&mut self) {
+        if let Err(error) = self.nodes.follow(self.control.config(), &self.bell) {
+            error!(%error, "a thread for nodes cannot be started: they stay as they are");
+        }
+    }
+
+    /// Answers that wait for tables to be in force, and for sessions to be judged by them: what
+    /// is asked next finds workers that are done.
+    fn keep_promises(&mut self) {
+        let settled = self.control.settled();
+        for (_, asked, answer) in self.promised.extract_if(.., |(epoch, ..)| *epoch <= settled) {
+            asked.answer(answer);
+        }
+    }
+
+    /// Does something to the configuration; the answer comes once it is in force.
+    fn configure(&mut self, asked: Asked, done: Result<Answer, Refusal>) {
+        match done {
+            Ok(answer) => self.promised.push((self.control.next_epoch(), asked, answer)),
+            Err(refusal) => asked.answer(Answer::Refused(refusal)),
+        }
+        self.follow_sources();
+    }
+
     fn answer(&mut self, asked: Asked, now: Instant) {
         let answer = match &asked.ask {
             Ask::Show(Show::Ports) => Ok(Answer::Ports(self.ports())),
@@ -291,7 +345,26 @@ impl Gateway {
             Ask::Show(Show::Hosts { limit }) => {
                 Err((&Vec::new(), Purpose::Hosts { most: (*limit).min(MOST_SESSIONS) }))
             }
+            Ask::Show(Show::Plan { .. }) => return self.plans.begin(asked),
+            Ask::Show(Show::History) => Ok(self.changes.versions(now)),
             Ask::Do(Deed::KillSessions { filter, dry_run }) => Err((filter, Purpose::Kill { dry_run: *dry_run })),
+            Ask::Do(Deed::Reload) => {
+                let done = self.changes.reload(&mut self.control, "reload", now);
+                return self.configure(asked, done);
+            }
+            Ask::Do(Deed::Apply { config, confirm }) => {
+                let by = format!("apply {}", config.name);
+                let done = self.changes.apply(&mut self.control, config.clone(), by, *confirm, now);
+                return self.configure(asked, done);
+            }
+            Ask::Do(Deed::Confirm) => {
+                let done = self.changes.confirm();
+                return self.configure(asked, done);
+            }
+            Ask::Do(Deed::Rollback { to, confirm }) => {
+                let done = self.changes.rollback(&mut self.control, *to, *confirm, now);
+                return self.configure(asked, done);
+            }
         };
         let answer = match answer {
             Ok(answer) => answer,

@@ -1,13 +1,18 @@
 //! The half of Causeway that touches the world: ports, threads, clocks.
 
 pub mod api;
+mod changes;
 pub mod channel;
 pub mod cli;
 pub mod clock;
 mod crew;
+mod disk;
 pub mod gateway;
 pub mod handoff;
+mod history;
 pub mod ipam;
+pub mod launch;
+mod looks;
 mod nodes;
 pub mod port;
 pub mod replay;

@@ -4,13 +4,14 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use causeway_control::api::{Answer, Ask, Deed, Show as ToShow, render};
+use causeway_control::api::{Answer, Ask, ConfigText, Deed, Show as ToShow, render};
 use causeway_control::config::{Config, Driver, Warning};
 use causeway_control::ipam::Flags;
 use causeway_engine::cli::{
-    Check, Cli, Command, ControllerFlags, Ipam, IpamCheck, IpamNext, Kill, Kubernetes, Lab, NicDriver, Replay, Run,
-    Sessions, Show, What,
+    Apply, Asking, Check, Cli, Command, ControllerFlags, Ipam, IpamCheck, IpamNext, Kill, Kubernetes, Lab, NicDriver,
+    Plan, Replay, Rollback, Run, Sessions, Show, What,
 };
+use causeway_engine::launch::Launch;
 use causeway_engine::port::forwarding;
 use causeway_engine::replay::{ReplayOptions, replay};
 use causeway_engine::{api, gateway, ipam};
@@ -23,6 +24,18 @@ fn main() -> ExitCode {
         Command::Replay(options) => replay_captures(options),
         Command::Lab(options) => lab(&options),
         Command::Show(options) => show(options),
+        Command::Plan(Plan { config, asking }) => {
+            text_of(&config).and_then(|config| configure(&asking, Ask::Show(ToShow::Plan { config })))
+        }
+        Command::Apply(Apply { config, confirm, asking }) => {
+            text_of(&config).and_then(|config| apply(&asking, config, confirm))
+        }
+        Command::Confirm(asking) => configure(&asking, Ask::Do(Deed::Confirm)),
+        Command::Reload(asking) => configure(&asking, Ask::Do(Deed::Reload)),
+        Command::History(asking) => configure(&asking, Ask::Show(ToShow::History)),
+        Command::Rollback(Rollback { version, confirm, asking }) => {
+            configure(&asking, Ask::Do(Deed::Rollback { to: version, confirm }))
+        }
         Command::Sessions(Sessions::Kill(options)) => kill(options),
         Command::Ipam(Ipam::Check(options)) => check_flags(options),
         Command::Ipam(Ipam::Next(options)) => next_cidrs(options),
@@ -55,25 +68,14 @@ type Result = std::result::Result<ExitCode, Box<dyn std::error::Error>>;
 
 fn run(options: &Run) -> Result {
     start_logging();
-    let (mut config, warnings) = Config::load(&options.config)?;
-    for warning in &warnings {
-        tracing::warn!("{warning}");
-    }
-    if let Some(driver) = options.driver {
-        for port in &mut config.ports {
-            if matches!(port.driver, Driver::Auto | Driver::AfPacket | Driver::AfXdp) {
-                port.driver = match driver {
-                    NicDriver::Auto => Driver::Auto,
-                    NicDriver::AfPacket => Driver::AfPacket,
-                    NicDriver::AfXdp => Driver::AfXdp,
-                };
-            }
-        }
-    }
-    if let Some(path) = &options.api {
-        config.gateway.api.clone_from(path);
-    }
-    gateway::run(config, &mut io::stdout())?;
+    let driver = options.driver.map(|driver| match driver {
+        NicDriver::Auto => Driver::Auto,
+        NicDriver::AfPacket => Driver::AfPacket,
+        NicDriver::AfXdp => Driver::AfXdp,
+    });
+    let Run { config, api, last_good, .. } = options;
+    let launch = Launch { file: config.clone(), driver, api: api.clone(), last_good: last_good.clone() };
+    gateway::run(launch, &mut io::stdout())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -191,6 +193,42 @@ fn show(options: Show) -> Result {
     };
     print(&ask(&options.api, Ask::Show(show))?, options.json, options.all)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A configuration as it is sent to a gateway, which checks it.
+fn text_of(path: &Path) -> std::result::Result<ConfigText, Box<dyn std::error::Error>> {
+    Ok(ConfigText { name: path.display().to_string(), text: Config::read(path)? })
+}
+
+/// Asks about configurations; fails if the gateway refuses one.
+fn configure(asking: &Asking, about: Ask) -> Result {
+    told(asking, &ask(&asking.api, about)?)
+}
+
+fn told(asking: &Asking, answer: &Answer) -> Result {
+    if let Answer::Refused(refusal) = answer {
+        if asking.json {
+            print(answer, true, false)?;
+        } else {
+            writeln!(io::stderr(), "{refusal}")?;
+        }
+        return Ok(ExitCode::FAILURE);
+    }
+    print(answer, asking.json, false)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Applies a configuration, and says with what was changed what the plan had said of sessions.
+fn apply(asking: &Asking, config: ConfigText, confirm: Option<u32>) -> Result {
+    let planned = ask(&asking.api, Ask::Show(ToShow::Plan { config: config.clone() }))?;
+    let Answer::Plan(planned) = planned else {
+        return told(asking, &planned);
+    };
+    let mut answer = ask(&asking.api, Ask::Do(Deed::Apply { config, confirm }))?;
+    if let Answer::Applied { plan, .. } = &mut answer {
+        plan.sessions = planned.sessions;
+    }
+    told(asking, &answer)
 }
 
 fn kill(options: Kill) -> Result {

@@ -58,7 +58,7 @@ pub struct Tables<A> {
 }
 
 /// A port, as far as forwarding needs to know it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortEntry {
     /// The routing domain of what arrives.
     pub vrf: VrfId,

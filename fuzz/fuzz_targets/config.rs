@@ -14,7 +14,7 @@ fuzz_target!(|text: &str| {
         Err(errors) => assert!(!errors.to_string().is_empty(), "what is refused is refused in words"),
         Ok((config, _)) => {
             let facts = vec![PortFacts { mac: [2, 0, 0, 0, 0, 1], mtu: 1500 }; config.ports.len()];
-            let (_, mut compiler) = plan(&config, facts.clone(), 7);
+            let (_, _, mut compiler) = plan(&config, facts.clone(), 7);
             compiler.set_neighbors(Neighbors::new(&config, &facts, Instant::ZERO).take_facts());
             assert_eq!(compiler.snapshot(Epoch(1)).check(), Ok(()));
         }

@@ -42,6 +42,7 @@ fn settle(control: &mut Control) -> bool {
             Command::Transmit(_, frame) | Command::Inject(frame, _) => {
                 control.handle_event(Event::Spent(frame), Instant::ZERO);
             }
+            Command::Prepare(room) => control.handle_event(Event::Settled(room), Instant::ZERO),
             Command::ListSessions(_) | Command::EndSessions(_) => {}
             Command::ListPools(_) | Command::ListRefused(_) => {}
         }

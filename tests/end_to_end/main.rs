@@ -13,6 +13,7 @@ mod life;
 mod models;
 mod nodes;
 mod reach;
+mod reload;
 mod shore;
 mod transfer;
 mod workers;
@@ -107,6 +108,27 @@ fn nodes_come_and_go_by_a_file() {
 fn nodes_are_remembered_over_a_restart_while_their_source_is_away() {
     let name = "nodes_are_remembered_over_a_restart_while_their_source_is_away";
     play(name, Medium::AfPacket, &[], nodes::nodes_are_remembered_over_a_restart_while_their_source_is_away);
+}
+
+/// What a configuration says is decided before a driver sees it.
+macro_rules! reloads {
+    ($($test:ident over $medium:ident needs [$($program:literal),*];)+) => {
+        mod reloads {
+            $(
+                #[test]
+                fn $test() {
+                    crate::play(stringify!($test), crate::Medium::$medium, &[$($program),*], crate::reload::$test);
+                }
+            )+
+        }
+    };
+}
+
+reloads! {
+    legal_sessions_do_not_notice_that_the_configuration_changes over TwoWorkers needs ["iperf3"];
+    what_cannot_be_applied_changes_nothing over AfPacket needs [];
+    a_configuration_on_trial_is_taken_back_unless_it_is_confirmed over AfPacket needs [];
+    a_watched_file_is_reloaded_once_it_rests over AfPacket needs [];
 }
 
 /// Who meets whom is decided before a driver sees it: over one driver is enough.

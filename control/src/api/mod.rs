@@ -5,14 +5,20 @@
 
 mod filter;
 mod nodes;
+mod plan;
 mod pools;
 mod table;
 mod view;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::LARGEST_FILE;
+
 pub(crate) use filter::read as read_filter;
 pub use nodes::{NodeNeighborView, NodeView, SourceView};
+pub use plan::{
+    AwaitedView, FatesView, NodeFatesView, PlanView, Refusal, RouteChangesView, SessionFateView, VersionView,
+};
 pub use pools::{HostView, PoolView};
 pub use table::render;
 pub use view::{
@@ -24,8 +30,9 @@ pub use view::{
 pub const VERSION: u32 = 1;
 /// Sessions that an answer holds at most.
 pub const MOST_SESSIONS: usize = 100_000;
-/// The longest request, in bytes.
-pub const LONGEST_REQUEST: usize = 4096;
+/// The longest request, in bytes: it may hold a configuration, of which JSON writes many a
+/// character as two.
+pub const LONGEST_REQUEST: usize = 2 * LARGEST_FILE + 4096;
 
 /// What is asked: one line of JSON, `{"version":1,"show":"routes"}` or
 /// `{"version":1,"do":"kill-sessions","filter":["inside=10.1.2.0/24"]}`.
@@ -61,6 +68,39 @@ pub enum Deed {
         #[serde(default)]
         dry_run: bool,
     },
+    /// Apply the file that the gateway was started with, as it is now.
+    Reload,
+    /// Apply a configuration, and write it to the file that the gateway was started with.
+    #[serde(rename_all = "kebab-case")]
+    Apply {
+        /// The configuration.
+        config: ConfigText,
+        /// Seconds after which it is taken back, unless [`Deed::Confirm`] comes before; until
+        /// then it is not written.
+        #[serde(default)]
+        confirm: Option<u32>,
+    },
+    /// Keep what was applied with `confirm`.
+    Confirm,
+    /// Apply a configuration that was in force before.
+    #[serde(rename_all = "kebab-case")]
+    Rollback {
+        /// Its number; `None`: that which waits to be confirmed is taken back.
+        #[serde(default)]
+        to: Option<u64>,
+        /// As in [`Deed::Apply`].
+        #[serde(default)]
+        confirm: Option<u32>,
+    },
+}
+
+/// A configuration on its way to the gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigText {
+    /// What messages and the history call it.
+    pub name: String,
+    /// What stands in it.
+    pub text: String,
 }
 
 /// What can be seen.
@@ -102,6 +142,13 @@ pub enum Show {
     },
     /// What workers have counted.
     Counters,
+    /// What would change if a configuration were applied.
+    Plan {
+        /// The configuration.
+        config: ConfigText,
+    },
+    /// Configurations that were in force.
+    History,
 }
 
 fn a_few() -> usize {
@@ -156,6 +203,32 @@ pub enum Answer {
         /// Were they only counted?
         dry_run: bool,
     },
+    /// To [`Show::Plan`].
+    Plan(Box<PlanView>),
+    /// To [`Deed::Reload`], [`Deed::Apply`] and [`Deed::Rollback`].
+    #[serde(rename_all = "kebab-case")]
+    Applied {
+        /// What has changed.
+        plan: Box<PlanView>,
+        /// Seconds within which it must be confirmed, or is taken back.
+        confirm_within: Option<u32>,
+        /// What did not go well, though the configuration is in force.
+        warnings: Vec<String>,
+    },
+    /// To [`Deed::Reload`], [`Deed::Apply`], [`Deed::Rollback`] and [`Show::Plan`].
+    Refused(Refusal),
+    /// To [`Deed::Confirm`].
+    Confirmed {
+        /// What did not go well.
+        warnings: Vec<String>,
+    },
+    /// To [`Show::History`].
+    History {
+        /// The newest last.
+        versions: Vec<VersionView>,
+        /// That which waits to be confirmed.
+        awaited: Option<AwaitedView>,
+    },
     /// The request cannot be answered: why, and what would do.
     Error(String),
 }
@@ -203,6 +276,7 @@ mod tests {
     #[test]
     fn a_request_survives_the_wire() {
         let filter = vec!["inside=10.1.2.0/24".to_owned(), "protocol=tcp".to_owned()];
+        let config = ConfigText { name: "new.toml".to_owned(), text: "[gateway]\nname = \"g\"\n".to_owned() };
         for ask in [
             Ask::Show(Show::Ports),
             Ask::Show(Show::Routes),
@@ -216,6 +290,12 @@ mod tests {
             Ask::Show(Show::Sessions { limit: 7, filter: filter.clone() }),
             Ask::Show(Show::Counters),
             Ask::Do(Deed::KillSessions { filter, dry_run: true }),
+            Ask::Show(Show::Plan { config: config.clone() }),
+            Ask::Show(Show::History),
+            Ask::Do(Deed::Reload),
+            Ask::Do(Deed::Apply { config, confirm: Some(60) }),
+            Ask::Do(Deed::Confirm),
+            Ask::Do(Deed::Rollback { to: Some(3), confirm: None }),
         ] {
             let line = serde_json::to_string(&Request::new(ask.clone())).expect("a request is JSON");
             assert_eq!(Request::parse(&line), Ok(ask));

@@ -3,9 +3,10 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
+use super::plan::warned;
 use super::{
-    Answer, CounterView, ForwardView, HostView, NeighborView, NextHopView, NodeView, PoolView, PortView, RouteView,
-    SessionView, SourceView, TableView,
+    Answer, AwaitedView, CounterView, ForwardView, HostView, NeighborView, NextHopView, NodeView, PoolView, PortView,
+    RouteView, SessionView, SourceView, TableView, VersionView,
 };
 
 /// An answer as text: aligned columns under a headline, ending in a newline.
@@ -45,12 +46,23 @@ pub fn render(answer: &Answer, all: bool) -> String {
             let noun = if *killed == 1 { "session" } else { "sessions" };
             format!("{killed} {noun} {}\n", if *dry_run { "would end" } else { "ended" })
         }
+        Answer::Plan(plan) => plan.text(),
+        Answer::Applied { plan, confirm_within, warnings } => plan.applied(*confirm_within, warnings),
+        Answer::Confirmed { warnings } => warned(warnings) + "confirmed\n",
+        Answer::Refused(refusal) => format!("{refusal}\n"),
+        Answer::History { versions, awaited } => {
+            let mut text = columns(VERSIONS, versions.iter().map(VersionView::line));
+            text.extend(awaited.iter().map(AwaitedView::line));
+            text
+        }
         Answer::Error(what) => format!("{what}\n"),
     }
 }
 
 /// A column's name, and whether its values are numbers, which stand to the right.
-type Column = (&'static str, bool);
+pub(super) type Column = (&'static str, bool);
+
+const VERSIONS: &[Column] = &[("VERSION", true), ("TIME", false), ("BY", false), ("", false)];
 
 const PORTS: &[Column] = &[
     ("PORT", false),
@@ -292,7 +304,7 @@ fn seconds(ms: u32) -> String {
 }
 
 /// Aligns rows under their columns. The last column is not padded.
-fn columns(columns: &[Column], rows: impl Iterator<Item = Vec<String>>) -> String {
+pub(super) fn columns(columns: &[Column], rows: impl Iterator<Item = Vec<String>>) -> String {
     // Names that others gave may hold what a terminal obeys.
     let plain = |cell: String| cell.replace(char::is_control, "?");
     let rows: Vec<Vec<_>> = rows.map(|row| row.into_iter().map(plain).collect()).collect();

@@ -5,25 +5,30 @@
 
 use causeway_fastpath::address::Address;
 use causeway_fastpath::fib::Prefix;
-use causeway_fastpath::ids::{PoolId, VrfId};
+use causeway_fastpath::ids::VrfId;
 use causeway_fastpath::nat::{EgressAction, EgressRule};
 use causeway_fastpath::verdict::DropReason;
 
-use super::policy::{self, of_pods};
-use super::{forwards, policies, prefix};
+use super::policy::of_pods;
+use super::{PoolIds, forwards, policies, prefix};
 use crate::config::{Cluster, ClusterIdx, Config, Egress, Model, PortIdx};
 use crate::domains::Domains;
 use crate::flannel::IpMasq;
 use crate::shore::{Entry, Shore, shores};
 
 /// The rules of a routing domain.
-pub(super) fn rules<A: Address>(config: &Config, domains: &Domains, domain: VrfId) -> Vec<EgressRule<A>> {
-    let mut rules = policies::rules(config, domains, domain);
+pub(super) fn rules<A: Address>(
+    config: &Config,
+    domains: &Domains,
+    pools: &PoolIds,
+    domain: VrfId,
+) -> Vec<EgressRule<A>> {
+    let mut rules = policies::rules(config, domains, pools, domain);
     if domains.is_open(domain) {
         enter(config, domains, domain, &mut rules);
     }
     if domain != VrfId::MAIN {
-        leave(config, domains, domain, &mut rules);
+        leave(config, domains, pools, domain, &mut rules);
     }
     rules
 }
@@ -93,7 +98,13 @@ fn enter_one<A: Address>(config: &Config, shore: &Shore, domain: VrfId, rules: &
 /// What may leave a domain: who has an address of its own under that, nodes under theirs,
 /// pods as their cluster wants it. Nothing else: a sender that is neither is not believed
 /// (BCP 38).
-fn leave<A: Address>(config: &Config, domains: &Domains, domain: VrfId, rules: &mut Vec<EgressRule<A>>) {
+fn leave<A: Address>(
+    config: &Config,
+    domains: &Domains,
+    pool_ids: &PoolIds,
+    domain: VrfId,
+    rules: &mut Vec<EgressRule<A>>,
+) {
     let clusters = || {
         let clusters = config.clusters.iter().enumerate();
         clusters.filter(|(at, _)| domains.of_cluster(ClusterIdx(*at)) == domain).map(|(_, cluster)| cluster)
@@ -101,7 +112,7 @@ fn leave<A: Address>(config: &Config, domains: &Domains, domain: VrfId, rules: &
     let pods = |cluster: &Cluster| cluster.pod_cidrs.iter().filter_map(|cidr| prefix(*cidr)).collect::<Vec<_>>();
     let all_pods: Vec<Prefix<A>> = clusters().flat_map(pods).collect();
     let is_pod = |rule: &EgressRule<A>| all_pods.iter().any(|pods| pods.contains(rule.source.address()));
-    let own = forwards::egress_rules(config, domains, domain, policy::first_static_pool(config));
+    let own = forwards::egress_rules(config, domains, pool_ids, domain);
     let (own_of_pods, own_of_hosts): (Vec<_>, Vec<_>) = own.into_iter().partition(is_pod);
 
     rules.extend(own_of_hosts);
@@ -124,16 +135,16 @@ fn leave<A: Address>(config: &Config, domains: &Domains, domain: VrfId, rules: &
     }
     rules.extend(own_of_pods);
     for cluster in clusters() {
-        let rule = |source| of_pods(to_everywhere(source, leaves(cluster)), cluster);
+        let rule = |source| of_pods(to_everywhere(source, leaves(config, pool_ids, cluster)), cluster);
         rules.extend(pods(cluster).into_iter().map(rule));
     }
     rules.push(to_everywhere(everywhere(), EgressAction::Drop(DropReason::NotInIsland)));
 }
 
 /// How pods of a cluster leave.
-pub(super) fn leaves(cluster: &Cluster) -> EgressAction {
+pub(super) fn leaves(config: &Config, pools: &PoolIds, cluster: &Cluster) -> EgressAction {
     match cluster.egress {
-        Egress::Pool(pool) => EgressAction::Translate(PoolId(pool.0 as u16)),
+        Egress::Pool(pool) => EgressAction::Translate(pools.of_pool(config, pool)),
         Egress::Masquerade => EgressAction::Masquerade,
         Egress::None if cluster.model == Model::Flat => EgressAction::Forward,
         Egress::None => EgressAction::Drop(DropReason::ModelIsolated),
@@ -180,7 +191,7 @@ mod tests {
                 (VrfId(1), host, outside, None),
                 (VrfId::MAIN, outside, pod, None),
             ] {
-                let rules = rules::<u32>(&config, &domains, domain);
+                let rules = rules::<u32>(&config, &domains, &PoolIds::of(&config), domain);
                 let rule = rules.iter().find(|rule| rule.matches(src, dst)).expect("there is one");
                 let expected = IpMasq { variant, network, pods }.masquerades(0, src, dst);
                 assert_eq!(rule.renames(), expected, "{variant:?} {src:#x} > {dst:#x}: {:?}", rule.action);
@@ -205,7 +216,7 @@ mod tests {
                 port("out", 3),
             );
             let (config, _) = Config::parse("t.toml", &text).unwrap_or_else(|errors| panic!("{errors}"));
-            let rules = rules::<u32>(&config, &Domains::of(&config), VrfId::MAIN);
+            let rules = rules::<u32>(&config, &Domains::of(&config), &PoolIds::of(&config), VrfId::MAIN);
             let action = |src: u32, dst: u32| rules.iter().find(|rule| rule.matches(src, dst)).map(|rule| rule.action);
             let (flat, kept, subnet, site, stranger) =
                 (0x0a01_0005, 0x0a09_0005, 0xc0a8_0309, 0xac10_0001, 0xc633_6409);

@@ -2,12 +2,13 @@
 
 use causeway_fastpath::address::Address;
 use causeway_fastpath::fib::Prefix;
-use causeway_fastpath::ids::{PoolId, VrfId};
+use causeway_fastpath::ids::VrfId;
 use causeway_fastpath::nat::{EgressAction, EgressRule, Forward, Forwards};
 use causeway_fastpath::snapshot::Pool;
 
+use super::PoolIds;
 use super::policy::of_pods;
-use crate::config::Config;
+use crate::config::{Config, StaticNat};
 use crate::domains::Domains;
 
 /// The forwards of one family: ports, and whole addresses.
@@ -33,32 +34,31 @@ pub(super) fn forwards<A: Address>(config: &Config, domains: &Domains) -> Forwar
     forwards
 }
 
-/// A pool for each address with static NAT, with every port: its owner keeps those it
-/// has. Empty in the other family.
-pub(super) fn pools<A: Address>(config: &Config) -> impl Iterator<Item = Pool<A>> {
-    config.static_nat.iter().map(|nat| Pool {
+/// The pool of an address with static NAT, with every port: its owner keeps those it has.
+/// Empty in the other family.
+pub(super) fn pool<A: Address>(nat: &StaticNat) -> Pool<A> {
+    Pool {
         addresses: A::from_ip(nat.address).into_iter().collect(),
         first_port: 1,
         keep_ports: true,
         other_protocols: true,
         ..Pool::default()
-    })
+    }
 }
 
-/// Who in the domain leaves under an address of its own; `first` is the number of the
-/// first of [`pools`].
+/// Who in the domain leaves under an address of its own.
 pub(super) fn egress_rules<A: Address>(
     config: &Config,
     domains: &Domains,
+    pools: &PoolIds,
     domain: VrfId,
-    first: PoolId,
 ) -> Vec<EgressRule<A>> {
-    let rule = |(at, nat): (usize, &crate::config::StaticNat)| {
+    let rule = |nat: &StaticNat| {
         let source = Prefix::host(A::from_ip(nat.to)?);
         let destination = Prefix::containing(A::default(), 0);
-        let action = EgressAction::Translate(PoolId(first.0 + at as u16));
+        let action = EgressAction::Translate(pools.of_address(nat.address));
         let rule = of_pods(EgressRule::new(source, destination, action), &config.clusters[nat.cluster.0]);
         (domains.of_cluster(nat.cluster) == domain).then_some(rule)
     };
-    config.static_nat.iter().enumerate().filter_map(rule).collect()
+    config.static_nat.iter().filter_map(rule).collect()
 }

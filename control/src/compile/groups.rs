@@ -16,7 +16,7 @@ use crate::rib::Member;
 /// A dead router is left out of its group while another one lives, and its flows are
 /// dealt out among those. Who is merely being asked for stays: packets are what gets
 /// it asked. When all are dead none is left out, and senders learn that.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Groups {
     numbers: Numbers<Arc<[Member]>>,
     /// By number. What has no number any more keeps its table until it is used again.
@@ -25,7 +25,7 @@ pub(super) struct Groups {
     stale: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Table {
     /// In the order of the group's routers.
     members: Vec<ecmp::Member>,

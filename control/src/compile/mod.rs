@@ -10,9 +10,8 @@ mod groups;
 mod numbers;
 mod policies;
 mod policy;
+mod pools;
 mod tables;
-
-pub(crate) use policy::pool_names;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -35,6 +34,7 @@ use groups::Groups;
 use numbers::Numbers;
 use tables::Family;
 
+pub use pools::PoolIds;
 pub use tables::Build;
 
 /// What the engine found out about a port when it opened it.
@@ -68,7 +68,9 @@ pub struct NeighborFact {
 /// The neighbours by port and address. Ordered, so that numbers are the same each time.
 pub type NeighborFacts = BTreeMap<(PortIdx, IpAddr), NeighborFact>;
 
-/// A configuration, routes and neighbours, compiled as far as they have not changed.
+/// A configuration, routes and neighbours, compiled as far as they have not changed. A clone
+/// shares every table with it.
+#[derive(Clone)]
 pub struct Compiler {
     facts: Vec<PortFacts>,
     ports: Arc<[PortEntry]>,
@@ -98,32 +100,13 @@ impl Compiler {
     ///
     /// # Panics
     /// `facts` are not those of the configuration's ports, one each.
-    pub fn new(config: &Config, domains: &Domains, facts: Vec<PortFacts>, flow_seed: u64) -> Compiler {
-        assert_eq!(facts.len(), config.ports.len(), "every port has its facts");
-        let port_entry = |at: usize| {
-            let port = &config.ports[at];
-            PortEntry {
-                vrf: domains.of_port(PortIdx(at)),
-                mac: facts[at].mac,
-                v4: policy::primary(port),
-                v6: policy::primary(port),
-                link_local: facts[at].link_local(),
-                masquerade: policy::port_pool(config, domains, PortIdx(at)),
-            }
-        };
-        Compiler {
-            ports: (0..config.ports.len()).map(port_entry).collect(),
+    pub fn new(config: &Config, domains: &Domains, pools: &PoolIds, facts: Vec<PortFacts>, flow_seed: u64) -> Compiler {
+        let mut compiler = Compiler {
+            ports: Arc::from([]),
             port_names: config.ports.iter().map(|port| port.name.clone()).collect(),
-            timeouts: Timeouts {
-                tcp_established_ms: config.timers.tcp_established_s.saturating_mul(1000),
-                tcp_transitory_ms: config.timers.tcp_transitory_s.saturating_mul(1000),
-                udp_ms: config.timers.udp_s.saturating_mul(1000),
-                udp_ports_ms: policy::udp_ports_ms(&config.timers),
-                icmp_ms: config.timers.icmp_s.saturating_mul(1000),
-                ..Timeouts::default()
-            },
-            icmp_errors_per_second: config.gateway.icmp_errors_per_second,
-            icmp_errors_per_destination: config.gateway.icmp_errors_per_destination,
+            timeouts: Timeouts::default(),
+            icmp_errors_per_second: 0,
+            icmp_errors_per_destination: 0,
             flow_seed,
             rib: Rib::default(),
             routers: Numbers::new(),
@@ -133,10 +116,52 @@ impl Compiler {
             adjacencies: Arc::from([]),
             neighbors_changed: true,
             changed: true,
-            v4: Family::new(config, domains),
-            v6: Family::new(config, domains),
+            v4: Family::new(),
+            v6: Family::new(),
             facts,
+        };
+        compiler.set_policy(config, domains, pools);
+        compiler
+    }
+
+    /// Pools, policy and whatever else is not a route are those of this configuration from
+    /// now on. Its ports are those from before, whose addresses may be others.
+    ///
+    /// # Panics
+    /// It has more or fewer ports.
+    pub fn set_policy(&mut self, config: &Config, domains: &Domains, pools: &PoolIds) {
+        assert_eq!(self.facts.len(), config.ports.len(), "every port has its facts");
+        let port_entry = |at: usize| {
+            let (port, facts) = (&config.ports[at], &self.facts[at]);
+            PortEntry {
+                vrf: domains.of_port(PortIdx(at)),
+                mac: facts.mac,
+                v4: policy::primary(port),
+                v6: policy::primary(port),
+                link_local: facts.link_local(),
+                masquerade: pools.of_port(config, domains, PortIdx(at)),
+            }
+        };
+        let ports: Vec<_> = (0..config.ports.len()).map(port_entry).collect();
+        let timeouts = Timeouts {
+            tcp_established_ms: config.timers.tcp_established_s.saturating_mul(1000),
+            tcp_transitory_ms: config.timers.tcp_transitory_s.saturating_mul(1000),
+            udp_ms: config.timers.udp_s.saturating_mul(1000),
+            udp_ports_ms: policy::udp_ports_ms(&config.timers),
+            icmp_ms: config.timers.icmp_s.saturating_mul(1000),
+            ..Timeouts::default()
+        };
+        let icmp_errors = (config.gateway.icmp_errors_per_second, config.gateway.icmp_errors_per_destination);
+        let differs = *self.ports != *ports
+            || self.timeouts != timeouts
+            || (self.icmp_errors_per_second, self.icmp_errors_per_destination) != icmp_errors;
+        if differs {
+            (self.ports, self.timeouts) = (ports.into(), timeouts);
+            (self.icmp_errors_per_second, self.icmp_errors_per_destination) = icmp_errors;
         }
+        let v4_differs = self.v4.set_policy(config, domains, pools);
+        let v6_differs = self.v6.set_policy(config, domains, pools);
+        self.changed |= differs || v4_differs || v6_differs;
     }
 
     /// Notes a change of routes. Logarithmic in the routes; the tables follow with the
@@ -187,6 +212,11 @@ impl Compiler {
         self.ports = ports.into();
         self.facts[port.0] = facts;
         self.changed = true;
+    }
+
+    /// What the engine found out about the ports, in order.
+    pub(crate) fn facts(&self) -> &[PortFacts] {
+        &self.facts
     }
 
     /// Would the next snapshot differ from the last one?
@@ -382,12 +412,12 @@ fn prefix<A: Address>(net: IpNet) -> Option<Prefix<A>> {
     A::from_ip(net.addr()).map(|address| Prefix::containing(address, net.prefix_len()))
 }
 
-/// The routing domains of a configuration, and the compiler with its routes.
-pub fn plan(config: &Config, facts: Vec<PortFacts>, flow_seed: u64) -> (Domains, Compiler) {
-    let domains = Domains::of(config);
-    let mut compiler = Compiler::new(config, &domains, facts, flow_seed);
+/// The routing domains and pools of a configuration, and the compiler with its routes.
+pub fn plan(config: &Config, facts: Vec<PortFacts>, flow_seed: u64) -> (Domains, PoolIds, Compiler) {
+    let (domains, pools) = (Domains::of(config), PoolIds::of(config));
+    let mut compiler = Compiler::new(config, &domains, &pools, facts, flow_seed);
     for route in rib::routes(config, &domains) {
         compiler.change(Change::Add(route));
     }
-    (domains, compiler)
+    (domains, pools, compiler)
 }

@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 /// Things that are counted while something leads to them, each under a number that
 /// stays as long as that; numbers that became free are used again. Every operation
 /// takes constant time.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Numbers<K> {
     numbers: HashMap<K, usize>,
     /// By number, with how many lead to it; `None` is free.

@@ -11,14 +11,19 @@ use causeway_fastpath::verdict::DropReason;
 use ipnet::IpNet;
 
 use super::policy::of_pods;
-use super::{egress, prefix};
+use super::{PoolIds, egress, prefix};
 use crate::config::{Cluster, ClusterIdx, Config, Egress, Model, Party, Policy, overlap};
 use crate::domains::Domains;
 
 /// The rules that policies make in a routing domain.
-pub(super) fn rules<A: Address>(config: &Config, domains: &Domains, domain: VrfId) -> Vec<EgressRule<A>> {
+pub(super) fn rules<A: Address>(
+    config: &Config,
+    domains: &Domains,
+    pool_ids: &PoolIds,
+    domain: VrfId,
+) -> Vec<EgressRule<A>> {
     let mut rules = Vec::new();
-    let policing = Policing { config, domains, domain };
+    let policing = Policing { config, domains, pool_ids, domain };
     for policy in &config.policies {
         for from in &policy.from {
             for to in &policy.to {
@@ -45,6 +50,7 @@ pub(super) fn rules<A: Address>(config: &Config, domains: &Domains, domain: VrfI
 struct Policing<'a> {
     config: &'a Config,
     domains: &'a Domains,
+    pool_ids: &'a PoolIds,
     domain: VrfId,
 }
 
@@ -57,7 +63,8 @@ impl Policing<'_> {
                     if apart {
                         self.push(rules, source, self.pods(to), EgressAction::Track, Some(cluster));
                     }
-                    let action = if apart { EgressAction::Track } else { egress::leaves(cluster) };
+                    let action =
+                        if apart { EgressAction::Track } else { egress::leaves(self.config, self.pool_ids, cluster) };
                     self.push(rules, source, self.subnets(to), action, Some(cluster));
                 }
             }
@@ -67,7 +74,7 @@ impl Policing<'_> {
                 let action = match (cluster.model, cluster.egress) {
                     (Model::Isolated, _) => EgressAction::Track,
                     (Model::Flat, Egress::None) if !goes_untracked => EgressAction::Track,
-                    _ => egress::leaves(cluster),
+                    _ => egress::leaves(self.config, self.pool_ids, cluster),
                 };
                 let kept = if goes_untracked { EgressAction::Forward } else { EgressAction::Track };
                 // What goes untranslated stays so.

@@ -10,7 +10,7 @@ use causeway_fastpath::nat::{EgressRule, Forwards};
 use causeway_fastpath::snapshot::{Pool, Tables};
 use hashbrown::HashMap;
 
-use super::{egress, forwards, policy};
+use super::{PoolIds, egress, forwards};
 use crate::config::Config;
 use crate::domains::Domains;
 
@@ -25,6 +25,7 @@ pub struct Build {
     pub changes: Option<usize>,
 }
 
+#[derive(Clone)]
 pub(super) struct Family<A> {
     /// By domain.
     domains: Vec<Domain<A>>,
@@ -35,6 +36,7 @@ pub(super) struct Family<A> {
 }
 
 /// The forwarding table of a domain, and the routes for the next one.
+#[derive(Clone)]
 struct Domain<A> {
     routes: FibBuilder<A>,
     fib: Arc<Fib<A>>,
@@ -44,17 +46,41 @@ struct Domain<A> {
 }
 
 impl<A: Address> Family<A> {
-    /// Policy, pools and forwards of a configuration, and no route yet.
-    pub(super) fn new(config: &Config, domains: &Domains) -> Family<A> {
-        let nowhere = Arc::new(FibBuilder::new().build());
-        let domain = |_| Domain { routes: FibBuilder::new(), fib: Arc::clone(&nowhere), changes: 0, built: None };
+    /// No route, and no policy yet.
+    pub(super) fn new() -> Family<A> {
         Family {
-            domains: domains.all().map(domain).collect(),
-            egress: domains.all().map(|domain| egress::rules(config, domains, domain)).collect(),
-            pools: policy::pools(config).into(),
+            domains: Vec::new(),
+            egress: Arc::from([]),
+            pools: Arc::from([]),
             neighbors: Arc::default(),
-            forwards: Arc::new(forwards::forwards(config, domains)),
+            forwards: Arc::new(Forwards::new()),
         }
+    }
+
+    /// Policy, pools and forwards are those of this configuration from now on; says whether
+    /// any of them is another than before. Routes stay.
+    pub(super) fn set_policy(&mut self, config: &Config, domains: &Domains, pools: &PoolIds) -> bool {
+        let nowhere = Arc::new(FibBuilder::new().build());
+        let domain = || Domain { routes: FibBuilder::new(), fib: Arc::clone(&nowhere), changes: 0, built: None };
+        self.domains.resize_with(domains.numbers().count(), domain);
+        let rules = |domain| match domains.exists(domain) {
+            true => egress::rules(config, domains, pools, domain),
+            false => Vec::new(),
+        };
+        let rules: Vec<_> = domains.numbers().map(rules).collect();
+        let (pools, forwards) = (pools.pools(config), forwards::forwards(config, domains));
+        let differs = [*self.egress != *rules, *self.pools != *pools, *self.forwards != forwards];
+        // What is the same is shared with the tables before.
+        if differs[0] {
+            self.egress = rules.into();
+        }
+        if differs[1] {
+            self.pools = pools.into();
+        }
+        if differs[2] {
+            self.forwards = Arc::new(forwards);
+        }
+        differs.contains(&true)
     }
 
     /// Changes the route to one destination.

@@ -67,15 +67,26 @@ impl Config {
     /// Everything that is wrong with the file, or that it cannot be read, is not
     /// UTF-8, or is larger than 16 MiB.
     pub fn load(path: &Path) -> Result<(Self, Vec<Warning>), ConfigErrors> {
+        Self::parse(&path.display().to_string(), &Self::read(path)?)
+    }
+
+    /// The text of a file, unchecked.
+    ///
+    /// # Errors
+    /// It cannot be read, is not UTF-8, or is larger than 16 MiB.
+    pub fn read(path: &Path) -> Result<String, ConfigErrors> {
         let file = path.display().to_string();
         let bytes = read_bounded(path).map_err(|error| {
             ConfigErrors::unreadable(&file, format!("cannot be read: {error}; name a readable file"))
         })?;
-        match std::str::from_utf8(&bytes) {
-            Ok(text) => Self::parse(&file, text),
+        if bytes.len() > LARGEST_FILE {
+            return Err(too_large(&file));
+        }
+        match String::from_utf8(bytes) {
+            Ok(text) => Ok(text),
             Err(error) => {
-                let valid = error.valid_up_to();
-                let text = std::str::from_utf8(&bytes[..valid]).unwrap_or_default();
+                let valid = error.utf8_error().valid_up_to();
+                let text = std::str::from_utf8(&error.as_bytes()[..valid]).unwrap_or_default();
                 let mut report = Report::new(&file, text);
                 report.error(&At::place(valid, ""), "is not UTF-8", "save the file as UTF-8");
                 Err(report.fail())
@@ -186,4 +197,5 @@ fn too_large(file: &str) -> ConfigErrors {
     ConfigErrors::unreadable(file, "is larger than 16 MiB; a configuration is smaller")
 }
 
-const LARGEST_FILE: usize = 16 << 20;
+/// The largest file that is read, in bytes.
+pub const LARGEST_FILE: usize = 16 << 20;

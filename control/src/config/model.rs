@@ -72,6 +72,8 @@ pub struct Gateway {
     pub state: Option<PathBuf>,
     /// What a worker does when there is nothing to do.
     pub idle: Idle,
+    /// Is the file looked at, and applied when it has changed?
+    pub watch: bool,
     /// Most sessions of each family alive at once, over all workers; 1 024 to
     /// 16 777 216. The tables are sized for them on start.
     pub max_sessions: u32,

@@ -122,7 +122,7 @@ mod tests {
             match rng.below(5) {
                 0 | 1 if cache.get(who).is_none() => {
                     let entry = if rng.chance(1, 10) {
-                        Entry::new_static([2; 6], now)
+                        Entry::new_static([2; 6], false, now)
                     } else {
                         Entry::wanted(rng.chance(1, 4), now)
                     };
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn in_a_full_house_the_next_to_be_asked_makes_room_and_nobody_comes_unasked() {
         let mut cache = Cache::default();
-        cache.insert(address(1_000_000), Entry::new_static([2; 6], Instant::ZERO));
+        cache.insert(address(1_000_000), Entry::new_static([2; 6], false, Instant::ZERO));
         cache.insert(address(1_000_001), Entry::wanted(true, Instant::ZERO));
         for n in 0..LARGEST as u64 {
             assert!(cache.has_room());

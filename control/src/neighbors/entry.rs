@@ -71,8 +71,8 @@ pub(super) enum Due {
 }
 
 impl Entry {
-    pub(super) fn new_static(mac: [u8; 6], now: Instant) -> Entry {
-        Entry { state: State::Static, mac, due: None, asked: 0, router: false, waiting: VecDeque::new(), since: now }
+    pub(super) fn new_static(mac: [u8; 6], router: bool, now: Instant) -> Entry {
+        Entry { state: State::Static, mac, due: None, asked: 0, router, waiting: VecDeque::new(), since: now }
     }
 
     /// A neighbour that will be asked for at once.

@@ -68,12 +68,13 @@ impl Link {
         }
     }
 
-    /// Tells the link which addresses are ours (gratuitous ARP, RFC 5227 section 3;
-    /// unsolicited advertisements, RFC 4861 7.2.6), so that nobody sends to a
-    /// gateway that was here before.
-    pub(super) fn announcements(&self) -> impl Iterator<Item = Vec<u8>> + '_ {
-        let own = self.addresses.iter().map(IpNet::addr);
-        own.chain(self.pools.iter().flat_map(addresses_of)).map(|address| match address {
+    /// Tells the link which addresses are ours, and were not those of the link `before`
+    /// (gratuitous ARP, RFC 5227 section 3; unsolicited advertisements, RFC 4861 7.2.6), so
+    /// that nobody sends to a gateway that was here before.
+    pub(super) fn announcements(&self, before: Option<&Link>) -> impl Iterator<Item = Vec<u8>> {
+        let own = self.addresses.iter().map(IpNet::addr).chain(self.pools.iter().flat_map(addresses_of));
+        let is_new = move |address: &IpAddr| before.is_none_or(|before| !before.owns(*address));
+        own.filter(is_new).map(|address| match address {
             IpAddr::V4(address) => arp::request(self.mac, address, address, None),
             IpAddr::V6(address) => discovery::advert(self.mac, address, None),
         })

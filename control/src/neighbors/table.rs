@@ -1,5 +1,6 @@
 //! All neighbours of the gateway, and how they come and go.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use causeway_fastpath::frame::Frame;
@@ -69,7 +70,7 @@ impl Neighbors {
         let links: Vec<_> = ports.map(|(at, facts)| Link::new(config, PortIdx(at), facts)).collect();
         let mut caches: Vec<_> = links.iter().map(|_| Cache::default()).collect();
         for neighbor in &config.neighbors {
-            caches[neighbor.port.0].insert(neighbor.address, Entry::new_static(neighbor.mac, now));
+            caches[neighbor.port.0].insert(neighbor.address, Entry::new_static(neighbor.mac, false, now));
         }
         let mut neighbors = Neighbors { links, caches, effects: Vec::new(), changed: true };
         (0..neighbors.links.len()).for_each(|at| neighbors.announce(PortIdx(at)));
@@ -101,7 +102,44 @@ impl Neighbors {
 
     fn announce(&mut self, port: PortIdx) {
         let send = |bytes| Effect::Send(port, bytes);
-        self.effects.extend(self.links[port.0].announcements().map(send));
+        self.effects.extend(self.links[port.0].announcements(None).map(send));
+    }
+
+    /// Addresses and static neighbours are those of this configuration from now on. Who is
+    /// no longer on the link of a port is forgotten; what is newly ours is announced.
+    pub fn reconfigure(&mut self, config: &Config, facts: &[PortFacts], now: Instant) {
+        for (at, link) in self.links.iter_mut().enumerate() {
+            let before = std::mem::replace(link, Link::new(config, PortIdx(at), &facts[at]));
+            self.effects.extend(link.announcements(Some(&before)).map(|bytes| Effect::Send(PortIdx(at), bytes)));
+            let configured = config.neighbors.iter().filter(|neighbor| neighbor.port.0 == at);
+            let configured: BTreeMap<_, _> = configured.map(|neighbor| (neighbor.address, neighbor.mac)).collect();
+            let cache = &mut self.caches[at];
+            let is_other = |(address, entry): &(IpAddr, &Entry)| match configured.get(address) {
+                Some(mac) => entry.state != State::Static || entry.mac != *mac,
+                None => entry.state == State::Static || !link.is_on_link(*address) || link.owns(*address),
+            };
+            let others: Vec<_> = cache.iter().filter(is_other).map(|(address, _)| address).collect();
+            for address in others {
+                let Some(mut entry) = cache.remove(address) else {
+                    continue;
+                };
+                self.changed |= entry.fact().is_some();
+                // Who waited starts again, and finds out by the new tables.
+                self.effects.extend(entry.take_waiting().into_iter().map(Effect::Resume));
+                if let Some(mac) = configured.get(&address) {
+                    self.changed = true;
+                    cache.insert(address, Entry::new_static(*mac, entry.router, now));
+                } else if entry.router && link.is_on_link(address) && !link.owns(address) {
+                    cache.insert(address, Entry::wanted(true, now));
+                }
+            }
+            for (address, mac) in configured {
+                if cache.get(address).is_none() {
+                    cache.insert(address, Entry::new_static(mac, false, now));
+                    self.changed = true;
+                }
+            }
+        }
     }
 
     /// A route leads to this neighbour from now on, or none does any more. Whoever one

@@ -6,17 +6,18 @@ use std::time::Duration;
 use causeway_fastpath::time::Instant;
 use ipnet::IpNet;
 
-use super::judge::{Fault, Routed, Wants, judge};
+use super::judge::{Fault, Routed, Wants, Way, judge};
 use super::memory::{Learned, LearnedNode, Memory, Recalled};
 use super::{NodeFact, Update};
-use crate::config::{ClusterIdx, Config, MOST_NODES};
+use crate::config::{Cluster, ClusterIdx, Config, MOST_NODES};
 use crate::domains::Domains;
-use crate::rib::{Change, Origin, node_route};
+use crate::rib::{Change, Origin, Route, node_route};
 
+const NOT_REACHED: &str = "not reached yet";
 const CROWDED: &str = "it has more than 65536 nodes: the others are left out";
 
 /// Nodes as their sources last said, and what is routed of them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Nodes {
     clusters: BTreeMap<usize, ClusterNodes>,
     /// How often nodes have changed.
@@ -36,7 +37,7 @@ pub struct Quarantine {
     pub faults: Vec<Fault>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct ClusterNodes {
     /// By name.
     nodes: BTreeMap<String, Known>,
@@ -57,7 +58,7 @@ struct ClusterNodes {
 /// Where what is known of a cluster's nodes comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Knowledge {
-    /// Nothing is known.
+    /// Nothing is known, or another source than now has said it.
     Nothing,
     /// They were remembered, and the source has not spoken yet.
     Recalled(Recalled),
@@ -65,7 +66,7 @@ enum Knowledge {
     Heard,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Known {
     fact: NodeFact,
     /// What it wants by that; `None` until it is looked at.
@@ -118,18 +119,41 @@ pub struct SourceRow<'a> {
 impl Nodes {
     /// Nothing is known of any cluster that has a source.
     pub fn new(config: &Config, now: Instant) -> Nodes {
-        let new = || ClusterNodes {
-            nodes: BTreeMap::new(),
-            routed: Routed::new(),
-            faults: BTreeMap::new(),
-            stale: false,
-            crowded: false,
-            known: Knowledge::Nothing,
-            source: Err("not reached yet".to_owned()),
-            source_since: now,
+        let clusters = sourced(config).map(|(at, _)| (at, ClusterNodes::new(now)));
+        Nodes { clusters: clusters.collect(), revision: 0, quarantines: Vec::new() }
+    }
+
+    /// Those of another configuration, as far as they are known: a cluster that keeps its name
+    /// keeps its nodes, which are judged anew. What another source says replaces them.
+    pub(crate) fn followed(&self, before: &Config, config: &Config, domains: &Domains, now: Instant) -> Nodes {
+        let follow = |(at, cluster): (usize, &Cluster)| {
+            let was = sourced(before).find(|(_, was)| was.name == cluster.name);
+            let Some((own, (_, was))) = was.and_then(|was| Some((self.clusters.get(&was.0)?, was))) else {
+                return (at, ClusterNodes::new(now));
+            };
+            let mut own = own.clone();
+            own.stale = true;
+            own.nodes.values_mut().for_each(|known| known.wants = None);
+            if was.nodes_from != cluster.nodes_from {
+                own.turn(Err(NOT_REACHED.to_owned()), now);
+                own.known = Knowledge::Nothing;
+            }
+            (at, own)
         };
-        let clusters = config.clusters.iter().enumerate().filter(|(_, cluster)| cluster.nodes_from.is_some());
-        Nodes { clusters: clusters.map(|(at, _)| (at, new())).collect(), revision: 0, quarantines: Vec::new() }
+        let clusters = sourced(config).map(follow).collect();
+        let mut nodes = Nodes { clusters, revision: self.revision, quarantines: Vec::new() };
+        nodes.reconcile(config, domains);
+        nodes
+    }
+
+    /// Every route that nodes have now.
+    pub(crate) fn routes<'a>(&'a self, domains: &'a Domains) -> impl Iterator<Item = Route> + 'a {
+        self.clusters.iter().flat_map(move |(at, cluster)| {
+            let route = |((node, to), way): (&(String, IpNet), &Way)| {
+                node_route(domains, ClusterIdx(*at), node, *to, (way.port, way.address))
+            };
+            cluster.routed.iter().map(route).collect::<Vec<_>>()
+        })
     }
 
     /// Takes up what was remembered, until the sources speak. `wall_s` is the time in seconds
@@ -234,7 +258,25 @@ impl Nodes {
     }
 }
 
+/// The clusters whose nodes the configuration does not say.
+fn sourced(config: &Config) -> impl Iterator<Item = (usize, &Cluster)> {
+    config.clusters.iter().enumerate().filter(|(_, cluster)| cluster.nodes_from.is_some())
+}
+
 impl ClusterNodes {
+    fn new(now: Instant) -> ClusterNodes {
+        ClusterNodes {
+            nodes: BTreeMap::new(),
+            routed: Routed::new(),
+            faults: BTreeMap::new(),
+            stale: false,
+            crowded: false,
+            known: Knowledge::Nothing,
+            source: Err(NOT_REACHED.to_owned()),
+            source_since: now,
+        }
+    }
+
     fn replace(&mut self, nodes: Vec<NodeFact>, now: Instant) {
         self.crowded = false;
         let said: BTreeSet<String> = nodes.iter().map(|node| node.name.clone()).collect();

@@ -1,6 +1,7 @@
 //! Routes as people know them: where to, through whom, and who says so.
 
 mod configured;
+mod follow;
 mod table;
 
 use std::net::IpAddr;
@@ -13,6 +14,7 @@ use crate::config::{ClusterIdx, Config, PortIdx};
 
 pub(crate) use configured::{is_primary, stands_for_others};
 pub use configured::{node_route, routes};
+pub(crate) use follow::follow;
 pub use table::Rib;
 
 /// A route of one routing domain.

@@ -57,6 +57,11 @@ impl Rib {
         tables
     }
 
+    /// Every route that anybody says is to be there.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &(VrfId, IpNet, Origin)> {
+        self.routes.keys()
+    }
+
     fn best_routes(&self) -> impl Iterator<Item = (&(VrfId, IpNet, Origin), &Via)> {
         let mut routes = self.routes.iter().peekable();
         std::iter::from_fn(move || {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use causeway_control::compile::{Compiler, NeighborFact, NeighborFacts, PortFacts};
+use causeway_control::compile::{Compiler, NeighborFact, NeighborFacts, PoolIds, PortFacts};
 use causeway_control::config::{ClusterIdx, Config, PortIdx};
 use causeway_control::domains::Domains;
 use causeway_control::rib::{Change, Member, Origin, Route, Via, routes};
@@ -106,7 +106,7 @@ fn any_changes_end_in_the_tables_that_the_routes_in_the_end_would_have_made_at_o
     let (config, _) = Config::parse("lab.toml", &text).expect("it is sound");
     let domains = Domains::of(&config);
     let port_facts = vec![PortFacts { mac: [2; 6], mtu: 1500 }; config.ports.len()];
-    let fresh = || Compiler::new(&config, &domains, port_facts.clone(), 7);
+    let fresh = || Compiler::new(&config, &domains, &PoolIds::of(&config), port_facts.clone(), 7);
     let seed = Seed::from_env_or(0xecb);
     let mut rng = seed.rng();
 

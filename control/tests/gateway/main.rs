@@ -6,6 +6,7 @@
 mod ageing;
 mod announce;
 mod any_changes;
+mod any_config;
 mod arp;
 mod changes;
 mod discovery;
@@ -21,6 +22,8 @@ mod hostile;
 mod isolated;
 mod lab;
 mod policies;
+mod reload;
+mod reload_kept;
 mod replaced;
 mod resolve;
 mod routes;

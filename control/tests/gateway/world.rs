@@ -196,6 +196,11 @@ impl World {
                 self.carry_out(command);
                 quiet = false;
             }
+            while self.forwarder.settle(self.now, 64) {}
+            while let Some(settled) = self.forwarder.poll_settled() {
+                self.events.push_back(settled);
+                quiet = false;
+            }
             if quiet {
                 break;
             }

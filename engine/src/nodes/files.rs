@@ -3,9 +3,8 @@
 mod folder;
 
 use std::collections::BTreeMap;
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use ipnet::IpNet;
 use tracing::{info, warn};
 
 use super::mailbox::Mailbox;
+use crate::looks::Looks;
 use crate::wake::{Doorbell, readable, sleep};
 
 /// Between two looks at a file.
@@ -23,6 +23,7 @@ const LOOK: Duration = Duration::from_secs(1);
 const LARGEST: u64 = 1 << 30;
 
 /// Where nodes stand.
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Place {
     /// A file with what kubectl prints.
     List(PathBuf),
@@ -44,7 +45,7 @@ impl Place {
 
     fn looks(&self) -> io::Result<BTreeMap<PathBuf, Looks>> {
         match self {
-            Place::List(path) => Ok(BTreeMap::from([(path.clone(), Looks::of(&std::fs::metadata(path)?))])),
+            Place::List(path) => Ok(BTreeMap::from([(path.clone(), Looks::of(path)?)])),
             Place::Flannel { folder, .. } => folder::looks(folder),
         }
     }
@@ -92,26 +93,6 @@ struct Watched {
     /// Why they could not be used then.
     fault: Option<String>,
     remarks: Vec<String>,
-}
-
-/// By what a changed file is known, without reading it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Looks {
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Looks {
-    fn of(metadata: &Metadata) -> Looks {
-        Looks {
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
 }
 
 impl Watched {

@@ -37,6 +37,8 @@ const MOST_LOGGED: usize = 10;
 
 /// The threads that know about nodes. They end when this is dropped.
 pub(crate) struct NodeSources {
+    /// Whom they ask.
+    sources: Vec<(ClusterIdx, Of)>,
     mailbox: Arc<Mailbox>,
     /// When the mailbox is looked into next, at the earliest.
     next: Instant,
@@ -52,6 +54,7 @@ impl NodeSources {
     /// Starts those that the configuration names; `bell` rings when there is something.
     pub(crate) fn start(config: &Config, bell: Arc<Doorbell>) -> io::Result<NodeSources> {
         let mut sources = NodeSources {
+            sources: sources_of(config),
             mailbox: Arc::new(Mailbox::new(bell)),
             next: Instant::ZERO,
             servers: None,
@@ -61,19 +64,16 @@ impl NodeSources {
             threads: Vec::new(),
         };
         let (mut files, mut servers) = (Vec::new(), Vec::new());
-        for (at, cluster) in config.clusters.iter().enumerate() {
-            let at = ClusterIdx(at);
-            match of_cluster(cluster) {
-                Some(Of::Place(place)) => files.push((at, place)),
-                Some(Of::Server(server)) => {
+        for (at, of) in sources.sources.clone() {
+            match of {
+                Of::Place(place) => files.push((at, place)),
+                Of::Server { server, is_told } => {
                     let (teller, told) = causeway_kubernetes::conditions();
-                    let told = cluster.patches_network_unavailable.then_some(told);
-                    if told.is_some() {
+                    if is_told {
                         sources.tellers.push((at, teller));
                     }
-                    servers.push((at, Watched { server, told }));
+                    servers.push((at, Watched { server, told: is_told.then_some(told) }));
                 }
-                None => {}
             }
         }
         let cores = &config.gateway.cores;
@@ -96,6 +96,15 @@ impl NodeSources {
             sources.servers = Some(running);
         }
         Ok(sources)
+    }
+
+    /// Those of another configuration from now on, unless they are the same. Takes a second at
+    /// most.
+    pub(crate) fn follow(&mut self, config: &Config, bell: &Arc<Doorbell>) -> io::Result<()> {
+        if self.sources != sources_of(config) {
+            *self = NodeSources::start(config, Arc::clone(bell))?;
+        }
+        Ok(())
     }
 
     /// What sources have said, once it is time to look; see [`NodeSources::due`].
@@ -137,17 +146,29 @@ impl Drop for NodeSources {
 }
 
 /// Who knows the nodes of a cluster.
+#[derive(Clone, Debug, PartialEq)]
 enum Of {
     Place(Place),
-    Server(Server),
+    Server {
+        server: Server,
+        /// Does it want to know what becomes of them?
+        is_told: bool,
+    },
+}
+
+/// Who knows the nodes of which cluster.
+fn sources_of(config: &Config) -> Vec<(ClusterIdx, Of)> {
+    let clusters = config.clusters.iter().enumerate();
+    clusters.filter_map(|(at, cluster)| Some((ClusterIdx(at), of_cluster(cluster)?))).collect()
 }
 
 fn of_cluster(cluster: &Cluster) -> Option<Of> {
+    let server = |server| Of::Server { server, is_told: cluster.patches_network_unavailable };
     Some(match cluster.nodes_from.clone()? {
         NodesFrom::File(path) => Of::Place(Place::List(path)),
         NodesFrom::Flannel(folder) => Of::Place(Place::Flannel { folder, pod_cidrs: cluster.pod_cidrs.clone() }),
-        NodesFrom::Kubeconfig { path, context } => Of::Server(Server::Kubeconfig { path, context }),
-        NodesFrom::InCluster => Of::Server(Server::InCluster),
+        NodesFrom::Kubeconfig { path, context } => server(Server::Kubeconfig { path, context }),
+        NodesFrom::InCluster => server(Server::InCluster),
     })
 }
 
@@ -167,7 +188,7 @@ pub(crate) fn read_once(control: &mut Control, now: Instant) {
     let look = |(at, cluster): (usize, &Cluster)| {
         let said = match of_cluster(cluster)? {
             Of::Place(place) => files::read(place),
-            Of::Server(_) => vec![Update::Away("a replay asks no API server".to_owned())],
+            Of::Server { .. } => vec![Update::Away("a replay asks no API server".to_owned())],
         };
         Some(said.into_iter().map(move |update| (ClusterIdx(at), update)))
     };

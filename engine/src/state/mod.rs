@@ -9,7 +9,6 @@
 //! what was saved last or what was saved before it
 //! (docs/decisions/0011-state-is-one-file.md, 0013-learned-nodes-are-remembered.md).
 
-mod disk;
 #[cfg(test)]
 mod tests;
 
@@ -18,14 +17,14 @@ use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use causeway_control::config::Config;
-use causeway_control::ipam::Ledger;
+use causeway_control::ipam::{Dropped, Ledger};
 use causeway_control::nodes::Memory;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 
-use disk::{Disk, Folder};
+use crate::disk::{Disk, Folder};
 
 /// Why the state could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -54,43 +53,84 @@ pub enum StateError {
     },
 }
 
-/// Gives the nodes of a configuration the pod CIDRs that they had, and remembers what the
-/// others get. Nothing, if `gateway.state` is not set.
-///
-/// # Errors
-/// The folder cannot be used, or what lies in it cannot be read.
-pub fn settle(config: &mut Config) -> Result<(), StateError> {
-    let Some(path) = config.gateway.state.clone() else {
-        return Ok(());
-    };
-    let failed = failed(&path);
-    let mut store = Store::new(Folder::open(&path).map_err(&failed)?);
-    let before: Ledger = store.load(&path)?;
-    let ledger = settle_by(before.clone(), config);
-    if ledger != before {
-        store.save(&ledger).map_err(failed)?;
-        info!(state = %path.display(), "allocated pod CIDRs are remembered");
-    }
-    Ok(())
+/// Which pod CIDRs nodes were given. Nothing is remembered if `gateway.state` is not set.
+pub(crate) struct Allocations {
+    kept: Option<KeptLedger>,
 }
 
-/// As [`settle`], and writes nothing.
+/// What nodes of a configuration were given.
+#[derive(Default)]
+pub(crate) struct Settled {
+    ledger: Ledger,
+    /// Nodes that could not keep what they had.
+    dropped: Vec<Dropped>,
+}
+
+struct KeptLedger {
+    path: PathBuf,
+    store: Store<Folder, Ledger>,
+    /// As it was saved last.
+    ledger: Ledger,
+}
+
+impl Allocations {
+    /// Reads what is remembered in a folder.
+    ///
+    /// # Errors
+    /// The folder cannot be used, or what lies in it cannot be read.
+    pub(crate) fn open(path: Option<&Path>) -> Result<Allocations, StateError> {
+        let Some(path) = path.map(Path::to_owned) else {
+            return Ok(Allocations { kept: None });
+        };
+        let mut store = Store::new(Folder::open(&path).map_err(failed(&path))?);
+        let ledger = store.load(&path)?;
+        Ok(Allocations { kept: Some(KeptLedger { path, store, ledger }) })
+    }
+
+    /// Gives the nodes of a configuration the pod CIDRs that they had, and new ones to the
+    /// others. That is remembered once it is handed to [`Allocations::keep`].
+    pub(crate) fn settle(&self, config: &mut Config) -> Settled {
+        let mut settled = Settled::default();
+        if let Some(kept) = &self.kept {
+            settled.ledger.clone_from(&kept.ledger);
+            settled.dropped = settled.ledger.settle(config);
+        }
+        settled
+    }
+
+    /// Remembers what nodes have been given.
+    ///
+    /// # Errors
+    /// The folder cannot be written to.
+    pub(crate) fn keep(&mut self, Settled { ledger, dropped }: Settled) -> Result<(), StateError> {
+        let Some(kept) = self.kept.as_mut().filter(|kept| kept.ledger != ledger) else {
+            return Ok(());
+        };
+        warn_of(&dropped);
+        kept.store.save(&ledger).map_err(failed(&kept.path))?;
+        kept.ledger = ledger;
+        info!(state = %kept.path.display(), "allocated pod CIDRs are remembered");
+        Ok(())
+    }
+}
+
+/// Gives the nodes of a configuration the pod CIDRs that are remembered, and writes nothing.
 ///
 /// # Errors
-/// As [`settle`].
+/// What is remembered cannot be read.
 pub(crate) fn settle_unwritten(config: &mut Config) -> Result<(), StateError> {
     if let Some(path) = config.gateway.state.clone() {
-        settle_by(Store::new(Folder::at(&path)).load(&path)?, config);
+        let mut ledger: Ledger = Store::new(Folder::at(&path)).load(&path)?;
+        warn_of(&ledger.settle(config));
     }
     Ok(())
 }
 
-fn settle_by(mut ledger: Ledger, config: &mut Config) -> Ledger {
-    for dropped in ledger.settle(config) {
+fn warn_of(dropped: &[Dropped]) {
+    for dropped in dropped {
         let (cluster, node) = (&dropped.cluster, &dropped.node);
         warn!(cluster, node, had = ?dropped.had, "the node's pod CIDRs no longer fit; it gets others");
     }
-    ledger
 }
 
 /// Nodes that were learned, and where they are kept.

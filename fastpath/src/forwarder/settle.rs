@@ -32,9 +32,11 @@ impl Rooms {
         Rooms { next: None, settling: None, spent: VecDeque::with_capacity(SPENT) }
     }
 
-    /// Whatever a forwarder that failed was at, control gets its rooms back.
+    /// Takes over from a forwarder that failed: control gets its rooms back, but that for the
+    /// tables that come next.
     pub(super) fn inherit(&mut self, failed: Rooms) {
-        self.spent.extend(failed.spent.into_iter().chain(failed.settling).chain(failed.next));
+        self.next = failed.next;
+        self.spent.extend(failed.spent.into_iter().chain(failed.settling));
     }
 }
 

@@ -88,8 +88,8 @@ pub(in crate::config) const GATEWAY: Section = Section {
             fallback: Fallback::Said("nothing is remembered"),
             example: "\"/var/lib/causeway\"",
             about: "Where the pod CIDRs that nodes were given are remembered over restarts, so that a node keeps \
-                    its own when others are added or go; and which nodes `nodes-from` knew last, so that they are \
-                    routed at once while their source is away.",
+                    its own when others are added or go; which nodes `nodes-from` knew last, so that they are routed \
+                    at once while their source is away; and the last configurations, for `causeway history`.",
         },
         Key {
             name: "idle",
@@ -101,6 +101,13 @@ pub(in crate::config) const GATEWAY: Section = Section {
             fallback: Fallback::Text("spin-then-poll"),
             example: "\"spin-then-poll\"",
             about: "What a worker does when there is nothing to do.",
+        },
+        Key {
+            name: "watch",
+            kind: Kind::Flag,
+            fallback: Fallback::Said("`false`"),
+            example: "true",
+            about: "The file is looked at each second, and once it has changed and then stayed the same for a                     second it is reloaded, as by `causeway reload`.",
         },
         Key {
             name: "max-sessions",

@@ -95,6 +95,7 @@ fn what_is_left_out_has_its_default() {
         api: "/run/causeway/api.sock".into(),
         state: None,
         idle: Idle::SpinThenPoll,
+        watch: false,
         max_sessions: 1_048_576,
         icmp_errors_per_second: 1_000,
         icmp_errors_per_destination: 100,

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use causeway_control::nodes::{EnvFile, FlannelNodes, read_flannel};
 use ipnet::IpNet;
 
-use super::{Looks, read_bounded};
+use super::read_bounded;
+use crate::looks::Looks;
 
 /// What the network's configuration is called in there.
 const NET_CONF: &str = "net-conf.json";
@@ -23,8 +24,8 @@ pub(super) fn looks(folder: &Path) -> io::Result<BTreeMap<PathBuf, Looks>> {
         let path = entry?.path();
         let counts = path.extension().is_some_and(|end| end == ENV) || path.ends_with(NET_CONF);
         // One that has gone meanwhile is not there.
-        if counts && let Ok(metadata) = std::fs::metadata(&path) {
-            found.insert(path, Looks::of(&metadata));
+        if counts && let Ok(looks) = Looks::of(&path) {
+            found.insert(path, looks);
         }
     }
     Ok(found)
