@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use causeway_fastpath::address::Address;
 use causeway_fastpath::fib::{Fib, FibBuilder, NextHop, Prefix};
 use causeway_fastpath::ids::{AdjacencyId, PortId, VrfId};
-use causeway_fastpath::nat::{EgressRule, Forwards};
+use causeway_fastpath::nat::{EgressRule, Forwards, Selected};
 use causeway_fastpath::snapshot::{Pool, Tables};
 use hashbrown::HashMap;
 
@@ -29,6 +29,8 @@ pub(super) struct Family<A> {
     /// By domain.
     domains: Vec<Domain<A>>,
     egress: Arc<[Vec<EgressRule<A>>]>,
+    /// Who is selected, by domain.
+    pub(super) selected: Vec<Arc<Selected<A>>>,
     pools: Arc<[Pool<A>]>,
     pub(super) neighbors: Arc<HashMap<(PortId, A), AdjacencyId>>,
     pub(super) forwards: Arc<Forwards<A>>,
@@ -51,6 +53,7 @@ impl<A: Address> Family<A> {
         Family {
             domains: domains.all().map(domain).collect(),
             egress: domains.all().map(|domain| egress::rules(config, domains, domain)).collect(),
+            selected: domains.all().map(|_| Arc::default()).collect(),
             pools: policy::pools(config).into(),
             neighbors: Arc::default(),
             forwards: Arc::new(forwards::forwards(config, domains)),
@@ -94,6 +97,7 @@ impl<A: Address> Family<A> {
         Tables {
             fibs: self.domains.iter().map(|domain| Arc::clone(&domain.fib)).collect(),
             egress: Arc::clone(&self.egress),
+            selected: self.selected.clone(),
             neighbors: Arc::clone(&self.neighbors),
             pools: Arc::clone(&self.pools),
             forwards: Arc::clone(&self.forwards),

@@ -17,6 +17,7 @@ mod numbers;
 mod open;
 mod policy;
 mod refused;
+mod selected;
 mod space;
 mod stripe;
 mod translate;
@@ -26,7 +27,9 @@ pub use admit::Admission;
 pub use behavior::{Behavior, Filtering, Mapping};
 pub use forward::{Forward, Forwards};
 pub use keep::keeps_ports;
+pub(crate) use policy::about as rules_about;
 pub use policy::{EgressAction, EgressRule, SenderLimits};
+pub use selected::{Selected, Selection, Selections};
 pub use translate::{Choice, Nat, Translation, timeout_ms};
 pub use usage::Load;
 

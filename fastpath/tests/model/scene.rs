@@ -291,6 +291,7 @@ impl Scene {
         Tables {
             fibs: base.fibs.clone(),
             egress: Arc::clone(&base.egress),
+            selected: base.selected.clone(),
             neighbors: Arc::clone(&base.neighbors),
             pools: vec![pool(self.shared(self.addresses)), pool(own)].into(),
             forwards: Arc::new(forwards),
