@@ -18,6 +18,7 @@ use crate::domains::Domains;
 use crate::holders::{HostRow, HostWalk, PoolAlarm, PoolWalk};
 use crate::neighbors::{Effect, Neighbors, Row, free};
 use crate::nodes::{NodeRow, Nodes, Quarantine, SourceRow, Update};
+use crate::pods::{NamespaceUpdate, PodUpdate, Pods};
 use crate::rib::{Change, Route};
 use crate::sessions::Walks;
 
@@ -36,6 +37,7 @@ pub struct Control {
     compiler: Compiler,
     neighbors: Neighbors,
     nodes: Nodes,
+    pods: Pods,
     epoch: Epoch,
     /// By worker: the tables in force, and what it is to do.
     installed: Vec<Epoch>,
@@ -66,6 +68,7 @@ impl Control {
         let (domains, compiler) = compile::plan(&config, facts.clone(), flow_seed);
         let neighbors = Neighbors::new(&config, &facts, now);
         let nodes = Nodes::new(&config, now);
+        let pods = Pods::new(&config, now);
         let workers = config.gateway.cores.len();
         let pool_names = compile::pool_names(&config);
         let mut control = Control {
@@ -74,6 +77,7 @@ impl Control {
             compiler,
             neighbors,
             nodes,
+            pods,
             epoch: Epoch(0),
             installed: vec![Epoch(0); workers],
             commands: (0..workers).map(|_| VecDeque::new()).collect(),
@@ -108,6 +112,25 @@ impl Control {
         let changes = self.nodes.reconcile(&self.config, &self.domains);
         if !changes.is_empty() {
             self.change_routes(changes, now);
+        }
+    }
+
+    /// What sources say about the pods of their clusters and about namespaces, each in this
+    /// order. Which hosts egress rules select follows; sessions go on as they began.
+    pub fn update_pods(
+        &mut self,
+        pods: impl IntoIterator<Item = (ClusterIdx, PodUpdate)>,
+        namespaces: impl IntoIterator<Item = (ClusterIdx, NamespaceUpdate)>,
+        now: Instant,
+    ) {
+        for (cluster, update) in namespaces {
+            self.pods.update_namespaces(cluster, update, now);
+        }
+        for (cluster, update) in pods {
+            self.pods.update_pods(cluster, update, now);
+        }
+        for (domain, hosts) in self.pods.reconcile(&self.config, &self.domains) {
+            self.compiler.select(domain, &hosts);
         }
     }
 
@@ -221,6 +244,18 @@ impl Control {
     /// The source of every cluster whose nodes the configuration does not say.
     pub fn node_sources(&self) -> impl Iterator<Item = SourceRow<'_>> + '_ {
         self.nodes.sources()
+    }
+
+    /// The source of every cluster with an egress rule that selects pods: what it knows
+    /// ("pods" or "namespaces"), and how it is.
+    pub fn pod_sources(&self) -> impl Iterator<Item = (&'static str, SourceRow<'_>)> + '_ {
+        self.pods.sources()
+    }
+
+    /// How many pods each rule of a cluster that selects some chooses now, in their order.
+    /// Looks at every chosen pod.
+    pub fn chosen_pods(&self, cluster: ClusterIdx) -> Vec<usize> {
+        self.pods.counts(&self.config, cluster)
     }
 
     /// Nodes with which something is wrong that was not when this was last asked.

@@ -273,6 +273,8 @@ pub enum What {
     Neighbors,
     /// Nodes, whether they are routed and answer, and why not.
     Nodes,
+    /// How pods leave: by which rule, under which pool, and how many pods a selector chooses.
+    Egress,
     /// Port forwards and static NAT.
     Forwards,
     /// Pools: how many of their ports are in use, and how many flows found none.

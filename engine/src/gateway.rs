@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use causeway_control::alarm::{Alarm, Turn};
 use causeway_control::api::{
-    Answer, Ask, CounterView, Deed, ForwardView, MOST_SESSIONS, NeighborView, NodeView, PortView, RouteView, Show,
-    SourceView, TableView, mac_text,
+    Answer, Ask, CounterView, Deed, EgressView, ForwardView, MOST_SESSIONS, NeighborView, NodeView, PodSourceView,
+    PortView, RouteView, Show, SourceView, TableView, mac_text,
 };
 use causeway_control::compile::PortFacts;
 use causeway_control::config::{Config, PortIdx};
@@ -236,6 +236,10 @@ impl Gateway {
             Ask::Show(Show::Nodes) => Ok(Answer::Nodes {
                 nodes: NodeView::all(&self.control, now),
                 sources: SourceView::all(&self.control, now),
+            }),
+            Ask::Show(Show::Egress) => Ok(Answer::Egress {
+                rules: EgressView::all(&self.control),
+                sources: PodSourceView::all(&self.control, now),
             }),
             Ask::Show(Show::Forwards) => Ok(Answer::Forwards(ForwardView::all(self.control.config()))),
             Ask::Show(Show::Counters) => Ok(Answer::Counters(counters(&self.crew.counters()))),

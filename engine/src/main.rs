@@ -174,6 +174,7 @@ fn show(options: Show) -> Result {
         What::Routes => ToShow::Routes,
         What::Neighbors => ToShow::Neighbors,
         What::Nodes => ToShow::Nodes,
+        What::Egress => ToShow::Egress,
         What::Forwards => ToShow::Forwards,
         What::Pools => ToShow::Pools { addresses: options.addresses },
         What::Hosts => ToShow::Hosts { limit: options.limit },

@@ -7,7 +7,7 @@ use causeway_fastpath::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::view::neighbor_state;
-use crate::config::{Cluster, Node, NodesFrom};
+use crate::config::{Node, NodesFrom};
 use crate::control::Control;
 use crate::neighbors;
 use crate::nodes::{NodeRow, NodeState, Ready, SourceRow};
@@ -138,7 +138,7 @@ impl NodeView {
             ready: ready.to_owned(),
             ready_since_s: seconds(now, row.since),
             neighbors,
-            source: kind(cluster),
+            source: kind(cluster.nodes_from.as_ref()),
         }
     }
 
@@ -170,31 +170,41 @@ impl NodeView {
 impl SourceView {
     /// The source of every cluster that has one.
     pub fn all(control: &Control, now: Instant) -> Vec<SourceView> {
-        let view = |row: SourceRow<'_>| {
-            let cluster = &control.config().clusters[row.cluster.0];
-            SourceView {
-                cluster: cluster.name.clone(),
-                kind: kind(cluster),
-                away: row.state.err().map(str::to_owned),
-                since_s: seconds(now, row.since),
-            }
-        };
-        control.node_sources().map(view).collect()
+        let from = |row: &SourceRow<'_>| control.config().clusters[row.cluster.0].nodes_from.as_ref();
+        control.node_sources().map(|row| SourceView::new(control, &row, from(&row), now)).collect()
+    }
+
+    /// A source, which the configuration names so.
+    pub(super) fn new(control: &Control, row: &SourceRow<'_>, from: Option<&NodesFrom>, now: Instant) -> SourceView {
+        SourceView {
+            cluster: control.config().clusters[row.cluster.0].name.clone(),
+            kind: kind(from),
+            away: row.state.err().map(str::to_owned),
+            since_s: seconds(now, row.since),
+        }
     }
 
     /// Its line below the table.
     pub(super) fn line(&self) -> String {
+        self.line_about("")
+    }
+
+    /// The same, with words before the kind of source.
+    pub(super) fn line_about(&self, what: &str) -> String {
         let SourceView { cluster, kind, away, since_s } = self;
         match away {
-            None => format!("{cluster}: {kind}, up to date for {since_s}s\n"),
-            Some(why) => format!("{cluster}: {kind}, away for {since_s}s: {}\n", why.replace(char::is_control, "?")),
+            None => format!("{cluster}:{what} {kind}, up to date for {since_s}s\n"),
+            Some(why) => {
+                let why = why.replace(char::is_control, "?");
+                format!("{cluster}:{what} {kind}, away for {since_s}s: {why}\n")
+            }
         }
     }
 }
 
-/// The word for who knows the nodes of a cluster.
-fn kind(cluster: &Cluster) -> String {
-    match &cluster.nodes_from {
+/// The word for who knows something of a cluster.
+fn kind(from: Option<&NodesFrom>) -> String {
+    match from {
         None => "configuration",
         Some(NodesFrom::File(_)) => "file",
         Some(NodesFrom::Kubeconfig { .. } | NodesFrom::InCluster) => "kubernetes",

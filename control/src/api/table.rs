@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use super::{
-    Answer, CounterView, ForwardView, HostView, NeighborView, NextHopView, NodeView, PoolView, PortView, RouteView,
-    SessionView, SourceView, TableView,
+    Answer, CounterView, EgressView, ForwardView, HostView, NeighborView, NextHopView, NodeView, PodSourceView,
+    PoolView, PortView, RouteView, SessionView, SourceView, TableView,
 };
 
 /// An answer as text: aligned columns under a headline, ending in a newline.
@@ -20,6 +20,11 @@ pub fn render(answer: &Answer, all: bool) -> String {
         Answer::Nodes { nodes, sources } => {
             let mut text = columns(NODES, nodes.iter().map(NodeView::line));
             text.extend(sources.iter().map(SourceView::line));
+            text
+        }
+        Answer::Egress { rules, sources } => {
+            let mut text = columns(EGRESS, rules.iter().map(EgressView::line));
+            text.extend(sources.iter().map(PodSourceView::line));
             text
         }
         Answer::Forwards(forwards) => columns(FORWARDS, forwards.iter().map(forward)),
@@ -167,6 +172,9 @@ const NODES: &[Column] = &[
     ("SOURCE", false),
     ("WHY", false),
 ];
+
+const EGRESS: &[Column] =
+    &[("CLUSTER", false), ("FROM", false), ("PODS", true), ("TO", false), ("POOL", false), ("ADDRESSES", false)];
 
 const FORWARDS: &[Column] = &[("KIND", false), ("DOMAIN", false), ("PROTO", false), ("PUBLIC", false), ("TO", false)];
 

@@ -22,6 +22,7 @@ use causeway_fastpath::address::Address;
 use causeway_fastpath::ecmp::{self, packet_hash};
 use causeway_fastpath::fib::{Hop, NextHop, Prefix};
 use causeway_fastpath::ids::{AdjacencyId, Epoch, PortId, VrfId};
+use causeway_fastpath::nat::Selections;
 use causeway_fastpath::parse::{self, IpHeader};
 use causeway_fastpath::snapshot::{Adjacency, NeighborState, PortEntry, Snapshot, Timeouts};
 use causeway_fastpath::wire::{ethernet, get16};
@@ -176,6 +177,14 @@ impl Compiler {
         self.groups.follow(&self.known);
         self.neighbors_changed = true;
         self.changed = true;
+    }
+
+    /// These hosts of a routing domain are selected by its egress rules, and no others.
+    ///
+    /// # Panics
+    /// The routing domain is not one of the configuration's.
+    pub fn select(&mut self, domain: VrfId, hosts: &[(IpAddr, Selections)]) {
+        self.changed |= self.v4.select(domain, hosts) | self.v6.select(domain, hosts);
     }
 
     /// Would the next snapshot differ from the last one?

@@ -1,12 +1,13 @@
 //! The tables of one family: routes, policy, pools, forwards, neighbours.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use causeway_fastpath::address::Address;
 use causeway_fastpath::fib::{Fib, FibBuilder, NextHop, Prefix};
 use causeway_fastpath::ids::{AdjacencyId, PortId, VrfId};
-use causeway_fastpath::nat::{EgressRule, Forwards, Selected};
+use causeway_fastpath::nat::{EgressRule, Forwards, Selected, Selections};
 use causeway_fastpath::snapshot::{Pool, Tables};
 use hashbrown::HashMap;
 
@@ -30,7 +31,7 @@ pub(super) struct Family<A> {
     domains: Vec<Domain<A>>,
     egress: Arc<[Vec<EgressRule<A>>]>,
     /// Who is selected, by domain.
-    pub(super) selected: Vec<Arc<Selected<A>>>,
+    selected: Vec<Arc<Selected<A>>>,
     pools: Arc<[Pool<A>]>,
     pub(super) neighbors: Arc<HashMap<(PortId, A), AdjacencyId>>,
     pub(super) forwards: Arc<Forwards<A>>,
@@ -68,6 +69,22 @@ impl<A: Address> Family<A> {
             Some(hop) => domain.routes.insert(to, hop),
             None => domain.routes.remove(to),
         };
+    }
+
+    /// These hosts of a domain are in selections, and no others. Says whether that is news.
+    pub(super) fn select(&mut self, domain: VrfId, hosts: &[(IpAddr, Selections)]) -> bool {
+        let mut selected = Selected::default();
+        for (host, of) in hosts {
+            if let Some(host) = A::from_ip(*host) {
+                selected.add(host, *of);
+            }
+        }
+        let known = &mut self.selected[domain.index()];
+        let is_news = **known != selected;
+        if is_news {
+            *known = Arc::new(selected);
+        }
+        is_news
     }
 
     /// What the newest tables lead to.

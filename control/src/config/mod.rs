@@ -8,6 +8,7 @@ mod allocation;
 mod apart;
 mod claims;
 mod clusters;
+mod egress;
 mod exemptions;
 mod forwards;
 mod gateway;
@@ -38,8 +39,8 @@ use std::path::Path;
 pub(crate) use claims::{Claims, overlap};
 pub(crate) use keys::MOST_NODES;
 pub use model::{
-    Cluster, ClusterIdx, Config, Driver, Egress, Gateway, Idle, Model, Neighbor, NextHop, Node, NodeMaskSize,
-    NodesFrom, Pool, PoolIdx, Port, PortIdx, Route, RouteKind, Timers, UdpPortTimer,
+    Cluster, ClusterIdx, Config, Driver, Egress, EgressRule, Gateway, Idle, Model, Neighbor, NextHop, Node,
+    NodeMaskSize, NodesFrom, Pool, PoolIdx, Port, PortIdx, Route, RouteKind, Senders, Timers, UdpPortTimer,
 };
 pub use policies::{Party, Policy};
 pub use public::{Forward, Protocol, StaticNat};

@@ -14,6 +14,7 @@ use ipnet::IpNet;
 use super::policies::Policy;
 use super::public::{Forward, StaticNat};
 use crate::flannel::Variant;
+use crate::pods::PodSelector;
 
 /// A whole, checked configuration.
 ///
@@ -216,6 +217,8 @@ pub struct Cluster {
     pub service_cidrs: Vec<IpNet>,
     /// What its pods look like from outside.
     pub egress: Egress,
+    /// Those that look otherwise; the first that is about a pod and where it sends to counts.
+    pub egress_rules: Vec<EgressRule>,
     /// Toward whom its pods keep their own addresses; no host bits, each once.
     pub non_masquerade_cidrs: Vec<IpNet>,
     /// Are flows masqueraded as flannel does it, and written with what? Islands only.
@@ -232,12 +235,14 @@ pub struct Cluster {
     pub nodes: Vec<Node>,
     /// Who knows its nodes, if not the file: then `nodes` is empty.
     pub nodes_from: Option<NodesFrom>,
+    /// Who knows its pods: there if an egress rule selects pods.
+    pub pods_from: Option<NodesFrom>,
 }
 
-/// Who knows the nodes of a cluster: `nodes-from`.
+/// Who knows the nodes of a cluster, or its pods: `nodes-from` and `pods-from`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NodesFrom {
-    /// A file with the output of `kubectl get nodes -o json`.
+    /// A file with the output of `kubectl get`, as JSON.
     File(PathBuf),
     /// An API server, as a kubeconfig describes it.
     Kubeconfig {
@@ -288,6 +293,26 @@ pub enum Egress {
     Pool(PoolIdx),
     /// The gateway's own address on the port that the packet leaves by.
     Masquerade,
+}
+
+/// Pods of a cluster that leave under a pool of their own: `[[cluster.egress-rule]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EgressRule {
+    /// Who they are.
+    pub senders: Senders,
+    /// Toward whom; empty: everybody. No host bits.
+    pub to: Vec<IpNet>,
+    /// Under whose addresses they leave. The rule is of the families that it has.
+    pub pool: PoolIdx,
+}
+
+/// Pods that a rule is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Senders {
+    /// Those that live here: parts of the pod CIDRs of their cluster, no host bits.
+    Prefixes(Vec<IpNet>),
+    /// Those with such namespaces and labels.
+    Pods(PodSelector),
 }
 
 /// A node of a cluster: `[[cluster.node]]`.

@@ -6,27 +6,13 @@
 
 mod judge;
 mod object;
-mod pending;
 mod reconcile;
 #[cfg(test)]
 mod tests;
 
 pub use judge::Fault;
 pub use object::{NodeAddress, NodeCondition, NodeFact, NodeSpec, NodeStatus, Ready, read_nodes};
-pub use pending::Pending;
 pub use reconcile::{NodeRow, NodeState, Nodes, Quarantine, SourceRow};
 
 /// What a source has to say about the nodes of its cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Update {
-    /// These are all nodes there are.
-    All(Vec<NodeFact>),
-    /// One more, or one that has changed.
-    One(NodeFact),
-    /// The node of this name is no more.
-    Gone(String),
-    /// The source is up to date.
-    InStep,
-    /// The source cannot be reached, and why. What it said last still holds.
-    Away(String),
-}
+pub type Update = crate::feed::Update<NodeFact>;

@@ -65,6 +65,12 @@ impl<A> Default for Selected<A> {
     }
 }
 
+impl<A: Address> PartialEq for Selected<A> {
+    fn eq(&self, other: &Selected<A>) -> bool {
+        self.0 == other.0
+    }
+}
+
 impl<A: Address> Selected<A> {
     /// What a host is in.
     #[inline]
@@ -77,5 +83,4 @@ impl<A: Address> Selected<A> {
         let known = self.0.entry(host).or_default();
         *known = known.either(selections);
     }
-
 }
