@@ -254,11 +254,18 @@ pub struct ControllerFlags {
 pub enum Kubernetes {
     /// Print the objects that let a service account watch nodes, and nothing else.
     ///
-    /// For `kubectl apply -f -`.
+    /// For `kubectl apply -f -`. Egress rules with a namespace or pod-selector need --pods,
+    /// those with a namespace-selector --namespaces too.
     Rbac {
         /// The namespace of the service account.
         #[arg(long, value_name = "NAME", default_value = "kube-system", value_parser = namespace)]
         namespace: String,
+        /// Let it watch pods, too.
+        #[arg(long)]
+        pods: bool,
+        /// Let it watch namespaces, too.
+        #[arg(long)]
+        namespaces: bool,
     },
 }
 

@@ -139,9 +139,8 @@ impl Gateway {
             while let Some((worker, event)) = self.crew.next_event() {
                 self.control.handle_event_from(worker, event, now);
             }
-            let said = self.nodes.take(now);
-            if !said.is_empty() {
-                nodes::hand_over(said, &mut self.control, now);
+            if let Some(news) = self.nodes.take(now) {
+                nodes::hand_over(news, &mut self.control, now);
             }
             if self.control.poll_timeout().is_some_and(|due| due <= now) {
                 self.control.handle_timeout(now);

@@ -25,8 +25,10 @@ fn main() -> ExitCode {
         Command::Sessions(Sessions::Kill(options)) => kill(options),
         Command::Ipam(Ipam::Check(options)) => check_flags(options),
         Command::Ipam(Ipam::Next(options)) => next_cidrs(options),
-        Command::Kubernetes(Kubernetes::Rbac { namespace }) => {
-            let objects = causeway_kubernetes::rbac(&namespace);
+        Command::Kubernetes(Kubernetes::Rbac { namespace, pods, namespaces }) => {
+            let asked = [(true, "nodes"), (pods, "pods"), (namespaces, "namespaces")];
+            let resources: Vec<_> = asked.into_iter().filter_map(|(asked, what)| asked.then_some(what)).collect();
+            let objects = causeway_kubernetes::rbac(&namespace, &resources);
             io::stdout().write_all(objects.as_bytes()).map(|()| ExitCode::SUCCESS).map_err(Into::into)
         }
         Command::Completions { shell } => {

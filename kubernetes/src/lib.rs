@@ -1,26 +1,35 @@
-//! The Kubernetes API server as a source of nodes.
+//! The Kubernetes API server as a source of nodes, pods and namespaces.
 //!
-//! [`run`] lists and watches the Nodes of each server, and says what it hears as
+//! [`run`] lists and watches what is asked for of each server, and says what it hears as
 //! [`Update`]s. It never gives up: whatever goes wrong is said, and after a pause it begins
 //! anew with a list, so that nothing that was missed stays unknown. It only reads.
 
 mod follow;
 mod rbac;
 
+use std::fmt::Debug;
 use std::io;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use causeway_control::nodes::{NodeSpec, NodeStatus, Update};
+use causeway_control::feed::{Named, Update};
+use causeway_control::nodes::{self, NodeFact, NodeSpec, NodeStatus};
+use causeway_control::pods::{
+    NamespaceChosen, NamespaceFact, NamespaceUpdate, PodChosen, PodFact, PodName, PodSpec, PodStatus, PodUpdate,
+    Selectors,
+};
 use futures::channel::oneshot;
 use futures::future::{join_all, select};
 use kube::api::{ApiResource, GroupVersionKind, Object};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::watcher::{self, watcher};
-use kube::{Api, Client, Config};
+use kube::{Api, Client, Config, Resource};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tracing::{debug, info, warn};
 
+use follow::Judged;
 pub use rbac::rbac;
 
 /// How to reach an API server.
@@ -51,16 +60,49 @@ pub fn running() -> (Running, Ending) {
     (Running(running), Ending(ending))
 }
 
-/// Watches the nodes of every server until `ending`; `said(at, update)` is called, on this
-/// thread, for what the `at`th of them says.
+/// What is watched at a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Nodes.
+    Nodes,
+    /// Pods that these may choose.
+    Pods(Selectors),
+    /// Namespaces whose labels these ask for.
+    Namespaces(Selectors),
+}
+
+/// What a server says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// About nodes.
+    Nodes(nodes::Update),
+    /// About pods.
+    Pods(PodUpdate),
+    /// About namespaces.
+    Namespaces(NamespaceUpdate),
+}
+
+/// Watches this at every server until `ending`; `said(at, update)` is called, on this
+/// thread, for what is heard of the `at`th.
 ///
 /// # Errors
 /// The process has no descriptors left.
-pub fn run(servers: Vec<Server>, ending: Ending, said: impl Fn(usize, Update)) -> io::Result<()> {
+pub fn run(watches: Vec<(Server, What)>, ending: Ending, said: impl Fn(usize, Said)) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let said = &said;
-    let watch = |(at, server)| watch(server, move |update| said(at, update));
-    let watches = join_all(servers.into_iter().enumerate().map(watch));
+    let watches = watches.into_iter().enumerate().map(|(at, (server, what))| async move {
+        match what {
+            What::Nodes => watch("Node", server, judge_node, |update| said(at, Said::Nodes(update))).await,
+            What::Pods(of) => {
+                watch("Pod", server, |pod| judge_pod(&of, pod), |update| said(at, Said::Pods(update))).await;
+            }
+            What::Namespaces(of) => {
+                let judge = |namespace| judge_namespace(&of, namespace);
+                watch("Namespace", server, judge, |update| said(at, Said::Namespaces(update))).await;
+            }
+        }
+    });
+    let watches = join_all(watches);
     // Watches do not end by themselves.
     runtime.block_on(async { drop(select(ending.0, pin!(watches)).await) });
     // Does not wait for what is stuck in a look-up of a name.
@@ -70,34 +112,62 @@ pub fn run(servers: Vec<Server>, ending: Ending, said: impl Fn(usize, Update)) -
 
 /// A Node, as far as it matters here: the rest is not even read.
 pub(crate) type Node = Object<NodeSpec, NodeStatus>;
+/// A Pod, as far as it matters here.
+pub(crate) type Pod = Object<PodSpec, PodStatus>;
+/// A Namespace: its labels matter alone.
+type Namespace = Object<Nothing, Nothing>;
 
-/// Watches the nodes of one server, for ever.
-async fn watch(server: Server, said: impl Fn(Update)) {
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Nothing {}
+
+pub(crate) fn judge_node(node: Node) -> Judged<NodeFact> {
+    let name = node.metadata.name?;
+    Some((name.clone(), Some(NodeFact::of(name, &node.spec, node.status.as_ref()))))
+}
+
+pub(crate) fn judge_pod(selectors: &Selectors, pod: Pod) -> Judged<PodChosen> {
+    let name = PodName { namespace: pod.metadata.namespace?, name: pod.metadata.name? };
+    let labels = pod.metadata.labels.unwrap_or_default();
+    let fact = PodFact::of(name.clone(), labels, &pod.spec, pod.status.as_ref());
+    Some((name, selectors.choose(&fact)))
+}
+
+fn judge_namespace(selectors: &Selectors, namespace: Namespace) -> Judged<NamespaceChosen> {
+    let (name, labels) = (namespace.metadata.name?, namespace.metadata.labels.unwrap_or_default());
+    Some((name.clone(), selectors.choose_namespace(&NamespaceFact { name, labels })))
+}
+
+/// Watches the objects of a kind at one server, for ever.
+async fn watch<K, T>(kind: &str, server: Server, judge: impl Fn(K) -> Judged<T>, said: impl Fn(Update<T>))
+where
+    K: Resource<DynamicType = ApiResource> + Clone + Debug + DeserializeOwned + Send + 'static,
+    T: Named,
+{
     let mut pause = Pause::default();
     let mut away = false;
     loop {
         let mut known_since = None;
         let why = match connect(&server).await {
             Ok(client) => {
-                let node = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Node"));
+                let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", kind));
                 let config = watcher::Config::default().timeout(WATCH_S);
-                let events = watcher(Api::<Node>::all_with(client, &node), config);
-                let mut heard = |update: Update| {
-                    if update == Update::InStep {
+                let events = watcher(Api::<K>::all_with(client, &resource), config);
+                let mut heard = |update: Update<T>| {
+                    if matches!(update, Update::InStep) {
                         known_since = Some(Instant::now());
                         away = false;
-                        info!(?server, "nodes are known, and watched");
+                        info!(?server, kind, "objects are known, and watched");
                     }
                     said(update);
                 };
-                follow::follow(events, &mut heard).await
+                follow::follow(events, &judge, &mut heard).await
             }
             Err(why) => why,
         };
         if std::mem::replace(&mut away, true) {
-            debug!(?server, why, "the API server is still away");
+            debug!(?server, kind, why, "the API server is still away");
         } else {
-            warn!(?server, why, "the API server is away: nodes stay as they were");
+            warn!(?server, kind, why, "the API server is away: all stays as it was");
         }
         said(Update::Away(why));
         let lasted = known_since.map_or(Duration::ZERO, |since: Instant| since.elapsed());
@@ -190,12 +260,13 @@ mod tests {
         let missing = std::env::temp_dir().join("causeway-no-such-kubeconfig");
         let (heard, updates) = mpsc::channel();
         let (running, ending) = running();
-        let servers = vec![Server::Kubeconfig { path: missing, context: None }, Server::InCluster];
+        let kubeconfig = Server::Kubeconfig { path: missing, context: None };
+        let servers = vec![(kubeconfig, What::Nodes), (Server::InCluster, What::Nodes)];
         let said = move |at, update| heard.send((at, update)).expect("the test listens");
         let thread = std::thread::spawn(move || run(servers, ending, said));
         let mut first: Vec<_> = updates.iter().take(2).collect();
         first.sort_by_key(|(at, _)| *at);
-        let [(0, Update::Away(kubeconfig)), (1, Update::Away(pod))] = first.as_slice() else {
+        let [(0, Said::Nodes(Update::Away(kubeconfig))), (1, Said::Nodes(Update::Away(pod)))] = first.as_slice() else {
             panic!("{first:?}");
         };
         assert!(kubeconfig.contains("causeway-no-such-kubeconfig"), "{kubeconfig}");

@@ -1,8 +1,9 @@
-//! The rights that watching nodes needs.
+//! The rights that watching needs.
 
 /// Objects for `kubectl apply -f -`: a service account in `namespace`, and a role that lets
-/// it list and watch nodes, and do nothing else.
-pub fn rbac(namespace: &str) -> String {
+/// it list and watch these (as "nodes"), and do nothing else.
+pub fn rbac(namespace: &str, resources: &[&str]) -> String {
+    let resources = resources.iter().map(|resource| format!("\"{resource}\"")).collect::<Vec<_>>().join(", ");
     format!(
         "\
 apiVersion: v1
@@ -17,7 +18,7 @@ metadata:
   name: causeway
 rules:
   - apiGroups: [\"\"]
-    resources: [\"nodes\"]
+    resources: [{resources}]
     verbs: [\"list\", \"watch\"]
 ---
 apiVersion: rbac.authorization.k8s.io/v1

@@ -6,6 +6,7 @@
 //! program or a privilege say SKIPPED, and fail where the environment has CI set.
 
 mod ecmp;
+mod egress;
 mod forwards;
 mod kill;
 mod life;
@@ -73,6 +74,13 @@ over_each_driver!(@ two_xdp_workers TwoXdpWorkers
 fn a_pod_gets_every_port_whosoever_it_is() {
     let name = "a_pod_gets_every_port_whosoever_it_is";
     play(name, Medium::TwoWorkers, &[], workers::a_pod_gets_every_port_whosoever_it_is);
+}
+
+/// What one worker is told, all are.
+#[test]
+fn pods_of_one_cluster_leave_under_pools_of_their_own() {
+    let name = "pods_of_one_cluster_leave_under_pools_of_their_own";
+    play(name, Medium::TwoWorkers, &[], egress::pods_of_one_cluster_leave_under_pools_of_their_own);
 }
 
 /// Neighbours die by their timers, whatever carries packets: over one driver is enough.

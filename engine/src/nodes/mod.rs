@@ -1,4 +1,4 @@
-//! Where nodes of clusters come from while the gateway runs: files and API servers.
+//! Where nodes and pods of clusters come from while the gateway runs: files and API servers.
 //!
 //! Each kind has a thread of its own, off the packet cores. What they find out waits in a
 //! mailbox, folded together, until control takes it.
@@ -12,16 +12,17 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use causeway_control::config::{ClusterIdx, Config, NodesFrom};
+use causeway_control::config::{Cluster, ClusterIdx, Config, NodesFrom};
 use causeway_control::control::Control;
-use causeway_control::nodes::{Quarantine, Update};
+use causeway_control::nodes::Quarantine;
+use causeway_control::pods::Selectors;
 use causeway_fastpath::time::Instant;
-use causeway_kubernetes::{Running, Server};
+use causeway_kubernetes::{Running, Said, Server, What};
 use tracing::{error, warn};
 
 use crate::wake::Doorbell;
 use aside::spawn_aside;
-use mailbox::Mailbox;
+use mailbox::{Mailbox, News};
 
 /// Between two looks into the mailbox, at least: of a crowd of nodes that change, routes
 /// follow in one go.
@@ -32,7 +33,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Of nodes that go wrong at once.
 const MOST_LOGGED: usize = 10;
 
-/// The threads that know about nodes. They end when this is dropped.
+/// The threads that know about nodes and pods. They end when this is dropped.
 pub(crate) struct NodeSources {
     mailbox: Arc<Mailbox>,
     /// When the mailbox is looked into next, at the earliest.
@@ -54,14 +55,18 @@ impl NodeSources {
         };
         let (mut files, mut servers) = (Vec::new(), Vec::new());
         for (at, cluster) in config.clusters.iter().enumerate() {
-            let at = ClusterIdx(at);
-            match cluster.nodes_from.clone() {
-                Some(NodesFrom::File(path)) => files.push((at, path)),
-                Some(NodesFrom::Kubeconfig { path, context }) => {
-                    servers.push((at, Server::Kubeconfig { path, context }));
-                }
-                Some(NodesFrom::InCluster) => servers.push((at, Server::InCluster)),
-                None => {}
+            for (from, what) in asked(cluster) {
+                let server = match from {
+                    // It holds pods and namespaces.
+                    NodesFrom::File(_) if matches!(what, What::Namespaces(_)) => continue,
+                    NodesFrom::File(path) => {
+                        files.push((ClusterIdx(at), path, what));
+                        continue;
+                    }
+                    NodesFrom::Kubeconfig { path, context } => Server::Kubeconfig { path, context },
+                    NodesFrom::InCluster => Server::InCluster,
+                };
+                servers.push((ClusterIdx(at), (server, what)));
             }
         }
         let cores = &config.gateway.cores;
@@ -74,10 +79,10 @@ impl NodeSources {
             let (running, ending) = causeway_kubernetes::running();
             let (clusters, servers): (Vec<_>, Vec<_>) = servers.into_iter().unzip();
             let mailbox = Arc::clone(&sources.mailbox);
-            let said = move |at: usize, update: Update| mailbox.put(clusters[at], update);
+            let said = move |at: usize, said: Said| mailbox.put(clusters[at], said);
             let run = move || {
                 if let Err(error) = causeway_kubernetes::run(servers, ending, said) {
-                    error!(%error, "nodes cannot be watched");
+                    error!(%error, "nodes and pods cannot be watched");
                 }
             };
             sources.threads.push(spawn_aside("kubernetes", cores, run)?);
@@ -87,18 +92,32 @@ impl NodeSources {
     }
 
     /// What sources have said, once it is time to look; see [`NodeSources::due`].
-    pub(crate) fn take(&mut self, now: Instant) -> Vec<(ClusterIdx, Update)> {
+    pub(crate) fn take(&mut self, now: Instant) -> Option<News> {
         if now < self.next || self.mailbox.is_empty() {
-            return Vec::new();
+            return None;
         }
         self.next = now + REST;
-        self.mailbox.take()
+        Some(self.mailbox.take())
     }
 
     /// When [`NodeSources::take`] has something, if it does.
     pub(crate) fn due(&self) -> Option<Instant> {
         (!self.mailbox.is_empty()).then_some(self.next)
     }
+}
+
+/// What is asked about a cluster, and whom.
+fn asked(cluster: &Cluster) -> Vec<(NodesFrom, What)> {
+    let mut asked = Vec::new();
+    asked.extend(cluster.nodes_from.clone().map(|from| (from, What::Nodes)));
+    if let Some(from) = &cluster.pods_from {
+        let selectors = Selectors::of(cluster);
+        if selectors.ask_for_namespaces() {
+            asked.push((from.clone(), What::Namespaces(selectors.clone())));
+        }
+        asked.push((from.clone(), What::Pods(selectors)));
+    }
+    asked
 }
 
 impl Drop for NodeSources {
@@ -117,8 +136,9 @@ impl Drop for NodeSources {
 }
 
 /// Hands control what sources have said, and logs what it finds wrong.
-pub(crate) fn hand_over(said: Vec<(ClusterIdx, Update)>, control: &mut Control, now: Instant) {
-    control.update_nodes(said, now);
+pub(crate) fn hand_over(news: News, control: &mut Control, now: Instant) {
+    control.update_pods(news.pods, news.namespaces, now);
+    control.update_nodes(news.nodes, now);
     let quarantines = control.take_quarantines();
     for Quarantine { cluster, node, faults } in quarantines.iter().take(MOST_LOGGED) {
         let cluster = &control.config().clusters[cluster.0].name;
