@@ -84,7 +84,7 @@ pub struct Check {
 /// `causeway replay`.
 #[derive(Debug, Args)]
 pub struct Replay {
-    /// The configuration file. Its cores, gateway.state and nodes-from are not heeded.
+    /// The configuration file. Its cores, gateway.state, nodes-from and pods-from are not heeded.
     pub config: PathBuf,
     /// What a port receives: its name and a capture file, pcap or pcapng.
     #[arg(long = "port", value_name = "NAME=FILE", value_parser = named_file)]

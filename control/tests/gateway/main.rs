@@ -12,6 +12,7 @@ mod discovery;
 mod domains;
 mod ecmp;
 mod egress;
+mod egress_rules;
 mod exempted;
 mod flannel;
 mod flat;
