@@ -258,6 +258,7 @@ fn snapshot(vrfs: Vec<VrfId>, neighbors: usize) -> Snapshot {
         adjacencies: (0..neighbors).map(neighbor).collect(),
         groups: Arc::from([]),
         flow_seed: 0,
+        probes: None,
         v4: Tables::empty(),
         v6: Tables::empty(),
         timeouts: Timeouts::default(),

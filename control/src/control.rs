@@ -16,6 +16,7 @@ use crate::compile::{self, Build, Compiler, PortFacts};
 use crate::config::{ClusterIdx, Config, PortIdx};
 use crate::domains::Domains;
 use crate::holders::{HostRow, HostWalk, PoolAlarm, PoolWalk};
+use crate::liveness::{Liveness, News, Question, echo};
 use crate::neighbors::{Effect, Neighbors, Row, free};
 use crate::nodes::{NodeRow, Nodes, Quarantine, SourceRow, Update};
 use crate::pods::{NamespaceUpdate, PodUpdate, Pods};
@@ -38,6 +39,7 @@ pub struct Control {
     neighbors: Neighbors,
     nodes: Nodes,
     pods: Pods,
+    liveness: Liveness,
     epoch: Epoch,
     /// By worker: the tables in force, and what it is to do.
     installed: Vec<Epoch>,
@@ -69,6 +71,9 @@ impl Control {
         let neighbors = Neighbors::new(&config, &facts, now);
         let nodes = Nodes::new(&config, now);
         let pods = Pods::new(&config, now);
+        let mut liveness = Liveness::new(&config, now);
+        // Nobody is dead yet: they are as they are.
+        compiler.rib().routes().for_each(|route| drop(liveness.pass(Change::Add(route), now)));
         let workers = config.gateway.cores.len();
         let pool_names = compile::pool_names(&config);
         let mut control = Control {
@@ -78,6 +83,7 @@ impl Control {
             neighbors,
             nodes,
             pods,
+            liveness,
             epoch: Epoch(0),
             installed: vec![Epoch(0); workers],
             commands: (0..workers).map(|_| VecDeque::new()).collect(),
@@ -98,6 +104,7 @@ impl Control {
     /// A routing domain or a port is not one of the configuration's.
     pub fn change_routes(&mut self, changes: impl IntoIterator<Item = Change>, now: Instant) {
         for change in changes {
+            let change = self.liveness.pass(change, now);
             self.compiler.change(change);
         }
         self.meet_routers(now);
@@ -177,11 +184,12 @@ impl Control {
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.neighbors.handle_timeout(now);
+        self.ask_nodes(now);
     }
 
     /// When [`Control::handle_timeout`] wants to be called at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.neighbors.poll_timeout()
+        [self.neighbors.poll_timeout(), self.liveness.poll_timeout()].into_iter().flatten().min()
     }
 
     /// The next command for the first worker.
@@ -261,6 +269,17 @@ impl Control {
     /// Nodes with which something is wrong that was not when this was last asked.
     pub fn take_quarantines(&mut self) -> Vec<Quarantine> {
         self.nodes.take_quarantines()
+    }
+
+    /// Whether nodes answer, where they are asked.
+    pub fn liveness(&self) -> &Liveness {
+        &self.liveness
+    }
+
+    /// What was found out about nodes that are asked whether they live, since this was last
+    /// asked.
+    pub fn take_liveness_news(&mut self) -> Vec<News> {
+        self.liveness.take_news()
     }
 
     /// Every neighbour.
@@ -369,6 +388,14 @@ impl Control {
                 self.neighbors.handle_discovery(port, frame.bytes(), now);
                 free(frame);
             }
+            PuntReason::EchoReply => {
+                if let Some((address, identifier, sequence)) = echo::reply(frame.bytes())
+                    && self.compiler.probes() == Some(identifier)
+                {
+                    self.liveness.heard((port, address), sequence);
+                }
+                free(frame);
+            }
             PuntReason::Unresolved => match self.awaited(&frame) {
                 Some((port, address)) => {
                     if let Some(frame) = self.neighbors.handle_unresolved(port, address, frame, now) {
@@ -388,10 +415,29 @@ impl Control {
         self.compiler.neighbor_toward(domain, frame.bytes())
     }
 
-    /// Asks for whom a route leads to since the last time.
+    /// Asks nodes whether they live, and lets routes follow from what they said.
+    fn ask_nodes(&mut self, now: Instant) {
+        let neighbors = &self.neighbors;
+        for question in self.liveness.handle_timeout(now, |place| neighbors.state(place)) {
+            match (question, self.compiler.probes()) {
+                (Question::Neighbor(place), _) => self.neighbors.verify(place, now),
+                (Question::Echo(place, sequence), Some(identifier)) => self.neighbors.ping(place, identifier, sequence),
+                (Question::Echo(..), None) => {}
+            }
+        }
+        for change in self.liveness.reconcile() {
+            self.compiler.change(change);
+        }
+        self.meet_routers(now);
+    }
+
+    /// Asks for whom a route leads to since the last time, or for who has lost its routes
+    /// until it answers.
     fn meet_routers(&mut self, now: Instant) {
-        for ((port, address), router) in self.compiler.take_routers() {
-            self.neighbors.set_router(port, address, router, now);
+        let moved = self.compiler.take_routers();
+        for (place, _) in moved.into_iter().chain(self.liveness.take_left().into_iter().map(|place| (place, false))) {
+            let is_needed = self.compiler.leads_to(&place) || self.liveness.watches(place);
+            self.neighbors.set_router(place.0, place.1, is_needed, now);
         }
         self.neighbors.handle_timeout(now);
     }

@@ -15,6 +15,7 @@ pub mod feed;
 pub mod flannel;
 pub mod holders;
 pub mod ipam;
+pub mod liveness;
 pub mod neighbors;
 pub mod nodes;
 mod objects;

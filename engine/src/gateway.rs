@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use causeway_control::alarm::{Alarm, Turn};
 use causeway_control::api::{
-    Answer, Ask, CounterView, Deed, EgressView, ForwardView, MOST_SESSIONS, NeighborView, NodeView, PodSourceView,
-    PortView, RouteView, Show, SourceView, TableView, mac_text,
+    Answer, Ask, CounterView, CutOffView, Deed, EgressView, ForwardView, MOST_SESSIONS, NeighborView, NodeView,
+    PodSourceView, PortView, RouteView, Show, SourceView, TableView, mac_text,
 };
 use causeway_control::compile::PortFacts;
 use causeway_control::config::{Config, PortIdx};
@@ -139,11 +139,12 @@ impl Gateway {
             while let Some((worker, event)) = self.crew.next_event() {
                 self.control.handle_event_from(worker, event, now);
             }
-            if let Some(news) = self.nodes.take(now) {
-                nodes::hand_over(news, &mut self.control, now);
+            if let Some(mail) = self.nodes.take(now) {
+                nodes::hand_over(mail, &mut self.control, now);
             }
             if self.control.poll_timeout().is_some_and(|due| due <= now) {
                 self.control.handle_timeout(now);
+                nodes::log_liveness(&mut self.control);
             }
             while let Some(asked) = server.next() {
                 self.answer(asked, now);
@@ -235,6 +236,7 @@ impl Gateway {
             Ask::Show(Show::Nodes) => Ok(Answer::Nodes {
                 nodes: NodeView::all(&self.control, now),
                 sources: SourceView::all(&self.control, now),
+                cut_off: CutOffView::all(&self.control),
             }),
             Ask::Show(Show::Egress) => Ok(Answer::Egress {
                 rules: EgressView::all(&self.control),

@@ -36,6 +36,8 @@ pub struct Snapshot {
     pub v6: Tables<u128>,
     /// How long sessions may be silent.
     pub timeouts: Timeouts,
+    /// The identifier of pings by which control asks nodes whether they live, if it does.
+    pub probes: Option<u16>,
     /// ICMP errors that a worker may originate, a second.
     pub icmp_errors_per_second: u32,
     /// ICMP errors of these that one destination may get, a second.
@@ -229,6 +231,7 @@ impl Snapshot {
             v4: Tables::empty(),
             v6: Tables::empty(),
             timeouts: Timeouts::default(),
+            probes: None,
             icmp_errors_per_second: 0,
             icmp_errors_per_destination: 0,
         }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use egress::{EgressView, PodSourceView};
 pub(crate) use filter::read as read_filter;
-pub use nodes::{NodeNeighborView, NodeView, SourceView};
+pub use nodes::{CutOffView, NodeNeighborView, NodeView, SourceView};
 pub use pools::{HostView, PoolView};
 pub use table::render;
 pub use view::{
@@ -130,6 +130,9 @@ pub enum Answer {
         nodes: Vec<NodeView>,
         /// Who knows them, where it is not the configuration.
         sources: Vec<SourceView>,
+        /// Clusters of which most nodes do not answer, where dead ones are withdrawn.
+        #[serde(default)]
+        cut_off: Vec<CutOffView>,
     },
     /// To [`Show::Egress`].
     Egress {

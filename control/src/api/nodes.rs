@@ -7,7 +7,7 @@ use causeway_fastpath::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::view::neighbor_state;
-use crate::config::{Node, NodesFrom};
+use crate::config::{ClusterIdx, Node, NodesFrom};
 use crate::control::Control;
 use crate::neighbors;
 use crate::nodes::{NodeRow, NodeState, Ready, SourceRow};
@@ -26,9 +26,9 @@ pub struct NodeView {
     pub pod_cidrs: Vec<String>,
     /// Those of them that are routed.
     pub routed: Vec<String>,
-    /// "routed", "partly-routed", "quarantined" or "without-pod-cidr".
+    /// "routed", "partly-routed", "quarantined", "withdrawn" or "without-pod-cidr".
     pub state: String,
-    /// Why not all is routed.
+    /// Why not all is routed, and which address does not answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<String>,
     /// "ready", "not-ready", "unknown", or "" if its source does not say.
@@ -53,6 +53,35 @@ pub struct SourceView {
     pub away: Option<String>,
     /// Seconds since it has been up to date, or away.
     pub since_s: u64,
+}
+
+/// A cluster of which most nodes do not answer, so that nothing is withdrawn.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct CutOffView {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// Addresses of nodes that do not answer.
+    pub dead: u64,
+    /// Of how many.
+    pub of: u64,
+}
+
+impl CutOffView {
+    /// Every such cluster.
+    pub fn all(control: &Control) -> Vec<CutOffView> {
+        let view = |(cluster, dead, of): (ClusterIdx, usize, usize)| {
+            let cluster = control.config().clusters[cluster.0].name.clone();
+            CutOffView { cluster, dead: dead as u64, of: of as u64 }
+        };
+        control.liveness().cut_off().map(view).collect()
+    }
+
+    /// Its line below the table.
+    pub(super) fn line(&self) -> String {
+        let CutOffView { cluster, dead, of } = self;
+        format!("{cluster}: {dead} of {of} addresses do not answer: nothing is withdrawn, as it may be the gateway\n")
+    }
 }
 
 /// An address of a node.
@@ -89,9 +118,32 @@ impl NodeView {
             through.dedup();
             NodeView::learned(control, &row, neighbors(through), now)
         }));
+        for view in &mut views {
+            view.judge_liveness(control, now);
+        }
         // Stable.
         views.sort_by(|one, other| one.cluster.cmp(&other.cluster));
         views
+    }
+
+    /// Says which of its addresses are dead, and what follows from that.
+    fn judge_liveness(&mut self, control: &Control, now: Instant) {
+        let clusters = &control.config().clusters;
+        let Some(cluster) = clusters.iter().position(|cluster| cluster.name == self.cluster).map(ClusterIdx) else {
+            return;
+        };
+        for address in self.addresses.iter().filter_map(|address| address.parse::<IpAddr>().ok()) {
+            let Some(vital) = control.liveness().vital(cluster, address).filter(|vital| vital.dead) else {
+                continue;
+            };
+            let (since, follows) =
+                (seconds(now, vital.since), if vital.withdrawn { ": its routes are withdrawn" } else { "" });
+            self.reasons.push(format!("{address} has not answered for {since}s{follows}"));
+            if vital.withdrawn {
+                self.routed.retain(|cidr| cidr.contains(':') == address.is_ipv4());
+                self.state = if self.routed.is_empty() { "withdrawn" } else { "partly-routed" }.to_owned();
+            }
+        }
     }
 
     fn configured(cluster: &str, node: &Node, neighbors: Vec<NodeNeighborView>) -> NodeView {
@@ -248,10 +300,12 @@ blue     a     192.168.0.11,fd00:a::11  10.1.0.0/24  routed       unknown 40s  d
 blue     b     192.168.0.11,fd00:a::11  10.1.0.0/24  quarantined  unknown 40s  dead      kubernetes  one; two
 blue: kubernetes, up to date for 7s
 green: kubernetes, away for 7s: connection refused
+blue: 3 of 4 addresses do not answer: nothing is withdrawn, as it may be the gateway
 ";
         let answer = Answer::Nodes {
             nodes: vec![node("a", "routed", &[]), node("b", "quarantined", &["one", "two"])],
             sources: vec![source("blue", None), source("green", Some("connection refused"))],
+            cut_off: vec![CutOffView { cluster: "blue".into(), dead: 3, of: 4 }],
         };
         assert_eq!(render(&answer, false), expected);
     }

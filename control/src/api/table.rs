@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use super::{
-    Answer, CounterView, EgressView, ForwardView, HostView, NeighborView, NextHopView, NodeView, PodSourceView,
-    PoolView, PortView, RouteView, SessionView, SourceView, TableView,
+    Answer, CounterView, CutOffView, EgressView, ForwardView, HostView, NeighborView, NextHopView, NodeView,
+    PodSourceView, PoolView, PortView, RouteView, SessionView, SourceView, TableView,
 };
 
 /// An answer as text: aligned columns under a headline, ending in a newline.
@@ -17,9 +17,10 @@ pub fn render(answer: &Answer, all: bool) -> String {
         Answer::Routes(routes) => columns(ROUTES, routes.iter().flat_map(route)),
         Answer::RouteSummary(tables) => columns(TABLES, tables.iter().map(table)),
         Answer::Neighbors(neighbors) => columns(NEIGHBORS, neighbors.iter().map(neighbor)),
-        Answer::Nodes { nodes, sources } => {
+        Answer::Nodes { nodes, sources, cut_off } => {
             let mut text = columns(NODES, nodes.iter().map(NodeView::line));
             text.extend(sources.iter().map(SourceView::line));
+            text.extend(cut_off.iter().map(CutOffView::line));
             text
         }
         Answer::Egress { rules, sources } => {

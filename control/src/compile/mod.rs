@@ -31,6 +31,7 @@ use ipnet::IpNet;
 
 use crate::config::{Config, PortIdx};
 use crate::domains::Domains;
+use crate::liveness;
 use crate::rib::{self, Change, Member, Rib, Via};
 use groups::Groups;
 use numbers::Numbers;
@@ -78,6 +79,7 @@ pub struct Compiler {
     icmp_errors_per_second: u32,
     icmp_errors_per_destination: u32,
     flow_seed: u64,
+    probes: Option<u16>,
     rib: Rib,
     /// Routers and nodes that routes lead to; their numbers are those of adjacencies.
     routers: Numbers<(PortIdx, IpAddr)>,
@@ -126,6 +128,7 @@ impl Compiler {
             icmp_errors_per_second: config.gateway.icmp_errors_per_second,
             icmp_errors_per_destination: config.gateway.icmp_errors_per_destination,
             flow_seed,
+            probes: liveness::identifier(config, flow_seed),
             rib: Rib::default(),
             routers: Numbers::new(),
             moved: Vec::new(),
@@ -199,6 +202,16 @@ impl Compiler {
         moved.into_iter().map(|router| (router, self.routers.number(&router).is_some())).collect()
     }
 
+    /// The identifier of the pings that ask nodes whether they live, if any are asked so.
+    pub fn probes(&self) -> Option<u16> {
+        self.probes
+    }
+
+    /// Does a route lead to this neighbour?
+    pub fn leads_to(&self, router: &(PortIdx, IpAddr)) -> bool {
+        self.routers.number(router).is_some()
+    }
+
     /// Every route, those that count and those that do not.
     pub fn rib(&self) -> &Rib {
         &self.rib
@@ -264,6 +277,7 @@ impl Compiler {
             adjacencies: Arc::clone(&self.adjacencies),
             groups: self.groups.publish(),
             flow_seed: self.flow_seed,
+            probes: self.probes,
             v4: self.v4.publish(),
             v6: self.v6.publish(),
             timeouts: self.timeouts.clone(),

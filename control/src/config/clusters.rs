@@ -10,6 +10,7 @@ use super::claims::overlap;
 use super::egress::egress_rules;
 use super::exemptions;
 use super::keys;
+use super::liveness;
 use super::model::{Cluster, ClusterIdx, Egress, Model, NodeMaskSize, PortIdx};
 use super::names::Names;
 use super::nodes::{self, NodeDraft, Taken, one_a_family};
@@ -115,6 +116,7 @@ fn cluster(
         nodes: nodes.into_iter().map(|draft| draft.node).collect(),
         nodes_from,
         pods_from,
+        liveness: liveness::liveness(report, table),
     };
     (cluster, pod_cidrs)
 }

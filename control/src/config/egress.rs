@@ -76,6 +76,7 @@ fn senders(report: &mut Report<'_>, table: &Table<'_>, pod_cidrs: &[Spanned<IpNe
             if table.list_len("from") == Some(0) {
                 let at = table.place(report, "from");
                 report.error(&at, "is empty", "write where the pods live, as from = [\"10.1.7.0/24\"]");
+                return None;
             }
             for net in &from {
                 if !pod_cidrs.iter().any(|pods| pods.value.contains(&net.value)) {

@@ -13,6 +13,7 @@ mod exemptions;
 mod forwards;
 mod gateway;
 mod keys;
+mod liveness;
 mod model;
 mod names;
 mod neighbors;
@@ -39,8 +40,8 @@ use std::path::Path;
 pub(crate) use claims::{Claims, overlap};
 pub(crate) use keys::MOST_NODES;
 pub use model::{
-    Cluster, ClusterIdx, Config, Driver, Egress, EgressRule, Gateway, Idle, Model, Neighbor, NextHop, Node,
-    NodeMaskSize, NodesFrom, Pool, PoolIdx, Port, PortIdx, Route, RouteKind, Senders, Timers, UdpPortTimer,
+    Cluster, ClusterIdx, Config, Driver, Egress, EgressRule, Gateway, Idle, Liveness, Model, Neighbor, NextHop, Node,
+    NodeMaskSize, NodesFrom, Pool, PoolIdx, Port, PortIdx, Probe, Route, RouteKind, Senders, Timers, UdpPortTimer,
 };
 pub use policies::{Party, Policy};
 pub use public::{Forward, Protocol, StaticNat};

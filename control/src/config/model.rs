@@ -237,6 +237,8 @@ pub struct Cluster {
     pub nodes_from: Option<NodesFrom>,
     /// Who knows its pods: there if an egress rule selects pods.
     pub pods_from: Option<NodesFrom>,
+    /// How its nodes are asked whether they live, if they are.
+    pub liveness: Option<Liveness>,
 }
 
 /// Who knows the nodes of a cluster, or its pods: `nodes-from` and `pods-from`.
@@ -313,6 +315,30 @@ pub enum Senders {
     Prefixes(Vec<IpNet>),
     /// Those with such namespaces and labels.
     Pods(PodSelector),
+}
+
+/// How the nodes of a cluster are asked whether they live: `[cluster.liveness]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Liveness {
+    /// By what.
+    pub probe: Probe,
+    /// Between two questions, in seconds; 1 to 300.
+    pub interval_s: u32,
+    /// Questions in a row without an answer after which a node counts as dead; 1 to 100.
+    pub failures: u32,
+    /// Answers in a row after which it no longer does; 1 to 100.
+    pub successes: u32,
+    /// Are the routes to a dead node withdrawn?
+    pub withdraw: bool,
+}
+
+/// How a node is asked whether it lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Probe {
+    /// By ARP or neighbour discovery.
+    Neighbor,
+    /// By an ICMP echo request.
+    Icmp,
 }
 
 /// A node of a cluster: `[[cluster.node]]`.

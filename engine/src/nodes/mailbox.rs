@@ -28,7 +28,7 @@ type Folded<T> = BTreeMap<ClusterIdx, Pending<T>>;
 
 /// All that was in a mailbox, each kind in an order that comes to the same.
 #[derive(Debug, Default, PartialEq)]
-pub(crate) struct News {
+pub(crate) struct Mail {
     pub(super) nodes: Vec<(ClusterIdx, nodes::Update)>,
     pub(super) pods: Vec<(ClusterIdx, PodUpdate)>,
     pub(super) namespaces: Vec<(ClusterIdx, NamespaceUpdate)>,
@@ -56,9 +56,9 @@ impl Mailbox {
     }
 
     /// Everything, and nothing is left.
-    pub(super) fn take(&self) -> News {
+    pub(super) fn take(&self) -> Mail {
         let Letters { nodes, pods, namespaces } = std::mem::take(&mut *self.lock());
-        News { nodes: unfolded(nodes), pods: unfolded(pods), namespaces: unfolded(namespaces) }
+        Mail { nodes: unfolded(nodes), pods: unfolded(pods), namespaces: unfolded(namespaces) }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -111,8 +111,8 @@ mod tests {
             (ClusterIdx(1), Update::InStep),
         ];
         let pods = vec![(ClusterIdx(1), Update::InStep)];
-        assert_eq!(mailbox.take(), News { nodes, pods, namespaces: Vec::new() });
-        assert!(mailbox.is_empty() && mailbox.take() == News::default());
+        assert_eq!(mailbox.take(), Mail { nodes, pods, namespaces: Vec::new() });
+        assert!(mailbox.is_empty() && mailbox.take() == Mail::default());
         mailbox.put(ClusterIdx(0), Said::Namespaces(Update::InStep));
         assert!(rings());
     }

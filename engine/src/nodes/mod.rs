@@ -14,15 +14,16 @@ use std::time::Duration;
 
 use causeway_control::config::{Cluster, ClusterIdx, Config, NodesFrom};
 use causeway_control::control::Control;
+use causeway_control::liveness::News;
 use causeway_control::nodes::Quarantine;
 use causeway_control::pods::Selectors;
 use causeway_fastpath::time::Instant;
 use causeway_kubernetes::{Running, Said, Server, What};
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use crate::wake::Doorbell;
 use aside::spawn_aside;
-use mailbox::{Mailbox, News};
+use mailbox::{Mail, Mailbox};
 
 /// Between two looks into the mailbox, at least: of a crowd of nodes that change, routes
 /// follow in one go.
@@ -92,7 +93,7 @@ impl NodeSources {
     }
 
     /// What sources have said, once it is time to look; see [`NodeSources::due`].
-    pub(crate) fn take(&mut self, now: Instant) -> Option<News> {
+    pub(crate) fn take(&mut self, now: Instant) -> Option<Mail> {
         if now < self.next || self.mailbox.is_empty() {
             return None;
         }
@@ -136,9 +137,9 @@ impl Drop for NodeSources {
 }
 
 /// Hands control what sources have said, and logs what it finds wrong.
-pub(crate) fn hand_over(news: News, control: &mut Control, now: Instant) {
-    control.update_pods(news.pods, news.namespaces, now);
-    control.update_nodes(news.nodes, now);
+pub(crate) fn hand_over(mail: Mail, control: &mut Control, now: Instant) {
+    control.update_pods(mail.pods, mail.namespaces, now);
+    control.update_nodes(mail.nodes, now);
     let quarantines = control.take_quarantines();
     for Quarantine { cluster, node, faults } in quarantines.iter().take(MOST_LOGGED) {
         let cluster = &control.config().clusters[cluster.0].name;
@@ -147,5 +148,36 @@ pub(crate) fn hand_over(news: News, control: &mut Control, now: Instant) {
     }
     if let Some(more @ 1..) = quarantines.len().checked_sub(MOST_LOGGED) {
         warn!(more, "and so with more nodes: see causeway show nodes");
+    }
+}
+
+/// Logs which nodes no longer answer, and which do again.
+pub(crate) fn log_liveness(control: &mut Control) {
+    let news = control.take_liveness_news();
+    let name = |cluster: ClusterIdx| control.config().clusters[cluster.0].name.as_str();
+    let mut logged = 0;
+    for one in &news {
+        match one {
+            News::CutOff { cluster, dead, of, is_so: true } => warn!(
+                cluster = name(*cluster),
+                dead, of, "most nodes do not answer: nothing is withdrawn, as it may be the gateway that is cut off"
+            ),
+            News::CutOff { cluster, dead, of, is_so: false } => {
+                info!(cluster = name(*cluster), dead, of, "most nodes answer again");
+            }
+            News::Turned { .. } if logged == MOST_LOGGED => {}
+            News::Turned { cluster, node, address, dead } => {
+                logged += 1;
+                if *dead {
+                    warn!(cluster = name(*cluster), node, %address, "the node does not answer");
+                } else {
+                    info!(cluster = name(*cluster), node, %address, "the node answers again");
+                }
+            }
+        }
+    }
+    let turned = news.iter().filter(|one| matches!(one, News::Turned { .. })).count();
+    if let Some(more @ 1..) = turned.checked_sub(logged) {
+        warn!(more, "and so with more addresses: see causeway show nodes");
     }
 }

@@ -112,6 +112,7 @@ impl Forwarder {
                 arp: TokenBucket::new(PUNTS_PER_SECOND),
                 discovery: TokenBucket::new(PUNTS_PER_SECOND),
                 unresolved: TokenBucket::new(PUNTS_PER_SECOND),
+                replies: TokenBucket::new(PUNTS_PER_SECOND),
             },
             chance,
             handed: Handed::new(workers, TIDINGS),

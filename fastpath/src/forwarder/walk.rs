@@ -105,6 +105,7 @@ pub(super) struct Limits {
     pub(super) arp: TokenBucket,
     pub(super) discovery: TokenBucket,
     pub(super) unresolved: TokenBucket,
+    pub(super) replies: TokenBucket,
 }
 
 impl<A: Address> Scratch<A> {

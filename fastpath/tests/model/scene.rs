@@ -255,6 +255,7 @@ impl Scene {
             adjacencies: adjacencies.into(),
             groups: Arc::clone(&base.groups),
             flow_seed: base.flow_seed,
+            probes: base.probes,
             v4: self.family_tables(&base.v4),
             v6: self.family_tables(&base.v6),
             timeouts: Timeouts { udp_ports_ms: Some(Arc::new(udp_ports_ms)), ..TIMEOUTS },

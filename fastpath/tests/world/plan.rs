@@ -34,6 +34,8 @@ const NEIGHBOR_PORTS: [PortId; 5] = [NODES, NODES, UPLINK, UPLINK, OTHER_NODES];
 
 /// Ports that the pools may use.
 pub(crate) const FIRST_PORT: u16 = 1024;
+/// The identifier of control's own pings.
+pub(crate) const PROBES: u16 = 0xcafe;
 
 /// A frame's Ethernet layer from a neighbour to the gateway.
 pub(crate) fn from(neighbor: AdjacencyId) -> Eth {
@@ -239,6 +241,7 @@ impl Plan {
             adjacencies: self.adjacencies.clone().into(),
             groups: self.groups.clone().into(),
             flow_seed: 0x5eed,
+            probes: Some(PROBES),
             v4: self.v4.compile(),
             v6: self.v6.compile(),
             timeouts: self.timeouts.clone(),

@@ -157,6 +157,13 @@ pub(in crate::config) const CLUSTER: Section = Section {
             example: "{ kubeconfig = \"/etc/causeway/kubeconfig\" }",
             about: "Who knows its pods, where an egress rule selects some.",
         },
+        Key {
+            name: "liveness",
+            kind: Kind::Section("a table"),
+            fallback: Fallback::Said("nodes are not asked"),
+            example: "{ probe = \"icmp\", withdraw = true }",
+            about: "Whether its nodes are asked if they live, and what follows.",
+        },
     ],
 };
 

@@ -6,6 +6,7 @@
 mod cluster;
 mod egress;
 mod forward;
+mod liveness;
 mod network;
 mod policy;
 
@@ -13,13 +14,14 @@ pub(crate) use cluster::MOST_NODES;
 pub(in crate::config) use cluster::{CLUSTER, MOST_EXEMPTIONS, NODE, NODE_MASK_SIZE, NODES_FROM};
 pub(in crate::config) use egress::{EGRESS_RULE, MOST_EGRESS_PAIRS, PODS_FROM};
 pub(in crate::config) use forward::{FORWARD, MOST_FORWARDED_PORTS, STATIC_NAT};
+pub(in crate::config) use liveness::LIVENESS;
 pub(in crate::config) use network::{MOST_POOL_ADDRESSES, NEIGHBOR, NEXT_HOP, POOL, PORT, ROUTE};
 pub(in crate::config) use policy::{MOST_POLICY_PAIRS, POLICY};
 
 use super::schema::{Fallback, Key, Kind, Section, Shape};
 
 /// Every section, in the order of the reference.
-pub(in crate::config) const SECTIONS: [&Section; 18] = [
+pub(in crate::config) const SECTIONS: [&Section; 19] = [
     &FILE,
     &GATEWAY,
     &PORT,
@@ -32,6 +34,7 @@ pub(in crate::config) const SECTIONS: [&Section; 18] = [
     &NODES_FROM,
     &EGRESS_RULE,
     &PODS_FROM,
+    &LIVENESS,
     &FORWARD,
     &STATIC_NAT,
     &POLICY,
