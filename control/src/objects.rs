@@ -19,6 +19,9 @@ pub(crate) struct Expected {
 #[derive(Deserialize)]
 pub(crate) struct Item<S, T> {
     kind: Option<String>,
+    /// Which of the kinds that were expected it is of.
+    #[serde(skip)]
+    pub(crate) of: &'static str,
     #[serde(default)]
     pub(crate) metadata: Metadata,
     #[serde(default = "S::default", bound(deserialize = "S: Default + Deserialize<'de>"))]
@@ -34,11 +37,11 @@ pub(crate) struct Metadata {
     pub(crate) labels: Option<BTreeMap<String, String>>,
 }
 
-/// The objects of a list, or the one that is alone, each with its kind.
+/// The objects of a list, or the one that is alone.
 ///
 /// # Errors
 /// It is not JSON, or holds something else.
-pub(crate) fn read<S, T>(json: &[u8], expected: &Expected) -> Result<Vec<(&'static str, Item<S, T>)>, String>
+pub(crate) fn read<S, T>(json: &[u8], expected: &Expected) -> Result<Vec<Item<S, T>>, String>
 where
     S: Default + DeserializeOwned,
     T: DeserializeOwned,
@@ -52,22 +55,24 @@ where
     let Expected { command, nouns, kinds } = expected;
     let broken = |error| format!("is not the output of {command:?}: {error}");
     let Outer { kind, items } = serde_json::from_slice::<Outer<Item<S, T>>>(json).map_err(broken)?;
-    let of = |kind: &str| kinds.iter().find(|known| **known == kind).copied();
+    let expected = |kind: &str| kinds.iter().find(|known| **known == kind).copied();
     // Items of a List have a kind of their own, those of a NodeList need not.
-    let of_list = kind.strip_suffix("List").and_then(of);
-    match (of(&kind), items) {
-        (_, Some(items)) if kind == "List" || of_list.is_some() => items
-            .into_iter()
-            .map(|item| {
-                let kind = match &item.kind {
-                    None => of_list.or_else(|| (kinds.len() == 1).then_some(kinds[0])).ok_or_else(String::new),
-                    Some(kind) => of(kind).ok_or_else(|| kind.clone()),
-                };
-                let stranger = |kind| format!("holds an object of kind {kind:?} beside {nouns}; list {nouns} alone");
-                Ok((kind.map_err(stranger)?, item))
-            })
-            .collect(),
-        (Some(kind), None) => Ok(vec![(kind, serde_json::from_slice(json).map_err(broken)?)]),
+    let of_list = match kinds {
+        [only] if kind == "List" => Some(*only),
+        _ => kind.strip_suffix("List").and_then(expected),
+    };
+    match (expected(&kind), items) {
+        (_, Some(mut items)) if kind == "List" || of_list.is_some() => {
+            for item in &mut items {
+                let own = item.kind.as_deref();
+                item.of = own.map_or(of_list, expected).ok_or_else(|| {
+                    let kind = own.unwrap_or_default();
+                    format!("holds an object of kind {kind:?} beside {nouns}; list {nouns} alone")
+                })?;
+            }
+            Ok(items)
+        }
+        (Some(of), None) => Ok(vec![Item { of, ..serde_json::from_slice(json).map_err(broken)? }]),
         _ => Err(format!("holds an object of kind {kind:?}, not {nouns}; write {command:?} into it")),
     }
 }

@@ -90,7 +90,9 @@ impl Talk {
         let asks = pod.run(|| UdpSocket::bind((pod.address(family), 0))).expect("a free port");
         let answers = server.run(|| UdpSocket::bind((server.address(family), 0))).expect("a free port");
         asks.connect(answers.local_addr().expect("it is bound")).expect("a route");
-        [&asks, &answers].map(|socket| socket.set_read_timeout(Some(LIMIT)).expect("a timeout"));
+        for socket in [&asks, &answers] {
+            socket.set_read_timeout(Some(LIMIT)).expect("a timeout");
+        }
         Talk { asks, answers }
     }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::view::neighbor_state;
 use crate::config::{ClusterIdx, Node, NodesFrom};
 use crate::control::Control;
+use crate::liveness::Dead;
 use crate::neighbors;
 use crate::nodes::{NodeRow, NodeState, Ready, SourceRow};
 
@@ -118,28 +119,22 @@ impl NodeView {
             through.dedup();
             NodeView::learned(control, &row, neighbors(through), now)
         }));
-        for view in &mut views {
-            view.judge_liveness(control, now);
-        }
+        let of = |dead: Dead| ((control.config().clusters[dead.cluster.0].name.as_str(), dead.address), dead);
+        let dead: HashMap<_, _> = control.liveness().dead().map(of).collect();
+        views.iter_mut().for_each(|view| view.judge_liveness(&dead, now));
         // Stable.
         views.sort_by(|one, other| one.cluster.cmp(&other.cluster));
         views
     }
 
     /// Says which of its addresses are dead, and what follows from that.
-    fn judge_liveness(&mut self, control: &Control, now: Instant) {
-        let clusters = &control.config().clusters;
-        let Some(cluster) = clusters.iter().position(|cluster| cluster.name == self.cluster).map(ClusterIdx) else {
-            return;
-        };
-        for address in self.addresses.iter().filter_map(|address| address.parse::<IpAddr>().ok()) {
-            let Some(vital) = control.liveness().vital(cluster, address).filter(|vital| vital.dead) else {
-                continue;
-            };
-            let (since, follows) =
-                (seconds(now, vital.since), if vital.withdrawn { ": its routes are withdrawn" } else { "" });
-            self.reasons.push(format!("{address} has not answered for {since}s{follows}"));
-            if vital.withdrawn {
+    fn judge_liveness(&mut self, dead: &HashMap<(&str, IpAddr), Dead>, now: Instant) {
+        let addresses = self.addresses.iter().filter_map(|address| address.parse().ok());
+        let dead = addresses.filter_map(|address: IpAddr| dead.get(&(self.cluster.as_str(), address)));
+        for Dead { address, withdrawn, since, .. } in dead.collect::<Vec<_>>() {
+            let follows = if *withdrawn { ": its routes are withdrawn" } else { "" };
+            self.reasons.push(format!("{address} has been dead for {}s{follows}", seconds(now, *since)));
+            if *withdrawn {
                 self.routed.retain(|cidr| cidr.contains(':') == address.is_ipv4());
                 self.state = if self.routed.is_empty() { "withdrawn" } else { "partly-routed" }.to_owned();
             }

@@ -89,7 +89,7 @@ pub enum News {
         dead: bool,
     },
     /// Most addresses of a cluster's nodes do not answer, or no longer most: nothing is
-    /// withdrawn while that is so.
+    /// withdrawn while that is so. Only where it would be.
     CutOff {
         /// The cluster.
         cluster: ClusterIdx,
@@ -102,14 +102,16 @@ pub enum News {
     },
 }
 
-/// What is known of an address, for people.
+/// An address of a node that does not answer, for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Vital {
-    /// Does it not answer?
-    pub dead: bool,
+pub struct Dead {
+    /// The cluster.
+    pub cluster: ClusterIdx,
+    /// The address.
+    pub address: IpAddr,
     /// Is what leads through it withdrawn?
     pub withdrawn: bool,
-    /// Since when it has been dead, or not.
+    /// Since when it has been dead.
     pub since: Instant,
 }
 
@@ -218,11 +220,17 @@ impl Liveness {
         std::mem::take(&mut self.news)
     }
 
-    /// What is known of an address of a cluster's node; `None` if it is not asked.
-    pub fn vital(&self, cluster: ClusterIdx, address: IpAddr) -> Option<Vital> {
-        let watch = self.watches.get(&cluster)?;
-        let (_, target) = watch.targets.iter().find(|((_, of), _)| *of == address)?;
-        Some(Vital { dead: target.dead, withdrawn: target.dead && watch.withdraws(), since: target.since })
+    /// Every address of a node that does not answer.
+    pub fn dead(&self) -> impl Iterator<Item = Dead> + '_ {
+        self.watches.iter().flat_map(|(cluster, watch)| {
+            let dead = watch.targets.iter().filter(|(_, target)| target.dead);
+            dead.map(|((_, address), target)| Dead {
+                cluster: *cluster,
+                address: *address,
+                withdrawn: watch.withdraws(),
+                since: target.since,
+            })
+        })
     }
 
     /// Clusters of which most addresses of nodes are dead, so that nothing is withdrawn: how
@@ -262,7 +270,7 @@ impl Watch {
         }
         let (dead, of) = (self.dead(), self.targets.len());
         let is_so = 2 * dead > of;
-        if std::mem::replace(&mut self.cut_off, is_so) != is_so {
+        if std::mem::replace(&mut self.cut_off, is_so) != is_so && self.settings.withdraw {
             news.push(News::CutOff { cluster, dead, of, is_so });
         }
     }

@@ -127,7 +127,7 @@ pub fn read_nodes(json: &[u8]) -> Result<Vec<NodeFact>, String> {
     const NODES: Expected = Expected { command: "kubectl get nodes -o json", nouns: "nodes", kinds: &["Node"] };
     let mut names = BTreeSet::new();
     let mut facts = Vec::new();
-    for (_, Item { metadata, spec, status, .. }) in objects::read::<NodeSpec, NodeStatus>(json, &NODES)? {
+    for Item { metadata, spec, status, .. } in objects::read::<NodeSpec, NodeStatus>(json, &NODES)? {
         let name = metadata.name.filter(|name| !name.is_empty()).ok_or("holds a node without a name")?;
         if !names.insert(name.clone()) {
             return Err(format!("holds two nodes named {name:?}"));

@@ -98,11 +98,11 @@ pub fn read_pods(json: &[u8]) -> Result<(Vec<PodFact>, Vec<NamespaceFact>), Stri
         kinds: &["Pod", "Namespace"],
     };
     let (mut pods, mut namespaces) = (Vec::new(), Vec::new());
-    for (kind, Item { metadata, spec, status, .. }) in objects::read::<PodSpec, PodStatus>(json, &PODS)? {
+    for Item { of, metadata, spec, status, .. } in objects::read::<PodSpec, PodStatus>(json, &PODS)? {
         let name = metadata.name.filter(|name| !name.is_empty());
-        let name = name.ok_or_else(|| format!("holds a {} without a name", kind.to_lowercase()))?;
+        let name = name.ok_or_else(|| format!("holds a {} without a name", of.to_lowercase()))?;
         let labels = metadata.labels.unwrap_or_default();
-        if kind == "Namespace" {
+        if of == "Namespace" {
             namespaces.push(NamespaceFact { name, labels });
         } else {
             let namespace = metadata.namespace.ok_or_else(|| format!("holds a pod without a namespace: {name:?}"))?;

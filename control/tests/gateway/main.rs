@@ -21,6 +21,7 @@ mod holders;
 mod hostile;
 mod isolated;
 mod lab;
+mod liveness;
 mod policies;
 mod resolve;
 mod routes;

@@ -1,12 +1,12 @@
 //! Packets to the gateway itself.
 
 use causeway_fastpath::offload::{ChecksumState, Gso, Offload};
-use causeway_fastpath::verdict::DropReason;
+use causeway_fastpath::verdict::{DropReason, PuntReason, Verdict};
 use causeway_testkit::checksum;
 use causeway_testkit::packet::*;
 use causeway_testkit::print::assert_frames_eq;
 
-use crate::world::{FAMILIES, Family, NODE_A, NODES, Plan, ROUTER, UPLINK, World, from, link_local, to};
+use crate::world::{FAMILIES, Family, NODE_A, NODES, PROBES, Plan, ROUTER, UPLINK, World, from, link_local, to};
 
 /// Both own addresses of a family: port, who asks, his address, ours.
 fn own(
@@ -31,6 +31,21 @@ fn a_ping_is_answered_with_all_its_data() {
             }
         }
         world.expect_counted(&[("received", 48), ("replied", 48)]);
+    }
+}
+
+#[test]
+fn what_nodes_answer_to_pings_of_control_goes_there_and_nothing_else() {
+    for family in FAMILIES {
+        let mut world = World::new();
+        let answer = |identifier| {
+            from(NODE_A).ip(family.node_a, family.gateway_inside).icmp_echo_reply(identifier, 9).payload("x").build()
+        };
+        let out = world.send(NODES, answer(PROBES));
+        assert_eq!(out.verdict, Verdict::Punt(PuntReason::EchoReply));
+        world.send(NODES, answer(PROBES ^ 1)).dropped(DropReason::LocalUnwanted);
+        let pod = from(NODE_A).ip(family.node_a, family.pod_b).icmp_echo_reply(PROBES, 9).build();
+        assert!(!matches!(world.send(NODES, pod).verdict, Verdict::Punt(_)), "it is for somebody else");
     }
 }
 
