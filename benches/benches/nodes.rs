@@ -40,6 +40,7 @@ fn node(at: usize) -> NodeFact {
         addresses: vec![format!("172.17.{high}.{low}")],
         pod_cidrs: vec![format!("10.{high}.{low}.0/24")],
         ready: Ready::Ready,
+        flaws: Vec::new(),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::domains::Domains;
 use crate::holders::{HostRow, HostWalk, PoolAlarm, PoolWalk};
 use crate::liveness::{Liveness, News, Question, echo};
 use crate::neighbors::{Effect, Neighbors, Row, free};
-use crate::nodes::{NodeRow, Nodes, Quarantine, SourceRow, Update};
+use crate::nodes::{Memory, NodeRow, Nodes, Quarantine, SourceRow, Update};
 use crate::pods::{NamespaceUpdate, PodUpdate, Pods};
 use crate::rib::{Change, Route};
 use crate::sessions::Walks;
@@ -116,6 +116,16 @@ impl Control {
         for (cluster, update) in updates {
             self.nodes.update(cluster, update, now);
         }
+        self.reconcile_nodes(now);
+    }
+
+    /// Takes up nodes that were remembered, as [`Nodes::recall`] says. The routes follow.
+    pub fn recall_nodes(&mut self, memory: &Memory, now: Instant, wall_s: u64) {
+        self.nodes.recall(&self.config, memory, now, wall_s);
+        self.reconcile_nodes(now);
+    }
+
+    fn reconcile_nodes(&mut self, now: Instant) {
         let changes = self.nodes.reconcile(&self.config, &self.domains);
         if !changes.is_empty() {
             self.change_routes(changes, now);
@@ -247,6 +257,11 @@ impl Control {
     /// Every node that a source knows, by cluster and name.
     pub fn nodes(&self) -> impl Iterator<Item = NodeRow<'_>> + '_ {
         self.nodes.rows()
+    }
+
+    /// Nodes as their sources say, and what they come to.
+    pub fn learned_nodes(&self) -> &Nodes {
+        &self.nodes
     }
 
     /// The source of every cluster whose nodes the configuration does not say.

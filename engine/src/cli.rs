@@ -84,7 +84,11 @@ pub struct Check {
 /// `causeway replay`.
 #[derive(Debug, Args)]
 pub struct Replay {
-    /// The configuration file. Its cores, gateway.state, nodes-from and pods-from are not heeded.
+    /// The configuration file. One worker replays, whatever its cores.
+    ///
+    /// Nodes and pods are those of the file, of the files that nodes-from and pods-from name as
+    /// they are now, and nodes that gateway.state remembers, which is read and not written. API
+    /// servers are not asked.
     pub config: PathBuf,
     /// What a port receives: its name and a capture file, pcap or pcapng.
     #[arg(long = "port", value_name = "NAME=FILE", value_parser = named_file)]
@@ -266,6 +270,9 @@ pub enum Kubernetes {
         /// Let it watch namespaces, too.
         #[arg(long)]
         namespaces: bool,
+        /// Let it patch the status of nodes, too: for nodes-from.patch-network-unavailable.
+        #[arg(long)]
+        patch_network_unavailable: bool,
     },
 }
 

@@ -1,5 +1,7 @@
 //! The machine's monotonic clock, as the fast path's time.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use causeway_fastpath::time::Instant;
 
 /// Now: `CLOCK_MONOTONIC`, which the kernel answers without a system call.
@@ -8,4 +10,9 @@ pub fn now() -> Instant {
     // SAFETY: `time` is valid for writing; this clock always exists on Linux.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
     Instant::from_nanos(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+}
+
+/// The time of the wall, in seconds since 1970. It may be set back and forth.
+pub(crate) fn wall_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

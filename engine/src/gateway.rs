@@ -23,7 +23,7 @@ use tracing::{error, info, warn};
 use crate::api::{Asked, Server};
 use crate::clock;
 use crate::crew::Crew;
-use crate::nodes::{self, NodeSources};
+use crate::nodes::{self, Keeper, NodeSources, Remembered};
 use crate::state::{self, StateError};
 use crate::thread::StartError;
 use crate::wake::{Doorbell, readable, sleep};
@@ -77,6 +77,7 @@ pub fn run(mut config: Config, out: &mut dyn Write) -> Result<(), GatewayError> 
     let server =
         Server::start(&api_path, Arc::clone(&bell)).map_err(|source| GatewayError::Api { path: api_path, source })?;
     state::settle(&mut config)?;
+    let remembered = Remembered::open(&config)?;
     let nodes = NodeSources::start(&config, Arc::clone(&bell)).map_err(system("a thread for nodes"))?;
     let seed = seed(&config).map_err(system("random numbers"))?;
     let crew = Crew::start(&config, seed, &bell)?;
@@ -92,20 +93,30 @@ pub fn run(mut config: Config, out: &mut dyn Write) -> Result<(), GatewayError> 
         );
     }
     let facts = crew.ports().iter().map(|port| PortFacts { mac: port.mac, mtu: port.mtu }).collect();
-    let control = Control::new(config, facts, flow_seed(seed), clock::now());
+    let now = clock::now();
+    let mut control = Control::new(config, facts, flow_seed(seed), now);
+    let keep = |remembered: Remembered| {
+        remembered.recall(&mut control, now);
+        remembered.keep(&control, now)
+    };
+    let keeper = remembered.map(keep).transpose().map_err(system("a thread that keeps nodes"))?;
     let up = vec![true; crew.ports().len()];
     let mut gateway = Gateway {
         control,
         nodes,
+        keeper,
         crew,
         walks: Walks::default(),
         up,
-        watch_at: clock::now(),
+        watch_at: now,
         tables: Default::default(),
     };
     let result = gateway.serve(&bell, &signals, &server, out);
     drop(server);
     let orderly = gateway.crew.stop();
+    if let Some(keeper) = gateway.keeper.take() {
+        keeper.end(&gateway.control, clock::now());
+    }
     result?;
     if orderly { Ok(()) } else { Err(GatewayError::WorkerFailed) }
 }
@@ -113,6 +124,7 @@ pub fn run(mut config: Config, out: &mut dyn Write) -> Result<(), GatewayError> 
 struct Gateway {
     control: Control,
     nodes: NodeSources,
+    keeper: Option<Keeper>,
     crew: Crew,
     /// Answers that are being put together.
     walks: Walks,
@@ -161,6 +173,10 @@ impl Gateway {
                 info!(api = %self.control.config().gateway.api.display(), "ready");
                 // Whoever started us may not be listening.
                 let _ = writeln!(out, "ready").and_then(|()| out.flush());
+            }
+            self.nodes.tell(&self.control);
+            if let Some(keeper) = &mut self.keeper {
+                keeper.look(&self.control, now);
             }
             self.watch_ports();
             self.watch_room(now);

@@ -25,10 +25,10 @@ fn main() -> ExitCode {
         Command::Sessions(Sessions::Kill(options)) => kill(options),
         Command::Ipam(Ipam::Check(options)) => check_flags(options),
         Command::Ipam(Ipam::Next(options)) => next_cidrs(options),
-        Command::Kubernetes(Kubernetes::Rbac { namespace, pods, namespaces }) => {
+        Command::Kubernetes(Kubernetes::Rbac { namespace, pods, namespaces, patch_network_unavailable }) => {
             let asked = [(true, "nodes"), (pods, "pods"), (namespaces, "namespaces")];
             let resources: Vec<_> = asked.into_iter().filter_map(|(asked, what)| asked.then_some(what)).collect();
-            let objects = causeway_kubernetes::rbac(&namespace, &resources);
+            let objects = causeway_kubernetes::rbac(&namespace, &resources, patch_network_unavailable);
             io::stdout().write_all(objects.as_bytes()).map(|()| ExitCode::SUCCESS).map_err(Into::into)
         }
         Command::Completions { shell } => {
@@ -133,6 +133,7 @@ fn findings(loaded: &Loaded) -> serde_json::Value {
 }
 
 fn replay_captures(options: Replay) -> Result {
+    start_logging();
     let (config, warnings) = Config::load(&options.config)?;
     for warning in warnings {
         writeln!(io::stderr(), "{warning}")?;

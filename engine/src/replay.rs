@@ -18,9 +18,11 @@ use causeway_fastpath::session::SessionFilter;
 use causeway_fastpath::time::Instant;
 
 use crate::gateway::{counters, fixed_seed, flow_seed};
+use crate::nodes::{self, Remembered};
 use crate::port::open::options;
 use crate::port::pcap::PcapPort;
 use crate::port::{OpenError, Port};
+use crate::state::{self, StateError};
 use crate::worker::Worker;
 
 /// After so long without a packet, time jumps to the next one.
@@ -64,6 +66,9 @@ pub enum ReplayError {
     /// A capture cannot be read, or a result not be written.
     #[error("{0}")]
     Open(#[from] OpenError),
+    /// What `gateway.state` holds cannot be used.
+    #[error("{0}")]
+    State(#[from] StateError),
     /// A result cannot be written.
     #[error("{path}: {source}")]
     Write {
@@ -74,16 +79,19 @@ pub enum ReplayError {
     },
 }
 
-/// Replays captures through a configuration, by one worker whatever its cores.
+/// Replays captures through a configuration, by one worker whatever its cores. Nodes are those
+/// that its files and `gateway.state` know; no API server is asked, and no state is written.
 ///
 /// # Errors
-/// A capture or a result that cannot be opened.
+/// A capture or a result that cannot be opened, or a state that cannot be read.
 pub fn replay(mut config: Config, replay: &ReplayOptions) -> Result<Replayed, ReplayError> {
     let write = |path: &Path| {
         let path = path.to_owned();
         move |source| ReplayError::Write { path, source }
     };
     config.gateway.cores.truncate(1);
+    state::settle_unwritten(&mut config)?;
+    let remembered = Remembered::open(&config)?;
     std::fs::create_dir_all(&replay.out).map_err(write(&replay.out))?;
     let ports = open(&config, replay)?;
     let facts = ports.iter().map(|port| PortFacts { mac: port.info().mac, mtu: port.info().mtu }).collect();
@@ -95,11 +103,13 @@ pub fn replay(mut config: Config, replay: &ReplayOptions) -> Result<Replayed, Re
         seed,
         start,
     );
-    let mut machine = Machine {
-        control: Control::new(config, facts, flow_seed(seed), start),
-        worker: Worker::new(ports.into_iter().map(Box::new).collect(), forwarder),
-        now: start,
-    };
+    let mut control = Control::new(config, facts, flow_seed(seed), start);
+    if let Some(remembered) = remembered {
+        remembered.recall(&mut control, start);
+    }
+    nodes::read_once(&mut control, start);
+    let mut machine =
+        Machine { control, worker: Worker::new(ports.into_iter().map(Box::new).collect(), forwarder), now: start };
     machine.run();
 
     let rows = machine.sessions();
@@ -274,5 +284,30 @@ via = "203.0.113.1"
         let several = CONFIG.replace("seed = 7", "seed = 7\ncores = [0, 1]");
         let (one, all) = (replayed(CONFIG, "one", &[5, 6]), replayed(&several, "several", &[5, 6]));
         assert_eq!((one.0.packets, one.1, one.2), (all.0.packets, all.1, all.2));
+    }
+    /// What the API server said is in `gateway.state`; nobody asks it anew, and nothing is written.
+    #[test]
+    fn remembered_nodes_are_routed_and_the_state_is_left_alone() {
+        let folder = causeway_tests::folder::Folder::new();
+        let cluster = "[[cluster]]\nname = \"blue\"\nmodel = \"flat\"\npod-cidrs = [\"10.1.0.0/16\"]\n\
+                       egress = \"none\"\nports = [\"uplink\"]\nnodes-from = { in-cluster = true }\n";
+        let state = format!("seed = 7\nstate = {:?}", folder.path());
+        let text = CONFIG.replace("seed = 7", &state) + cluster;
+        let (config, _) = Config::parse("test.toml", &text).unwrap_or_else(|errors| panic!("{errors}"));
+        let mut control = Control::new(config.clone(), vec![PortFacts { mac: [2; 6], mtu: 1500 }], 1, Instant::ZERO);
+        let json = br#"{"kind":"Node","metadata":{"name":"a"},"spec":{"podCIDRs":["10.1.1.0/24"]},
+                        "status":{"addresses":[{"type":"InternalIP","address":"203.0.113.77"}]}}"#;
+        let nodes = causeway_control::nodes::read_nodes(json).expect("it is a node");
+        let said = causeway_control::nodes::Update::All(nodes);
+        control.update_nodes([(causeway_control::config::ClusterIdx(0), said)], Instant::ZERO);
+        let remembered = Remembered::open(&config).expect("a folder").expect("it has a source");
+        let keeper = remembered.keep(&control, Instant::ZERO).expect("a thread");
+        keeper.end(&control, Instant::ZERO);
+
+        let kept = || std::fs::read(folder.path().join("nodes.json")).expect("it was written");
+        let before = kept();
+        let asked_for_the_node = |text: &str| replayed(text, "remembered", &[5, 6]).1;
+        assert!(asked_for_the_node(&text) > asked_for_the_node(&text.replace(&state, "seed = 7")));
+        assert_eq!((kept(), folder.names()), (before, vec!["nodes.json".to_owned()]));
     }
 }

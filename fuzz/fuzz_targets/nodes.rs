@@ -1,13 +1,14 @@
-//! Any bytes as lists of nodes, or of pods, one after the other (a line each): refused or taken,
-//! never a panic; the routes that follow are sound, only pods' addresses are selected, and
-//! saying the same again changes nothing.
+//! Any bytes as lists of nodes, or of pods, one after the other (a line each), or as flannel's
+//! files (behind "flannel|", the network's and then those of nodes, each up to the next "|"):
+//! refused or taken, never a panic; the routes that follow are sound, only pods' addresses are
+//! selected, and saying the same again changes nothing.
 #![no_main]
 
 use causeway_control::compile::PortFacts;
 use causeway_control::config::{ClusterIdx, Config};
 use causeway_control::control::Control;
 use causeway_control::feed::Update;
-use causeway_control::nodes::read_nodes;
+use causeway_control::nodes::{EnvFile, NodeFact, read_flannel, read_nodes};
 use causeway_control::pods::{Selectors, read_pods};
 use causeway_fastpath::command::{Command, Event};
 use causeway_fastpath::time::Instant;
@@ -55,7 +56,7 @@ fn settle(control: &mut Control) -> bool {
                 control.handle_event(Event::Spent(frame), Instant::ZERO);
             }
             Command::ListSessions(_) | Command::EndSessions(_) => {}
-            Command::ListPools(_) | Command::ListRefused(_) => {}
+            Command::ListPools(_) | Command::ListRefused(_) | Command::Prepare(_) => {}
         }
     }
     installed
@@ -66,6 +67,10 @@ fuzz_target!(|bytes: &[u8]| {
     let facts = (0..2).map(|at| PortFacts { mac: [2, 0, 0, 0, 0, at], mtu: 1500 }).collect();
     let mut control = Control::new(config, facts, 7, Instant::ZERO);
     settle(&mut control);
+    if let Some(files) = bytes.strip_prefix(b"flannel|") {
+        play(&mut control, flannel(files));
+        return;
+    }
     let selectors = Selectors::of(&control.config().clusters[0]);
     for line in bytes.split(|byte| *byte == b'\n') {
         if let Ok((pods, namespaces)) = read_pods(line) {
@@ -82,13 +87,35 @@ fuzz_target!(|bytes: &[u8]| {
             assert!(control.chosen_pods(ClusterIdx(0)).into_iter().all(|count| count <= pods.len()));
         }
         let Ok(nodes) = read_nodes(line) else { continue };
-        let said = || [(ClusterIdx(0), Update::All(nodes.clone()))];
-        control.update_nodes(said(), Instant::ZERO);
-        settle(&mut control);
-        assert_eq!(control.nodes().count(), nodes.len());
-        let routed: usize = control.nodes().map(|row| row.routed.len()).sum();
-        assert_eq!(control.routes().filter(|route| route.origin.word() == "node").count(), routed);
-        control.update_nodes(said(), Instant::ZERO);
-        assert!(!settle(&mut control), "what was said before changes nothing");
+        play(&mut control, nodes);
     }
 });
+
+/// Its nodes; those of a network that makes no sense are read without it.
+fn flannel(files: &[u8]) -> Vec<NodeFact> {
+    let mut files = files.split(|byte| *byte == b'|');
+    let conf = files.next().filter(|conf| !conf.is_empty());
+    let file = |(at, content): (usize, &[u8])| EnvFile {
+        node: format!("n{at}"),
+        name: format!("n{at}.env"),
+        content: Ok(content.to_vec()),
+    };
+    let files: Vec<_> = files.enumerate().map(file).collect();
+    let pods = ["10.1.0.0/16", "fd00:10::/56"].map(|net| net.parse().expect("a prefix"));
+    let read = |conf| read_flannel(conf, files.clone(), &pods);
+    let found = read(conf).or_else(|_| read(None)).expect("there is no network");
+    assert!(found.nodes.iter().all(|node| node.flaws.is_empty() != node.pod_cidrs.is_empty()));
+    found.nodes
+}
+
+/// Says that these are all nodes.
+fn play(control: &mut Control, nodes: Vec<NodeFact>) {
+    let said = || [(ClusterIdx(0), Update::All(nodes.clone()))];
+    control.update_nodes(said(), Instant::ZERO);
+    settle(control);
+    assert_eq!(control.nodes().count(), nodes.len());
+    let routed: usize = control.nodes().map(|row| row.routed.len()).sum();
+    assert_eq!(control.routes().filter(|route| route.origin.word() == "node").count(), routed);
+    control.update_nodes(said(), Instant::ZERO);
+    assert!(!settle(control), "what was said before changes nothing");
+}

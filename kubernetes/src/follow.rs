@@ -20,7 +20,7 @@ pub(crate) type Judged<T> = Option<(<T as Named>::Name, Option<T>)>;
 pub(crate) async fn follow<K, T: Named, E: std::error::Error + Debug + 'static>(
     events: impl Stream<Item = Result<Event<K>, E>>,
     judge: impl Fn(K) -> Judged<T>,
-    heard: &mut impl FnMut(Update<T>),
+    heard: &mut dyn FnMut(Update<T>),
 ) -> String {
     let mut events = pin!(events);
     let mut listed = Vec::new();

@@ -2,8 +2,12 @@
 //!
 //! [`run`] lists and watches what is asked for of each server, and says what it hears as
 //! [`Update`]s. It never gives up: whatever goes wrong is said, and after a pause it begins
-//! anew with a list, so that nothing that was missed stays unknown. It only reads.
+//! anew with a list, so that nothing that was missed stays unknown. It only reads, but for the
+//! condition `NetworkUnavailable` where that is asked for.
 
+mod conditions;
+#[cfg(test)]
+mod fake;
 mod follow;
 mod rbac;
 
@@ -20,16 +24,20 @@ use causeway_control::pods::{
     Selectors,
 };
 use futures::channel::oneshot;
-use futures::future::{join_all, select};
+use futures::future::{Either, join_all, select};
+use futures::{Stream, TryStreamExt};
 use kube::api::{ApiResource, GroupVersionKind, Object};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::runtime::watcher::{self, watcher};
+use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Config, Resource};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tracing::{debug, info, warn};
 
+use conditions::Seen;
 use follow::Judged;
+
+pub use conditions::{Routed, Teller, Told, conditions};
 pub use rbac::rbac;
 
 /// How to reach an API server.
@@ -71,6 +79,17 @@ pub enum What {
     Namespaces(Selectors),
 }
 
+/// A watch.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    /// Where.
+    pub server: Server,
+    /// Of what.
+    pub what: What,
+    /// What becomes of nodes, if they are to be told; of no meaning for anything else.
+    pub told: Option<Told>,
+}
+
 /// What a server says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
@@ -82,23 +101,33 @@ pub enum Said {
     Namespaces(NamespaceUpdate),
 }
 
-/// Watches this at every server until `ending`; `said(at, update)` is called, on this
-/// thread, for what is heard of the `at`th.
+/// Watches all of this until `ending`; `said(at, update)` is called, on this thread, for what
+/// is heard by the `at`th.
 ///
 /// # Errors
 /// The process has no descriptors left.
-pub fn run(watches: Vec<(Server, What)>, ending: Ending, said: impl Fn(usize, Said)) -> io::Result<()> {
+pub fn run(watches: Vec<Watched>, ending: Ending, said: impl Fn(usize, Said)) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let said = &said;
-    let watches = watches.into_iter().enumerate().map(|(at, (server, what))| async move {
+    let watches = watches.into_iter().enumerate().map(|(at, Watched { server, what, told })| async move {
         match what {
-            What::Nodes => watch("Node", server, judge_node, |update| said(at, Said::Nodes(update))).await,
+            What::Nodes => {
+                let follow = async |client, heard: &mut dyn FnMut(_)| follow_nodes(client, told.clone(), heard).await;
+                watch("Node", server, follow, |update| said(at, Said::Nodes(update))).await;
+            }
             What::Pods(of) => {
-                watch("Pod", server, |pod| judge_pod(&of, pod), |update| said(at, Said::Pods(update))).await;
+                let judge = |pod| judge_pod(&of, pod);
+                let follow = async |client, heard: &mut dyn FnMut(_)| {
+                    follow::follow(events(objects(client, "Pod")), judge, heard).await
+                };
+                watch("Pod", server, follow, |update| said(at, Said::Pods(update))).await;
             }
             What::Namespaces(of) => {
                 let judge = |namespace| judge_namespace(&of, namespace);
-                watch("Namespace", server, judge, |update| said(at, Said::Namespaces(update))).await;
+                let follow = async |client, heard: &mut dyn FnMut(_)| {
+                    follow::follow(events(objects(client, "Namespace")), judge, heard).await
+                };
+                watch("Namespace", server, follow, |update| said(at, Said::Namespaces(update))).await;
             }
         }
     });
@@ -120,6 +149,34 @@ type Namespace = Object<Nothing, Nothing>;
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Nothing {}
 
+/// The objects of a kind at a server.
+fn objects<K: Resource<DynamicType = ApiResource>>(client: Client, kind: &str) -> Api<K> {
+    Api::all_with(client, &ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", kind)))
+}
+
+/// What a watch of them hears.
+fn events<K>(objects: Api<K>) -> impl Stream<Item = watcher::Result<Event<K>>>
+where
+    K: Resource<DynamicType = ApiResource> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    watcher(objects, watcher::Config::default().timeout(WATCH_S))
+}
+
+/// Follows the nodes of a server, and keeps their conditions if they are told.
+async fn follow_nodes(client: Client, told: Option<Told>, heard: &mut dyn FnMut(nodes::Update)) -> String {
+    let nodes = objects(client, "Node");
+    let events = events(nodes.clone());
+    let Some(told) = told else {
+        return follow::follow(events, judge_node, heard).await;
+    };
+    let seen = Seen::default();
+    let follow = follow::follow(events.inspect_ok(|event| seen.hear(event)), judge_node, heard);
+    match select(pin!(follow), pin!(conditions::keep(&nodes, &seen, told))).await {
+        Either::Left((why, _)) => why,
+        Either::Right((never, _)) => match never {},
+    }
+}
+
 pub(crate) fn judge_node(node: Node) -> Judged<NodeFact> {
     let name = node.metadata.name?;
     Some((name.clone(), Some(NodeFact::of(name, &node.spec, node.status.as_ref()))))
@@ -137,21 +194,20 @@ fn judge_namespace(selectors: &Selectors, namespace: Namespace) -> Judged<Namesp
     Some((name.clone(), selectors.choose_namespace(&NamespaceFact { name, labels })))
 }
 
-/// Watches the objects of a kind at one server, for ever.
-async fn watch<K, T>(kind: &str, server: Server, judge: impl Fn(K) -> Judged<T>, said: impl Fn(Update<T>))
-where
-    K: Resource<DynamicType = ApiResource> + Clone + Debug + DeserializeOwned + Send + 'static,
-    T: Named,
-{
+/// Watches the objects of a kind at one server, for ever: `follow` does so until something goes
+/// wrong, and then says what.
+async fn watch<T: Named>(
+    kind: &str,
+    server: Server,
+    follow: impl AsyncFn(Client, &mut dyn FnMut(Update<T>)) -> String,
+    said: impl Fn(Update<T>),
+) {
     let mut pause = Pause::default();
     let mut away = false;
     loop {
         let mut known_since = None;
         let why = match connect(&server).await {
             Ok(client) => {
-                let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", kind));
-                let config = watcher::Config::default().timeout(WATCH_S);
-                let events = watcher(Api::<K>::all_with(client, &resource), config);
                 let mut heard = |update: Update<T>| {
                     if matches!(update, Update::InStep) {
                         known_since = Some(Instant::now());
@@ -160,7 +216,7 @@ where
                     }
                     said(update);
                 };
-                follow::follow(events, &judge, &mut heard).await
+                follow(client, &mut heard).await
             }
             Err(why) => why,
         };
@@ -261,9 +317,10 @@ mod tests {
         let (heard, updates) = mpsc::channel();
         let (running, ending) = running();
         let kubeconfig = Server::Kubeconfig { path: missing, context: None };
-        let servers = vec![(kubeconfig, What::Nodes), (Server::InCluster, What::Nodes)];
+        let watches =
+            [kubeconfig, Server::InCluster].map(|server| Watched { server, what: What::Nodes, told: None }).to_vec();
         let said = move |at, update| heard.send((at, update)).expect("the test listens");
-        let thread = std::thread::spawn(move || run(servers, ending, said));
+        let thread = std::thread::spawn(move || run(watches, ending, said));
         let mut first: Vec<_> = updates.iter().take(2).collect();
         first.sort_by_key(|(at, _)| *at);
         let [(0, Said::Nodes(Update::Away(kubeconfig))), (1, Said::Nodes(Update::Away(pod)))] = first.as_slice() else {

@@ -1,9 +1,12 @@
 //! The rights that watching needs.
 
 /// Objects for `kubectl apply -f -`: a service account in `namespace`, and a role that lets
-/// it list and watch these (as "nodes"), and do nothing else.
-pub fn rbac(namespace: &str, resources: &[&str]) -> String {
+/// it list and watch these (as "nodes"), and do nothing else; with `patches`, also patch the
+/// status of nodes.
+pub fn rbac(namespace: &str, resources: &[&str], patches: bool) -> String {
     let resources = resources.iter().map(|resource| format!("\"{resource}\"")).collect::<Vec<_>>().join(", ");
+    let patch =
+        if patches { "  - apiGroups: [\"\"]\n    resources: [\"nodes/status\"]\n    verbs: [\"patch\"]\n" } else { "" };
     format!(
         "\
 apiVersion: v1
@@ -20,7 +23,7 @@ rules:
   - apiGroups: [\"\"]
     resources: [{resources}]
     verbs: [\"list\", \"watch\"]
----
+{patch}---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
 metadata:

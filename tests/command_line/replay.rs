@@ -271,3 +271,49 @@ fn a_replay_needs_no_device_of_its_configuration() {
     let finished = replay_file(&folder, &lab, "nodes", &capture).success();
     assert!(finished.stdout.contains("1 packets over"), "{finished}");
 }
+
+/// The file is read once; whoever else knows nodes is not asked, and that is said.
+#[test]
+fn a_replay_reads_nodes_from_files_and_says_whom_it_does_not_ask() {
+    let folder = Folder::new();
+    let nodes = [("node-a", 11, 0), ("node-b", 12, 1)].map(|(name, host, pods)| {
+        serde_json::json!({ "kind": "Node", "metadata": { "name": name },
+            "spec": { "podCIDRs": [format!("10.1.{pods}.0/24")] },
+            "status": { "addresses": [{ "type": "InternalIP", "address": format!("192.168.0.{host}") }] } })
+    });
+    let file = folder.write("nodes.json", serde_json::json!({ "kind": "List", "items": nodes }).to_string());
+    let text = fs::read_to_string(config()).expect("a configuration");
+    let (before, after) = text.split_once("[[cluster.node]]").expect("it has nodes");
+    let (_, after) = after.split_once("[[neighbor]]").expect("it has neighbours");
+    let capture = folder.path().join("in.pcap");
+    let between_pods = from_node().ipv4("10.1.0.5", "10.1.1.7").udp(1, 2).payload("x").build();
+    write_pcap(&capture, &[(START, &between_pods)]).expect("a capture");
+    let replay = |source: &str| {
+        let text = format!("{before}ports = [\"nodes\"]\nnodes-from = {{ {source} }}\n[[neighbor]]{after}");
+        let finished =
+            replay_file(&folder, &folder.write("replay.toml", text).display().to_string(), "nodes", &capture);
+        let finished = finished.success();
+        let counters = Counters::parse(&json(&folder.path().join("result/counters.json")));
+        (counters.get("end", "forwarded"), finished.stderr)
+    };
+    let (forwarded, said) = replay(&format!("file = {file:?}"));
+    assert_eq!(forwarded, 1, "{said}");
+    let flannel = |subnet: &str, host: u8| {
+        format!(
+            "FLANNEL_NETWORK=10.1.0.0/16\nFLANNEL_SUBNET={subnet}\nFLANNEL_MTU=1500\nFLANNEL_IPMASQ=false\n\
+             FLANNELD_PUBLIC_IP=192.168.0.{host}\n"
+        )
+    };
+    for (name, subnet, host) in
+        [("node-a", "10.1.0.1/24", 11), ("node-b", "10.1.1.1/24", 12), ("bad", "10.1.2./24", 13)]
+    {
+        folder.write(&format!("{name}.env"), flannel(subnet, host));
+    }
+    let (forwarded, said) = replay(&format!("flannel = {:?}", folder.path()));
+    assert!(forwarded == 1 && said.contains("bad.env:2: FLANNEL_SUBNET"), "{said}");
+    let (forwarded, said) = replay("kubeconfig = \"/etc/causeway/kubeconfig\"");
+    assert!(forwarded == 0 && said.contains("no node of it is known"), "{said}");
+    assert!(said.contains("a replay asks no API server") && said.contains("blue"), "{said}");
+    let (forwarded, said) = replay("file = \"/nowhere/nodes.json\"");
+    assert!(forwarded == 0 && said.contains("/nowhere/nodes.json: No such file"), "{said}");
+}

@@ -109,6 +109,12 @@ fn nodes_come_and_go_by_a_file() {
     play("nodes_come_and_go_by_a_file", Medium::AfPacket, &[], nodes::nodes_come_and_go_by_a_file);
 }
 
+#[test]
+fn nodes_are_remembered_over_a_restart_while_their_source_is_away() {
+    let name = "nodes_are_remembered_over_a_restart_while_their_source_is_away";
+    play(name, Medium::AfPacket, &[], nodes::nodes_are_remembered_over_a_restart_while_their_source_is_away);
+}
+
 /// Who meets whom is decided before a driver sees it: over one driver is enough.
 macro_rules! of_each_model {
     ($($test:ident in $world:expr;)+) => {

@@ -155,10 +155,24 @@ impl<'w> ControlPlane<'w> {
         self.kubectl(&["replace", "--raw", &status, "-f", &path]);
     }
 
+    /// A node as the API server has it.
+    pub(crate) fn node(&self, name: &str) -> Value {
+        let text = self.kubectl(&["get", "node", name, "-o", "json"]).stdout;
+        serde_json::from_str(&text).expect("JSON")
+    }
+
+    /// Status and reason of a node's condition, if it has it.
+    pub(crate) fn condition(&self, node: &str, kind: &str) -> Option<(String, String)> {
+        let node = self.node(node);
+        let conditions = node["status"]["conditions"].as_array()?;
+        let condition = conditions.iter().find(|condition| condition["type"] == kind)?;
+        let text = |key: &str| condition[key].as_str().expect("text").to_owned();
+        Some((text("status"), text("reason")))
+    }
+
     /// What is in a node's `spec.podCIDRs`.
     pub(crate) fn pod_cidrs(&self, name: &str) -> Vec<String> {
-        let text = self.kubectl(&["get", "node", name, "-o", "json"]).stdout;
-        let node: Value = serde_json::from_str(&text).expect("JSON");
+        let node = self.node(name);
         let list = node["spec"]["podCIDRs"].as_array().cloned().unwrap_or_default();
         list.iter().map(|cidr| cidr.as_str().expect("text").to_owned()).collect()
     }

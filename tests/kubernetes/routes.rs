@@ -36,7 +36,7 @@ fn routes_follow_the_nodes_of_a_real_cluster() {
     stage.start();
     let refused = || away(&stage).is_some_and(|why| why.contains("cannot list resource \"nodes\""));
     assert!(wait_until(PATIENCE, refused), "{}", stage.show("nodes"));
-    grant(&cluster);
+    grant(&cluster, &[]);
     assert!(wait_until(PATIENCE, || away(&stage).is_none()), "{}", stage.show("nodes"));
 
     pods_reach_each_other_by_what_kubectl_made(&stage, &cluster);
@@ -47,6 +47,8 @@ fn routes_follow_the_nodes_of_a_real_cluster() {
     routes_stay_while_the_api_server_is_away(&stage, &mut cluster);
     a_node_that_went_while_nobody_watched_is_not_kept(&stage, &mut cluster);
 
+    nodes_are_told_what_becomes_of_them_once_that_is_granted(&stage, &cluster);
+
     drop(cluster);
     stage.stop();
 }
@@ -55,14 +57,15 @@ fn routes_follow_the_nodes_of_a_real_cluster() {
 fn configured(kubeconfig: &str) -> String {
     let (before, _) = plan::CONFIG.split_once("[[cluster.node]]").expect("it has nodes");
     let rules = egress::RULES;
-    format!("{before}\nports = [\"nodes\"]\nnodes-from = {{ kubeconfig = {kubeconfig:?}, context = \"lab\" }}\n{rules}")
+    let from = format!("{{ kubeconfig = {kubeconfig:?}, context = \"lab\", patch-network-unavailable = true }}");
+    format!("{before}\nports = [\"nodes\"]\nnodes-from = {from}\n{rules}")
 }
 
-/// Applies what `causeway kubernetes rbac` prints.
-fn grant(cluster: &ControlPlane<'_>) {
-    let printed =
-        run(Command::new(executable()).args(["kubernetes", "rbac", "--pods", "--namespaces"]), Duration::from_secs(10))
-            .success();
+/// Applies what `causeway kubernetes rbac` prints, with rights for pods, namespaces and these.
+fn grant(cluster: &ControlPlane<'_>, flags: &[&str]) {
+    let mut command = Command::new(executable());
+    command.args(["kubernetes", "rbac", "--pods", "--namespaces"]).args(flags);
+    let printed = run(&mut command, Duration::from_secs(10)).success();
     cluster.apply(&printed.stdout);
 }
 
@@ -146,6 +149,26 @@ fn a_node_that_went_while_nobody_watched_is_not_kept(stage: &Stage, cluster: &mu
     cluster.kubectl(&["delete", "node", "later"]);
     send_signal(gateway, libc::SIGCONT);
     await_routes(stage, &["10.1.1.0/24 192.168.0.11", "10.1.2.0/24 192.168.0.12"]);
+}
+
+fn nodes_are_told_what_becomes_of_them_once_that_is_granted(stage: &Stage, cluster: &ControlPlane<'_>) {
+    let unavailable = |name: &str| cluster.condition(name, "NetworkUnavailable");
+    assert_eq!(unavailable("node-a"), None, "it may not, and routes all the same");
+    grant(cluster, &["--patch-network-unavailable"]);
+    let turns_to = |name: &str, status: &str, reason: &str| {
+        let expected = Some((status.to_owned(), reason.to_owned()));
+        assert!(wait_until(PATIENCE, || unavailable(name) == expected), "{name}: {:?}", unavailable(name));
+    };
+    turns_to("node-a", "False", "RouteCreated");
+    turns_to("node-b", "False", "RouteCreated");
+    let version = || cluster.node("node-b")["metadata"]["resourceVersion"].clone();
+    let before = version();
+    cluster.add_node("again", "192.168.0.31", "10.1.1.0/24");
+    turns_to("again", "True", "NoRouteCreated");
+    cluster.kubectl(&["delete", "node", "node-a"]);
+    turns_to("again", "False", "RouteCreated");
+    await_routes(stage, &["10.1.1.0/24 192.168.0.31", "10.1.2.0/24 192.168.0.12"]);
+    assert_eq!(version(), before, "what is right already is left alone");
 }
 
 /// How many of three pings from a pod on one node to one on the other are answered.

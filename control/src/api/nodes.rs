@@ -11,7 +11,7 @@ use crate::config::{ClusterIdx, Node, NodesFrom};
 use crate::control::Control;
 use crate::liveness::Dead;
 use crate::neighbors;
-use crate::nodes::{NodeRow, NodeState, Ready, SourceRow};
+use crate::nodes::{NodeRow, NodeState, Ready, Recalled, SourceRow};
 
 /// A node of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,8 +38,12 @@ pub struct NodeView {
     pub ready_since_s: u64,
     /// What is known of the addresses through which it is routed.
     pub neighbors: Vec<NodeNeighborView>,
-    /// Who says all this: "configuration", "file" or "kubernetes".
+    /// Who says all this: "configuration", "file", "flannel" or "kubernetes".
     pub source: String,
+    /// Seconds since the source was last known to say it, if it has not spoken since the gateway
+    /// was started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remembered_s: Option<u64>,
 }
 
 /// Who knows the nodes of a cluster, if the configuration does not.
@@ -48,12 +52,15 @@ pub struct NodeView {
 pub struct SourceView {
     /// Name of the cluster.
     pub cluster: String,
-    /// "file" or "kubernetes".
+    /// "file", "flannel" or "kubernetes".
     pub kind: String,
     /// Why it is not up to date; what it said last holds.
     pub away: Option<String>,
     /// Seconds since it has been up to date, or away.
     pub since_s: u64,
+    /// As in [`NodeView`], of all its nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remembered_s: Option<u64>,
 }
 
 /// A cluster of which most nodes do not answer, so that nothing is withdrawn.
@@ -155,6 +162,7 @@ impl NodeView {
             ready_since_s: 0,
             neighbors,
             source: "configuration".to_owned(),
+            remembered_s: None,
         }
     }
 
@@ -186,6 +194,7 @@ impl NodeView {
             ready_since_s: seconds(now, row.since),
             neighbors,
             source: kind(cluster.nodes_from.as_ref()),
+            remembered_s: remembered(row.recalled, now),
         }
     }
 
@@ -205,7 +214,10 @@ impl NodeView {
                 ready => format!("{ready} {}s", self.ready_since_s),
             },
             list(&alive),
-            self.source.clone(),
+            match self.remembered_s {
+                Some(age) => format!("{}, remembered {age}s", self.source),
+                None => self.source.clone(),
+            },
             match self.reasons.as_slice() {
                 [] => "-".to_owned(),
                 reasons => reasons.join("; "),
@@ -228,6 +240,7 @@ impl SourceView {
             kind: kind(from),
             away: row.state.err().map(str::to_owned),
             since_s: seconds(now, row.since),
+            remembered_s: remembered(row.recalled, now),
         }
     }
 
@@ -238,12 +251,14 @@ impl SourceView {
 
     /// The same, with words before the kind of source.
     pub(super) fn line_about(&self, what: &str) -> String {
-        let SourceView { cluster, kind, away, since_s } = self;
+        let SourceView { cluster, kind, away, since_s, remembered_s } = self;
+        let remembered =
+            remembered_s.map(|age| format!("; its nodes are remembered from {age}s ago")).unwrap_or_default();
         match away {
             None => format!("{cluster}:{what} {kind}, up to date for {since_s}s\n"),
             Some(why) => {
                 let why = why.replace(char::is_control, "?");
-                format!("{cluster}:{what} {kind}, away for {since_s}s: {why}\n")
+                format!("{cluster}:{what} {kind}, away for {since_s}s: {why}{remembered}\n")
             }
         }
     }
@@ -254,9 +269,14 @@ fn kind(from: Option<&NodesFrom>) -> String {
     match from {
         None => "configuration",
         Some(NodesFrom::File(_)) => "file",
+        Some(NodesFrom::Flannel(_)) => "flannel",
         Some(NodesFrom::Kubeconfig { .. } | NodesFrom::InCluster) => "kubernetes",
     }
     .to_owned()
+}
+
+fn remembered(recalled: Option<Recalled>, now: Instant) -> Option<u64> {
+    recalled.map(|recalled| recalled.age(now).as_secs())
 }
 
 fn seconds(now: Instant, since: Instant) -> u64 {
@@ -282,24 +302,38 @@ mod tests {
             ready_since_s: 40,
             neighbors: vec![NodeNeighborView { address: [192, 168, 0, 11].into(), state: "dead".into(), since_s: 3 }],
             source: "kubernetes".into(),
+            remembered_s: None,
         };
-        let source = |cluster: &str, away: Option<&str>| SourceView {
+        let source = |cluster: &str, away: Option<&str>, remembered_s: Option<u64>| SourceView {
             cluster: cluster.into(),
             kind: "kubernetes".into(),
             away: away.map(str::to_owned),
             since_s: 7,
+            remembered_s,
+        };
+        let old = NodeView {
+            cluster: "red".into(),
+            ready: String::new(),
+            remembered_s: Some(90),
+            ..node("c", "routed", &[])
         };
         let expected = "\
-CLUSTER  NODE  ADDRESSES                POD-CIDRS    STATE        READY        NEIGHBOR  SOURCE      WHY
-blue     a     192.168.0.11,fd00:a::11  10.1.0.0/24  routed       unknown 40s  dead      kubernetes  -
-blue     b     192.168.0.11,fd00:a::11  10.1.0.0/24  quarantined  unknown 40s  dead      kubernetes  one; two
+CLUSTER  NODE  ADDRESSES                POD-CIDRS    STATE        READY        NEIGHBOR  SOURCE                      WHY
+blue     a     192.168.0.11,fd00:a::11  10.1.0.0/24  routed       unknown 40s  dead      kubernetes                  -
+blue     b     192.168.0.11,fd00:a::11  10.1.0.0/24  quarantined  unknown 40s  dead      kubernetes                  one; two
+red      c     192.168.0.11,fd00:a::11  10.1.0.0/24  routed       -            dead      kubernetes, remembered 90s  -
 blue: kubernetes, up to date for 7s
 green: kubernetes, away for 7s: connection refused
+red: kubernetes, away for 7s: not reached yet; its nodes are remembered from 90s ago
 blue: 3 of 4 addresses do not answer: nothing is withdrawn, as it may be the gateway
 ";
         let answer = Answer::Nodes {
-            nodes: vec![node("a", "routed", &[]), node("b", "quarantined", &["one", "two"])],
-            sources: vec![source("blue", None), source("green", Some("connection refused"))],
+            nodes: vec![node("a", "routed", &[]), node("b", "quarantined", &["one", "two"]), old],
+            sources: vec![
+                source("blue", None, None),
+                source("green", Some("connection refused"), None),
+                source("red", Some("not reached yet"), Some(90)),
+            ],
             cut_off: vec![CutOffView { cluster: "blue".into(), dead: 3, of: 4 }],
         };
         assert_eq!(render(&answer, false), expected);

@@ -95,7 +95,7 @@ fn cluster(
     let mut nodes = nodes::nodes(report, table, ports, pools, taken);
     let ports = node_ports(report, table, &nodes, ports);
     allocation::allocate(report, &pod_cidrs, node_mask_size, &service_cidrs, &mut nodes);
-    let nodes_from = nodes_from::nodes_from(report, table);
+    let (nodes_from, patches_network_unavailable) = nodes_from::nodes_from(report, table);
     let (egress_rules, pods_from) = egress_rules(report, table, egress, &pod_cidrs, pools, nodes_from.as_ref());
     let cluster = Cluster {
         name,
@@ -115,6 +115,7 @@ fn cluster(
         ports,
         nodes: nodes.into_iter().map(|draft| draft.node).collect(),
         nodes_from,
+        patches_network_unavailable,
         pods_from,
         liveness: liveness::liveness(report, table),
     };

@@ -156,7 +156,7 @@ fn pods_from(
     rules: &[EgressRule],
     nodes_from: Option<&NodesFrom>,
 ) -> Option<NodesFrom> {
-    let own = nodes_from::source(report, cluster, "pods-from", &keys::PODS_FROM);
+    let own = nodes_from::pods_from(report, cluster);
     let selects = rules.iter().any(|rule| matches!(rule.senders, Senders::Pods(_)));
     let at = cluster.place(report, "pods-from");
     if !selects {
@@ -166,7 +166,7 @@ fn pods_from(
         }
         return None;
     }
-    let server = nodes_from.filter(|from| !matches!(from, NodesFrom::File(_))).cloned();
+    let server = nodes_from.filter(|from| matches!(from, NodesFrom::Kubeconfig { .. } | NodesFrom::InCluster)).cloned();
     let found = own.or(server);
     if found.is_none() && !cluster.has("pods-from") {
         let remedy = "write pods-from = { kubeconfig = \"/etc/causeway/kubeconfig\" }, in-cluster = true or a file";

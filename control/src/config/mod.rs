@@ -49,7 +49,7 @@ pub use reference::reference;
 pub use report::{ConfigError, ConfigErrors, Warning};
 pub(crate) use schema::suggestion;
 pub use source::Position;
-pub(crate) use value::{Complaint, node_name, prefix, prefix_or_address};
+pub(crate) use value::{Complaint, address, host, node_name, prefix, prefix_or_address};
 
 use causeway_fastpath::ids::VrfId;
 use report::{At, Report};

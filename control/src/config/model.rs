@@ -4,6 +4,7 @@
 //! resolved to indices, addresses and prefixes lie where they must, numbers are
 //! in range. Nobody after the parser asks again.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -68,7 +69,7 @@ pub struct Gateway {
     pub cores: Vec<usize>,
     /// Where the API listens: path of a unix socket.
     pub api: PathBuf,
-    /// Where allocated pod CIDRs are remembered: path of a folder.
+    /// Where allocated pod CIDRs and learned nodes are remembered: path of a folder.
     pub state: Option<PathBuf>,
     /// What a worker does when there is nothing to do.
     pub idle: Idle,
@@ -235,6 +236,9 @@ pub struct Cluster {
     pub nodes: Vec<Node>,
     /// Who knows its nodes, if not the file: then `nodes` is empty.
     pub nodes_from: Option<NodesFrom>,
+    /// Is the condition `NetworkUnavailable` of its nodes kept, in the API server that
+    /// `nodes_from` names?
+    pub patches_network_unavailable: bool,
     /// Who knows its pods: there if an egress rule selects pods.
     pub pods_from: Option<NodesFrom>,
     /// How its nodes are asked whether they live, if they are.
@@ -246,6 +250,8 @@ pub struct Cluster {
 pub enum NodesFrom {
     /// A file with the output of `kubectl get`, as JSON.
     File(PathBuf),
+    /// A folder with flannel's files: `net-conf.json`, and a `subnet.env` of each node.
+    Flannel(PathBuf),
     /// An API server, as a kubeconfig describes it.
     Kubeconfig {
         /// The kubeconfig.
@@ -255,6 +261,20 @@ pub enum NodesFrom {
     },
     /// The API server of the cluster that the gateway runs in as a pod.
     InCluster,
+}
+
+impl fmt::Display for NodesFrom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NodesFrom::File(path) => write!(f, "file {}", path.display()),
+            NodesFrom::Flannel(path) => write!(f, "flannel {}", path.display()),
+            NodesFrom::Kubeconfig { path, context: None } => write!(f, "kubeconfig {}", path.display()),
+            NodesFrom::Kubeconfig { path, context: Some(context) } => {
+                write!(f, "kubeconfig {}, context {context}", path.display())
+            }
+            NodesFrom::InCluster => write!(f, "in-cluster"),
+        }
+    }
 }
 
 /// How the pods of a cluster meet the rest of the network.

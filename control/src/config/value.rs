@@ -53,7 +53,7 @@ pub(crate) fn prefix_or_address(text: &str) -> Result<IpNet, Complaint> {
 }
 
 /// `10.1.0.1` or `fd00::1`; not an IPv4 address in IPv6 clothes.
-pub(super) fn address(text: &str) -> Result<IpAddr, Complaint> {
+pub(crate) fn address(text: &str) -> Result<IpAddr, Complaint> {
     match text.parse::<IpAddr>() {
         Ok(IpAddr::V6(v6)) => match v6.to_ipv4_mapped() {
             Some(v4) => complain("is an IPv4 address written as IPv6", format!("write \"{v4}\"")),
@@ -78,7 +78,7 @@ fn hint(text: &str) -> &'static str {
 }
 
 /// Fails unless one host can have the address.
-pub(super) fn host(address: IpAddr) -> Result<IpAddr, Complaint> {
+pub(crate) fn host(address: IpAddr) -> Result<IpAddr, Complaint> {
     let kind = if address.is_unspecified() {
         "the unspecified address"
     } else if address.is_multicast() {

@@ -14,6 +14,8 @@ use crate::config::{Claims, ClusterIdx, Config, PortIdx, node_name, prefix};
 pub enum Fault {
     /// The node's name is none.
     Name,
+    /// What its source has of it makes no sense.
+    Flaw(String),
     /// It is not a prefix.
     NotACidr(String),
     /// It is not within the cluster's pod CIDRs.
@@ -48,6 +50,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fault::Name => write!(f, "its name is not that of a node"),
+            Fault::Flaw(what) => write!(f, "{what}"),
             Fault::NotACidr(text) => write!(f, "pod CIDR {text:?} is not a prefix"),
             Fault::OutsideCluster(cidr) => write!(f, "{cidr} lies outside the cluster's pod-cidrs"),
             Fault::SecondOfFamily(cidr) => write!(f, "{cidr} is the second of its family"),
@@ -93,6 +96,10 @@ impl Wants {
         let mut wants = Wants::default();
         if node_name(&node.name).is_err() {
             wants.faults.push(Fault::Name);
+            return wants;
+        }
+        if !node.flaws.is_empty() {
+            wants.faults.extend(node.flaws.iter().cloned().map(Fault::Flaw));
             return wants;
         }
         let mut families = [false; 2];

@@ -19,6 +19,8 @@ pub struct NodeFact {
     pub pod_cidrs: Vec<String>,
     /// What the control plane thinks of it.
     pub ready: Ready,
+    /// What makes no sense in what its source has of it; nothing of it is routed then.
+    pub flaws: Vec<String>,
 }
 
 /// The condition Ready of a node.
@@ -60,12 +62,12 @@ impl NodeFact {
             Some(condition) if condition.status == "False" => Ready::NotReady,
             Some(_) => Ready::Unknown,
         };
-        NodeFact { name, addresses: internal.take(MOST).collect(), pod_cidrs, ready }
+        NodeFact { name, addresses: internal.take(MOST).collect(), pod_cidrs, ready, flaws: Vec::new() }
     }
 
     /// Do both lead to the same routes?
     pub(super) fn routes_as(&self, other: &NodeFact) -> bool {
-        self.addresses == other.addresses && self.pod_cidrs == other.pod_cidrs
+        self.addresses == other.addresses && self.pod_cidrs == other.pod_cidrs && self.flaws == other.flaws
     }
 
     /// Its addresses that are addresses.

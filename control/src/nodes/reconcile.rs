@@ -1,11 +1,13 @@
 //! The nodes of every cluster that has a source, and the routes that they have now.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use causeway_fastpath::time::Instant;
 use ipnet::IpNet;
 
 use super::judge::{Fault, Routed, Wants, judge};
+use super::memory::{Learned, LearnedNode, Memory, Recalled};
 use super::{NodeFact, Update};
 use crate::config::{ClusterIdx, Config, MOST_NODES};
 use crate::domains::Domains;
@@ -17,6 +19,8 @@ const CROWDED: &str = "it has more than 65536 nodes: the others are left out";
 #[derive(Debug, Default)]
 pub struct Nodes {
     clusters: BTreeMap<usize, ClusterNodes>,
+    /// How often nodes have changed.
+    revision: u64,
     /// Since they were last asked for.
     quarantines: Vec<Quarantine>,
 }
@@ -43,10 +47,22 @@ struct ClusterNodes {
     stale: bool,
     /// Were there more nodes than [`MOST_NODES`]?
     crowded: bool,
+    known: Knowledge,
     /// Since when the source is up to date, or away and why; the latter before it was
     /// ever reached.
     source: Result<(), String>,
     source_since: Instant,
+}
+
+/// Where what is known of a cluster's nodes comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Knowledge {
+    /// Nothing is known.
+    Nothing,
+    /// They were remembered, and the source has not spoken yet.
+    Recalled(Recalled),
+    /// The source has said it.
+    Heard,
 }
 
 #[derive(Debug)]
@@ -82,6 +98,8 @@ pub struct NodeRow<'a> {
     pub state: NodeState,
     /// Since when it has been as ready as it is.
     pub since: Instant,
+    /// Was it only remembered until now?
+    pub recalled: Option<Recalled>,
 }
 
 /// The source of a cluster's nodes, for people.
@@ -93,6 +111,8 @@ pub struct SourceRow<'a> {
     pub state: Result<(), &'a str>,
     /// Since when.
     pub since: Instant,
+    /// Are its nodes those that were remembered?
+    pub recalled: Option<Recalled>,
 }
 
 impl Nodes {
@@ -104,11 +124,59 @@ impl Nodes {
             faults: BTreeMap::new(),
             stale: false,
             crowded: false,
+            known: Knowledge::Nothing,
             source: Err("not reached yet".to_owned()),
             source_since: now,
         };
         let clusters = config.clusters.iter().enumerate().filter(|(_, cluster)| cluster.nodes_from.is_some());
-        Nodes { clusters: clusters.map(|(at, _)| (at, new())).collect(), quarantines: Vec::new() }
+        Nodes { clusters: clusters.map(|(at, _)| (at, new())).collect(), revision: 0, quarantines: Vec::new() }
+    }
+
+    /// Takes up what was remembered, until the sources speak. `wall_s` is the time in seconds
+    /// since 1970. What another source said than the cluster has now is not taken up.
+    pub fn recall(&mut self, config: &Config, memory: &Memory, now: Instant, wall_s: u64) {
+        for (at, cluster) in &mut self.clusters {
+            let configured = &config.clusters[*at];
+            let source = configured.nodes_from.as_ref().map(ToString::to_string);
+            let learned =
+                memory.clusters.get(&configured.name).filter(|learned| Some(&learned.source) == source.as_ref());
+            let Some(learned) = learned.filter(|_| cluster.known == Knowledge::Nothing) else {
+                continue;
+            };
+            let nodes = learned.nodes.iter().map(|(name, node)| node.fact(name));
+            cluster.replace(nodes.collect(), now);
+            let age = Duration::from_secs(wall_s.saturating_sub(learned.heard_s));
+            cluster.known = Knowledge::Recalled(Recalled { age, at: now });
+        }
+    }
+
+    /// What is to be remembered; `wall_s` as in [`Nodes::recall`].
+    pub fn memory(&self, config: &Config, now: Instant, wall_s: u64) -> Memory {
+        let mut memory = Memory::default();
+        for (at, cluster) in &self.clusters {
+            let age = match (cluster.known, &cluster.source) {
+                (Knowledge::Nothing, _) => continue,
+                (Knowledge::Recalled(recalled), _) => recalled.age(now),
+                (Knowledge::Heard, Ok(())) => Duration::ZERO,
+                (Knowledge::Heard, Err(_)) => Duration::from_nanos(now.nanos_since(cluster.source_since)),
+            };
+            let configured = &config.clusters[*at];
+            // Of those with flaws nothing is known that could be routed.
+            let sound = cluster.nodes.iter().filter(|(_, known)| known.fact.flaws.is_empty());
+            let learned = Learned {
+                source: configured.nodes_from.as_ref().map(ToString::to_string).unwrap_or_default(),
+                heard_s: wall_s.saturating_sub(age.as_secs()),
+                nodes: sound.map(|(name, known)| (name.clone(), LearnedNode::of(&known.fact))).collect(),
+            };
+            memory.clusters.insert(configured.name.clone(), learned);
+        }
+        memory
+    }
+
+    /// Another number whenever nodes have changed by which routes may, or were confirmed. Whether they are ready
+    /// is no such change.
+    pub fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// The source of a cluster has something to say. Nothing, if the cluster has none.
@@ -116,6 +184,11 @@ impl Nodes {
         let Some(cluster) = self.clusters.get_mut(&cluster.0) else {
             return;
         };
+        if !matches!(update, Update::Away(_)) {
+            // What was remembered is confirmed, even if it is all the same.
+            self.revision += u64::from(cluster.recalled().is_some());
+            cluster.known = Knowledge::Heard;
+        }
         match update {
             Update::All(nodes) => cluster.replace(nodes, now),
             Update::One(node) => cluster.learn(node, now),
@@ -129,6 +202,7 @@ impl Nodes {
     pub fn reconcile(&mut self, config: &Config, domains: &Domains) -> Vec<Change> {
         let mut changes = Vec::new();
         for (at, cluster) in self.clusters.iter_mut().filter(|(_, cluster)| cluster.stale) {
+            self.revision += 1;
             cluster.reconcile(config, domains, ClusterIdx(*at), &mut changes, &mut self.quarantines);
         }
         changes
@@ -148,6 +222,7 @@ impl Nodes {
                 state => state.as_ref().copied().map_err(String::as_str),
             },
             since: cluster.source_since,
+            recalled: cluster.recalled(),
         })
     }
 
@@ -229,6 +304,13 @@ impl ClusterNodes {
         (self.routed, self.faults) = (routed, faults);
     }
 
+    fn recalled(&self) -> Option<Recalled> {
+        match self.known {
+            Knowledge::Recalled(recalled) => Some(recalled),
+            Knowledge::Nothing | Knowledge::Heard => None,
+        }
+    }
+
     fn row<'a>(&'a self, cluster: ClusterIdx, name: &str, known: &'a Known) -> NodeRow<'a> {
         let state = match self.faults.get(name) {
             Some(faults) => NodeState::Quarantined(faults.clone()),
@@ -243,6 +325,7 @@ impl ClusterNodes {
             routed: own.map(|((_, to), way)| (*to, way.address)).collect(),
             state,
             since: known.since,
+            recalled: self.recalled(),
         }
     }
 }

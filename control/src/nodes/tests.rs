@@ -1,5 +1,7 @@
 //! Nodes that come, go, move and quarrel, and the routes that follow.
 
+mod memory;
+
 use std::collections::BTreeMap;
 
 use causeway_fastpath::time::Instant;
@@ -99,7 +101,8 @@ impl World {
 
 fn node(name: &str, addresses: &[&str], pod_cidrs: &[&str]) -> NodeFact {
     let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-    NodeFact { name: name.into(), addresses: owned(addresses), pod_cidrs: owned(pod_cidrs), ready: Ready::Ready }
+    let (addresses, pod_cidrs) = (owned(addresses), owned(pod_cidrs));
+    NodeFact { name: name.into(), addresses, pod_cidrs, ready: Ready::Ready, flaws: Vec::new() }
 }
 
 /// The `at`th of many nodes.

@@ -173,6 +173,6 @@ impl<T: Named + PartialEq> Known<T> {
             Ok(()) if self.crowded => Err(CROWDED),
             state => state.as_ref().copied().map_err(String::as_str),
         };
-        SourceRow { cluster, state, since: self.since }
+        SourceRow { cluster, state, since: self.since, recalled: None }
     }
 }

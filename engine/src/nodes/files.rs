@@ -1,5 +1,8 @@
 //! Nodes and pods from files, which are read again when they change.
 
+mod folder;
+
+use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
@@ -11,6 +14,7 @@ use causeway_control::feed::Update;
 use causeway_control::nodes::read_nodes;
 use causeway_control::pods::read_pods;
 use causeway_kubernetes::{Said, What};
+use ipnet::IpNet;
 use tracing::{info, warn};
 
 use super::mailbox::Mailbox;
@@ -21,10 +25,62 @@ const LOOK: Duration = Duration::from_secs(1);
 /// A list of 65 536 nodes is not that large.
 const LARGEST: u64 = 1 << 30;
 
+/// Where nodes or pods stand.
+pub(super) enum Place {
+    /// A file with what kubectl prints. One of pods holds namespaces, too.
+    List(PathBuf, What),
+    /// A folder with flannel's files.
+    Flannel {
+        folder: PathBuf,
+        /// Those of the cluster.
+        pod_cidrs: Vec<IpNet>,
+    },
+}
+
+impl Place {
+    fn path(&self) -> &Path {
+        match self {
+            Place::List(path, _) => path,
+            Place::Flannel { folder, .. } => folder,
+        }
+    }
+
+    fn looks(&self) -> io::Result<BTreeMap<PathBuf, Looks>> {
+        match self {
+            Place::List(path, _) => Ok(BTreeMap::from([(path.clone(), Looks::of(&std::fs::metadata(path)?))])),
+            Place::Flannel { folder, .. } => folder::looks(folder),
+        }
+    }
+
+    /// What it says, and what is hardly meant so.
+    fn read(&self) -> Result<(Vec<Said>, Vec<String>), String> {
+        match self {
+            Place::List(file, what) => {
+                let path = file.display();
+                let bytes = read_bounded(file, LARGEST).map_err(|error| format!("{path}: {error}"))?;
+                Ok((read_list(what, &bytes).map_err(|why| format!("{path} {why}"))?, Vec::new()))
+            }
+            Place::Flannel { folder, pod_cidrs } => {
+                let found = folder::read(folder, pod_cidrs)?;
+                Ok((vec![Said::Nodes(Update::All(found.nodes)), Said::Nodes(Update::InStep)], found.remarks))
+            }
+        }
+    }
+
+    /// It cannot be read.
+    fn away(&self, why: String) -> Vec<Said> {
+        match self {
+            Place::List(_, What::Pods(_) | What::Namespaces(_)) => {
+                vec![Said::Pods(Update::Away(why.clone())), Said::Namespaces(Update::Away(why))]
+            }
+            Place::List(_, What::Nodes) | Place::Flannel { .. } => vec![Said::Nodes(Update::Away(why))],
+        }
+    }
+}
+
 /// Looks at the files until `stop` rings.
-pub(super) fn watch(files: Vec<(ClusterIdx, PathBuf, What)>, mailbox: &Mailbox, stop: &Doorbell) {
-    let watched = |(cluster, path, what)| (cluster, Watched::new(path, what));
-    let mut files: Vec<_> = files.into_iter().map(watched).collect();
+pub(super) fn watch(places: Vec<(ClusterIdx, Place)>, mailbox: &Mailbox, stop: &Doorbell) {
+    let mut files: Vec<_> = places.into_iter().map(|(cluster, place)| (cluster, Watched::new(place))).collect();
     let mut fds = [readable(stop.fd())];
     while fds[0].revents == 0 {
         for (cluster, file) in &mut files {
@@ -36,15 +92,19 @@ pub(super) fn watch(files: Vec<(ClusterIdx, PathBuf, What)>, mailbox: &Mailbox, 
     }
 }
 
-/// A file, and what was found when it was last read.
+/// What stands there now.
+pub(super) fn read(place: Place) -> Vec<Said> {
+    Watched::new(place).look()
+}
+
+/// A place, and what was found when it was last read.
 struct Watched {
-    path: PathBuf,
-    /// What it holds. A file of pods holds namespaces, too.
-    what: What,
-    /// How it looked then; `None` if it could not be read.
-    seen: Option<Looks>,
-    /// Why it could not be used then.
+    place: Place,
+    /// How its files looked then; `None` if that could not be seen.
+    seen: Option<BTreeMap<PathBuf, Looks>>,
+    /// Why they could not be used then.
     fault: Option<String>,
+    remarks: Vec<String>,
 }
 
 /// By what a changed file is known, without reading it.
@@ -68,42 +128,39 @@ impl Looks {
 }
 
 impl Watched {
-    fn new(path: PathBuf, what: What) -> Watched {
-        Watched { path, what, seen: None, fault: None }
+    fn new(place: Place) -> Watched {
+        Watched { place, seen: None, fault: None, remarks: Vec::new() }
     }
 
-    /// What is to be said, if the file is another than at the last look.
+    /// What is to be said, if a file is another than at the last look.
     fn look(&mut self) -> Vec<Said> {
-        let looks = std::fs::metadata(&self.path).map(|metadata| Looks::of(&metadata));
-        if let Ok(looks) = looks
-            && self.seen == Some(looks)
-        {
+        let looks = self.place.looks().ok();
+        if looks.is_some() && self.seen == looks {
             return Vec::new();
         }
-        self.seen = looks.ok();
-        let path = self.path.display();
-        let bytes = read_bounded(&self.path).map_err(|error| format!("{path}: {error}"));
-        match bytes.and_then(|bytes| read(&self.what, &bytes).map_err(|why| format!("{path} {why}"))) {
-            Ok(said) => {
-                info!(%path, "the file was read");
-                self.fault = None;
+        self.seen = looks;
+        let path = self.place.path().display();
+        match self.place.read() {
+            Ok((said, remarks)) => {
+                info!(%path, "it was read");
+                for remark in remarks.iter().filter(|remark| !self.remarks.contains(remark)) {
+                    warn!(%path, "{remark}");
+                }
+                (self.fault, self.remarks) = (None, remarks);
                 said
             }
             Err(why) if self.fault.as_ref() == Some(&why) => Vec::new(),
             Err(why) => {
                 warn!(why, "all stays as it was");
                 self.fault = Some(why.clone());
-                match self.what {
-                    What::Nodes => vec![Said::Nodes(Update::Away(why))],
-                    _ => vec![Said::Pods(Update::Away(why.clone())), Said::Namespaces(Update::Away(why))],
-                }
+                self.place.away(why)
             }
         }
     }
 }
 
-/// What a file says.
-fn read(what: &What, bytes: &[u8]) -> Result<Vec<Said>, String> {
+/// What a list says.
+fn read_list(what: &What, bytes: &[u8]) -> Result<Vec<Said>, String> {
     let (What::Pods(selectors) | What::Namespaces(selectors)) = what else {
         return Ok(vec![Said::Nodes(Update::All(read_nodes(bytes)?)), Said::Nodes(Update::InStep)]);
     };
@@ -119,11 +176,11 @@ fn read(what: &What, bytes: &[u8]) -> Result<Vec<Said>, String> {
 }
 
 /// Never more than a byte over the bound.
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+fn read_bounded(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(io::Error::other("is larger than 1 GiB"));
+    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(io::Error::other(format!("is larger than {} KiB", most >> 10)));
     }
     Ok(bytes)
 }
@@ -139,7 +196,7 @@ mod tests {
     #[test]
     fn a_file_is_read_when_it_comes_and_changes_and_not_otherwise() {
         let folder = Folder::new();
-        let mut file = Watched::new(folder.path().join("nodes.json"), What::Nodes);
+        let mut file = Watched::new(Place::List(folder.path().join("nodes.json"), What::Nodes));
         assert!(
             matches!(file.look().as_slice(), [Said::Nodes(Update::Away(why))] if why.contains("nodes.json: No such file"))
         );
@@ -172,7 +229,7 @@ mod tests {
     fn a_file_of_pods_tells_namespaces_too() {
         let folder = Folder::new();
         folder.write("pods.json", r#"{"kind":"Namespace","metadata":{"name":"shop"}}"#);
-        let mut file = Watched::new(folder.path().join("pods.json"), What::Pods(Selectors::default()));
+        let mut file = Watched::new(Place::List(folder.path().join("pods.json"), What::Pods(Selectors::default())));
         let said = file.look();
         let [Said::Pods(Update::All(pods)), _, Said::Namespaces(Update::All(_)), _] = said.as_slice() else {
             panic!("{said:?}");

@@ -5,6 +5,7 @@
 
 mod aside;
 mod files;
+mod keeper;
 mod mailbox;
 
 use std::io;
@@ -14,15 +15,18 @@ use std::time::Duration;
 
 use causeway_control::config::{Cluster, ClusterIdx, Config, NodesFrom};
 use causeway_control::control::Control;
+use causeway_control::feed::Update;
 use causeway_control::liveness::News;
-use causeway_control::nodes::Quarantine;
+use causeway_control::nodes::{NodeRow, NodeState, Quarantine};
 use causeway_control::pods::Selectors;
 use causeway_fastpath::time::Instant;
-use causeway_kubernetes::{Running, Said, Server, What};
+use causeway_kubernetes::{Running, Said, Server, Teller, Told, Watched, What};
 use tracing::{error, info, warn};
 
 use crate::wake::Doorbell;
 use aside::spawn_aside;
+use files::Place;
+pub(crate) use keeper::{Keeper, Remembered};
 use mailbox::{Mail, Mailbox};
 
 /// Between two looks into the mailbox, at least: of a crowd of nodes that change, routes
@@ -40,6 +44,9 @@ pub(crate) struct NodeSources {
     /// When the mailbox is looked into next, at the earliest.
     next: Instant,
     servers: Option<Running>,
+    /// Who wants to know what becomes of a cluster's nodes, and as of which revision they do.
+    tellers: Vec<(ClusterIdx, Teller)>,
+    told: u64,
     stop_files: Arc<Doorbell>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -51,23 +58,23 @@ impl NodeSources {
             mailbox: Arc::new(Mailbox::new(bell)),
             next: Instant::ZERO,
             servers: None,
+            tellers: Vec::new(),
+            told: 0,
             stop_files: Arc::new(Doorbell::new()?),
             threads: Vec::new(),
         };
         let (mut files, mut servers) = (Vec::new(), Vec::new());
         for (at, cluster) in config.clusters.iter().enumerate() {
-            for (from, what) in asked(cluster) {
-                let server = match from {
-                    // It holds pods and namespaces.
-                    NodesFrom::File(_) if matches!(what, What::Namespaces(_)) => continue,
-                    NodesFrom::File(path) => {
-                        files.push((ClusterIdx(at), path, what));
-                        continue;
+            let at = ClusterIdx(at);
+            for source in known_by(cluster) {
+                match source {
+                    Source::Place(place) => files.push((at, place)),
+                    Source::Server(server, what) => {
+                        let patches = what == What::Nodes && cluster.patches_network_unavailable;
+                        let told = patches.then(|| sources.tell_of(at));
+                        servers.push((at, Watched { server, what, told }));
                     }
-                    NodesFrom::Kubeconfig { path, context } => Server::Kubeconfig { path, context },
-                    NodesFrom::InCluster => Server::InCluster,
-                };
-                servers.push((ClusterIdx(at), (server, what)));
+                }
             }
         }
         let cores = &config.gateway.cores;
@@ -92,6 +99,13 @@ impl NodeSources {
         Ok(sources)
     }
 
+    /// Where is heard what becomes of a cluster's nodes.
+    fn tell_of(&mut self, cluster: ClusterIdx) -> Told {
+        let (teller, told) = causeway_kubernetes::conditions();
+        self.tellers.push((cluster, teller));
+        told
+    }
+
     /// What sources have said, once it is time to look; see [`NodeSources::due`].
     pub(crate) fn take(&mut self, now: Instant) -> Option<Mail> {
         if now < self.next || self.mailbox.is_empty() {
@@ -101,37 +115,101 @@ impl NodeSources {
         Some(self.mailbox.take())
     }
 
+    /// Tells who wants to know what has become of nodes, where that is in force with every worker.
+    pub(crate) fn tell(&mut self, control: &Control) {
+        let revision = control.learned_nodes().revision();
+        if self.tellers.is_empty() || self.told == revision || !control.is_settled() {
+            return;
+        }
+        self.told = revision;
+        for (at, teller) in &self.tellers {
+            let counts =
+                |row: &NodeRow<'_>| row.cluster == *at && row.recalled.is_none() && !row.fact.pod_cidrs.is_empty();
+            let routed = |row: NodeRow<'_>| (row.fact.name.clone(), row.state == NodeState::Routed);
+            teller.tell(control.nodes().filter(counts).map(routed).collect());
+        }
+    }
+
     /// When [`NodeSources::take`] has something, if it does.
     pub(crate) fn due(&self) -> Option<Instant> {
         (!self.mailbox.is_empty()).then_some(self.next)
     }
 }
 
-/// What is asked about a cluster, and whom.
-fn asked(cluster: &Cluster) -> Vec<(NodesFrom, What)> {
-    let mut asked = Vec::new();
-    asked.extend(cluster.nodes_from.clone().map(|from| (from, What::Nodes)));
-    if let Some(from) = &cluster.pods_from {
-        let selectors = Selectors::of(cluster);
-        if selectors.ask_for_namespaces() {
-            asked.push((from.clone(), What::Namespaces(selectors.clone())));
-        }
-        asked.push((from.clone(), What::Pods(selectors)));
-    }
-    asked
-}
-
 impl Drop for NodeSources {
     fn drop(&mut self) {
         self.servers.take();
         self.stop_files.ring();
-        let patience = std::time::Instant::now() + FAREWELL;
-        for thread in self.threads.drain(..) {
-            // One that hangs, in a kubeconfig's plug-in or on a dead file system, ends with
-            // the process.
-            while !thread.is_finished() && std::time::Instant::now() < patience {
-                std::thread::sleep(Duration::from_millis(1));
+        wait_for(self.threads.drain(..));
+    }
+}
+
+/// Who knows something of a cluster.
+enum Source {
+    Place(Place),
+    Server(Server, What),
+}
+
+/// Who is asked about a cluster, and what.
+fn known_by(cluster: &Cluster) -> Vec<Source> {
+    let of = |from: &NodesFrom, what| match from.clone() {
+        NodesFrom::File(path) => Source::Place(Place::List(path, what)),
+        NodesFrom::Flannel(folder) => Source::Place(Place::Flannel { folder, pod_cidrs: cluster.pod_cidrs.clone() }),
+        NodesFrom::Kubeconfig { path, context } => Source::Server(Server::Kubeconfig { path, context }, what),
+        NodesFrom::InCluster => Source::Server(Server::InCluster, what),
+    };
+    let mut sources = Vec::new();
+    sources.extend(cluster.nodes_from.as_ref().map(|from| of(from, What::Nodes)));
+    if let Some(from) = &cluster.pods_from {
+        let selectors = Selectors::of(cluster);
+        // A file holds both.
+        if selectors.ask_for_namespaces() && !matches!(from, NodesFrom::File(_)) {
+            sources.push(of(from, What::Namespaces(selectors.clone())));
+        }
+        sources.push(of(from, What::Pods(selectors)));
+    }
+    sources
+}
+
+/// Until they have ended, or it takes too long. One that hangs, in a kubeconfig's plug-in or on
+/// a dead file system, ends with the process.
+fn wait_for(threads: impl IntoIterator<Item = JoinHandle<()>>) {
+    let patience = std::time::Instant::now() + FAREWELL;
+    for thread in threads {
+        while !thread.is_finished() && std::time::Instant::now() < patience {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// Hands control what files say now; whoever else knows nodes and pods is not asked.
+pub(crate) fn read_once(control: &mut Control, now: Instant) {
+    let mut mail = Mail::default();
+    for (at, cluster) in control.config().clusters.iter().enumerate() {
+        for source in known_by(cluster) {
+            let why = "a replay asks no API server".to_owned();
+            let said = match source {
+                Source::Place(place) => files::read(place),
+                Source::Server(_, What::Nodes) => vec![Said::Nodes(Update::Away(why))],
+                Source::Server(_, What::Pods(_)) => vec![Said::Pods(Update::Away(why))],
+                Source::Server(_, What::Namespaces(_)) => vec![Said::Namespaces(Update::Away(why))],
+            };
+            for said in said {
+                match said {
+                    Said::Nodes(update) => mail.nodes.push((ClusterIdx(at), update)),
+                    Said::Pods(update) => mail.pods.push((ClusterIdx(at), update)),
+                    Said::Namespaces(update) => mail.namespaces.push((ClusterIdx(at), update)),
+                }
             }
+        }
+    }
+    hand_over(mail, control, now);
+    for source in control.node_sources() {
+        let Err(why) = source.state else { continue };
+        let cluster = &control.config().clusters[source.cluster.0].name;
+        match source.recalled.map(|recalled| recalled.age(now).as_secs()) {
+            Some(age_s) => warn!(cluster, why, age_s, "its nodes are those that gateway.state remembers"),
+            None => warn!(cluster, why, "no node of it is known"),
         }
     }
 }

@@ -26,7 +26,12 @@ impl Folder {
     /// Opens it, and makes it if it is missing.
     pub(super) fn open(path: &Path) -> io::Result<Folder> {
         fs::create_dir_all(path)?;
-        Ok(Folder(path.to_owned()))
+        Ok(Folder::at(path))
+    }
+
+    /// One that need not be there to be read.
+    pub(super) fn at(path: &Path) -> Folder {
+        Folder(path.to_owned())
     }
 }
 

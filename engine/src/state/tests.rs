@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 
 use super::*;
 
@@ -105,13 +106,31 @@ impl Disk for Model {
     }
 }
 
-/// A ledger that tells which one it is.
-fn ledger(number: usize) -> Ledger {
-    let text = format!(r#"{{"clusters":{{"blue":{{"nodes":{{"n{number}":["10.1.{number}.0/24"]}},"next":[]}}}}}}"#);
-    serde_json::from_str(&text).expect("it can be read")
+/// Something to keep that tells which one it is.
+trait Numbered: Kept + PartialEq + Debug {
+    fn number(number: usize) -> Self;
 }
 
-fn load(disk: &Model) -> Ledger {
+impl Numbered for Ledger {
+    fn number(number: usize) -> Ledger {
+        let text = format!(r#"{{"clusters":{{"blue":{{"nodes":{{"n{number}":["10.1.{number}.0/24"]}},"next":[]}}}}}}"#);
+        serde_json::from_str(&text).expect("it can be read")
+    }
+}
+
+impl Numbered for Memory {
+    fn number(number: usize) -> Memory {
+        let node = format!(r#"{{"n{number}":{{"addresses":["192.168.0.11"],"pod-cidrs":["10.1.{number}.0/24"]}}}}"#);
+        let learned = format!(r#"{{"source":"in-cluster","heard-s":{number},"nodes":{node}}}"#);
+        serde_json::from_str(&format!(r#"{{"clusters":{{"blue":{learned}}}}}"#)).expect("it can be read")
+    }
+}
+
+fn ledger(number: usize) -> Ledger {
+    Ledger::number(number)
+}
+
+fn load<K: Kept>(disk: &Model) -> K {
     Store::new(disk.clone()).load(Path::new("model")).expect("it can be read")
 }
 
@@ -119,9 +138,18 @@ fn load(disk: &Model) -> Ledger {
 const STEPS: usize = 6;
 
 #[test]
-fn a_crash_between_any_two_steps_leaves_the_last_state_or_the_one_before() {
+fn a_crash_between_any_two_steps_leaves_the_last_allocations_or_those_before() {
+    crash_anywhere::<Ledger>();
+}
+
+#[test]
+fn a_crash_between_any_two_steps_leaves_the_last_nodes_or_those_before() {
+    crash_anywhere::<Memory>();
+}
+
+fn crash_anywhere<K: Numbered>() {
     // Every disk that a chain of saves may leave, each of which may end anywhere.
-    let mut disks = vec![(Model::new(), Ledger::default())];
+    let mut disks = vec![(Model::new(), K::default())];
     let mut looked_at = 0;
     for number in 1..=3 {
         let mut next = Vec::new();
@@ -130,14 +158,21 @@ fn a_crash_between_any_two_steps_leaves_the_last_state_or_the_one_before() {
                 let mut store = Store::new(disk.clone());
                 assert_eq!(store.load(Path::new("model")).expect("it can be read"), *before);
                 store.disk.fuse.set(killed_after);
-                let saved = store.save(&ledger(number)).is_ok();
-                assert_eq!(saved, killed_after >= STEPS - usize::from(!rotates(disk)), "killed after {killed_after}");
+                let saved = store.save(&K::number(number)).is_ok();
+                assert_eq!(
+                    saved,
+                    killed_after >= STEPS - usize::from(!rotates::<K>(disk)),
+                    "killed after {killed_after}"
+                );
                 let mut left = store.disk.after_power_loss();
                 left.push(store.disk.after_kill());
                 for disk in left {
-                    let found = load(&disk);
+                    let found: K = load(&disk);
                     let old = !saved && found == *before;
-                    assert!(found == ledger(number) || old, "killed after {killed_after}: {found:?}, not {before:?}");
+                    assert!(
+                        found == K::number(number) || old,
+                        "killed after {killed_after}: {found:?}, not {before:?}"
+                    );
                     looked_at += 1;
                     next.push((disk, found));
                 }
@@ -151,15 +186,17 @@ fn a_crash_between_any_two_steps_leaves_the_last_state_or_the_one_before() {
 }
 
 /// Is there a sound file that a save keeps as the one before? It is one step more.
-fn rotates(disk: &Model) -> bool {
-    disk.read(CURRENT).expect("a model").is_some_and(|content| decode(&content).is_ok())
+fn rotates<K: Kept>(disk: &Model) -> bool {
+    disk.read(K::CURRENT).expect("a model").is_some_and(|content| decode::<K>(&content).is_ok())
 }
 
 #[test]
 fn a_damaged_file_gives_way_to_the_one_before_and_does_not_replace_it() {
+    const CURRENT: &str = Ledger::CURRENT;
+    const BEFORE: &str = Ledger::BEFORE;
     let folder = causeway_tests::folder::Folder::new();
     let open = || Store::new(Folder::open(folder.path()).expect("a folder"));
-    let load = |store: &mut Store<Folder>| store.load(folder.path());
+    let load = |store: &mut Store<Folder, Ledger>| store.load(folder.path());
     let mut store = open();
     assert_eq!(load(&mut store).expect("nothing was saved"), Ledger::default());
     store.save(&ledger(1)).expect("a writable folder");
@@ -183,4 +220,29 @@ fn a_damaged_file_gives_way_to_the_one_before_and_does_not_replace_it() {
     folder.write(CURRENT, sound.replace("\"version\": 1", "\"version\": 7"));
     let said = load(&mut open()).expect_err("it is of the future").to_string();
     assert!(said.contains("version 7"), "{said}");
+}
+
+#[test]
+fn damaged_nodes_are_as_if_they_had_never_been_learned() {
+    let folder = causeway_tests::folder::Folder::new();
+    let text = format!(
+        "[gateway]\nname = \"gw\"\nstate = {:?}\n\
+         [[port]]\nname = \"nodes\"\ndriver = \"memory\"\naddresses = [\"192.168.0.1/24\"]\n\
+         [[port]]\nname = \"uplink\"\ndriver = \"memory\"\naddresses = [\"203.0.113.2/24\"]\n\
+         [[cluster]]\nname = \"blue\"\nmodel = \"island\"\npod-cidrs = [\"10.1.0.0/16\"]\negress = \"masquerade\"\n\
+         ports = [\"nodes\"]\nnodes-from = {{ in-cluster = true }}\n",
+        folder.path()
+    );
+    let (config, _) = Config::parse("test.toml", &text).unwrap_or_else(|errors| panic!("{errors}"));
+    let open = || NodeStore::open(&config).expect("a folder").expect("it has a source");
+    let (memory, mut store) = open();
+    assert_eq!(memory, Memory::default());
+    store.save(&Memory::number(1)).expect("a writable folder");
+    assert_eq!(open().0, Memory::number(1));
+    folder.write("nodes.json", "{");
+    let (memory, mut store) = open();
+    assert_eq!(memory, Memory::default());
+    store.save(&Memory::number(2)).expect("a writable folder");
+    assert_eq!(open().0, Memory::number(2));
+    assert_eq!(folder.names(), ["nodes.json"], "what was damaged is not kept");
 }

@@ -1,7 +1,7 @@
 //! Packets to an address that stands for islands: to whom do they really go?
 
 use super::refuse::Refusal;
-use super::rewrite::{rewrite_renamed, translate};
+use super::rewrite::{may_be_cut, rewrite_renamed, translate};
 use super::route::look_up;
 use super::set::Set;
 use super::walk::{Note, Plan, Scratch, Walk};
@@ -11,6 +11,7 @@ use crate::nat::icmp_error;
 use crate::parse::L4Kind;
 use crate::session::{Found, Tally};
 use crate::verdict::{DropReason, Verdict};
+use crate::wire::ethernet::HEADER_LEN as L2;
 
 impl<A: Address> Walk<'_, A> {
     /// Finds the sessions of packets to addresses that stand for islands, or begins
@@ -93,9 +94,10 @@ impl<A: Address> Walk<'_, A> {
     /// Translates the packets that go through a session and sends them to their
     /// neighbours. Returns the packets about which there is more to ask, and how many
     /// were sent.
-    #[inline(always)]
+    // A function of its own has registers of its own.
+    #[inline(never)]
     pub(super) fn send(&mut self, packets: Set) -> (Set, u64) {
-        let (mut odd, mut sent, mut segments, mut may_be_cut) = (Set::EMPTY, 0, Set::EMPTY, Set::EMPTY);
+        let (mut odd, mut is_more_to_do) = (Set::EMPTY, false);
         let Walk { frames, verdicts, snapshot, scratch, nat, now, .. } = self;
         let adjacencies = &*snapshot.adjacencies;
         let now_ms = now.as_millis() as u32;
@@ -106,32 +108,37 @@ impl<A: Address> Walk<'_, A> {
                 && let Some(found) = scratch.found[i]
                 && scratch.kinds[i].tells_flow()
             {
+                let kind = scratch.kinds[i];
                 let session = nat.sessions.get_mut(found.session);
                 session.touch(found.direction, now_ms);
-                let names = translate(&mut frames[i], scratch.kinds[i], l4, session, found.direction);
+                let frame = &mut frames[i];
+                let names = translate(frame, kind, l4, session, found.direction);
                 let adjacency = &adjacencies[id.index()];
-                if rewrite_renamed(&mut frames[i], adjacency, end, names) {
-                    may_be_cut.insert(i);
-                }
+                let may_be_cut = rewrite_renamed(frame, adjacency, end, names);
                 verdicts[i] = Verdict::Forward(adjacency.port);
-                sent += 1;
-                if scratch.kinds[i] == L4Kind::Tcp {
-                    segments.insert(i);
-                }
+                is_more_to_do |= may_be_cut | (kind == L4Kind::Tcp);
             } else {
                 odd.insert(i);
             }
         }
-        // What a segment says of its conversation is where it was before.
-        for i in segments {
+        let sent = packets.without(odd);
+        if is_more_to_do {
+            self.finish(sent);
+        }
+        (odd, sent.len() as u64)
+    }
+
+    /// Lets sessions know what segments say, which is where it was before, and numbers what
+    /// may be cut up.
+    fn finish(&mut self, sent: Set) {
+        for i in sent {
             if let Some(found) = self.scratch.found[i] {
                 self.pass(i, found);
             }
+            if may_be_cut::<A>(&self.frames[i].bytes()[L2..]) {
+                self.identify(i, self.scratch.keys[i].src);
+            }
         }
-        for i in may_be_cut {
-            self.identify(i, self.scratch.keys[i].src);
-        }
-        (odd, sent)
     }
 
     /// The session a packet from outside belongs to, or begins.

@@ -30,12 +30,12 @@ pub(super) fn rewrite_as_is<A: Address>(frame: &mut Frame, adjacency: &Adjacency
 pub(super) fn rewrite_renamed<A: Address>(frame: &mut Frame, adjacency: &Adjacency, end: u32, names: Names<A>) -> bool {
     let ip = rewrite_ethernet(frame, adjacency, end);
     ip[A::TTL_AT] -= 1;
-    put_names(ip, names, checksum::after_hop);
+    put_names(ip, names, Delta::HOP);
     may_be_cut::<A>(ip)
 }
 
 #[inline(always)]
-fn may_be_cut<A: Address>(ip: &[u8]) -> bool {
+pub(super) fn may_be_cut<A: Address>(ip: &[u8]) -> bool {
     const DONT_FRAGMENT: u8 = (ipv4::DONT_FRAGMENT >> 8) as u8;
     A::BITS == 32 && ip[ipv4::FLAGS_FRAGMENT] & DONT_FRAGMENT == 0
 }
@@ -46,14 +46,14 @@ fn put_identification(ip: &mut [u8], identification: u16) {
     put16(ip, ipv4::CHECKSUM, delta.apply(get16(ip, ipv4::CHECKSUM)));
 }
 
-/// Writes addresses into an IP header; `also` is what else becomes of its checksum.
+/// Writes addresses into an IP header; `also` is what else changes in it.
 #[inline(always)]
-fn put_names<A: Address>(ip: &mut [u8], names: Names<A>, also: impl FnOnce(u16) -> u16) {
+fn put_names<A: Address>(ip: &mut [u8], names: Names<A>, also: Delta) {
     assert!(ip.len() >= A::DESTINATION_AT + size_of::<A>(), "an IP packet has a header");
     names.src.put(ip, A::SOURCE_AT);
     names.dst.put(ip, A::DESTINATION_AT);
     if A::BITS == 32 {
-        put16(ip, ipv4::CHECKSUM, also(names.delta.apply(get16(ip, ipv4::CHECKSUM))));
+        put16(ip, ipv4::CHECKSUM, names.delta.and(also).apply(get16(ip, ipv4::CHECKSUM)));
     }
 }
 
@@ -81,9 +81,9 @@ pub(super) fn translate<A: Address>(
     let answer = session.answer(direction);
     let (address_delta, flow_delta) = session.deltas(direction);
     let checksum = frame.offload.checksum_at(u32::from(l4));
-    let header = &mut frame.bytes_mut()[usize::from(l4)..];
     if kind == L4Kind::Udp && checksum == ChecksumState::Complete {
-        let header = header.first_chunk_mut::<{ udp::HEADER_LEN }>().expect("a UDP header is whole");
+        let header = frame.bytes_mut()[usize::from(l4)..].first_chunk_mut::<{ udp::HEADER_LEN }>();
+        let header = header.expect("a UDP header is whole");
         put_ports(header, answer);
         // No checksum stays no checksum (RFC 768; for IPv6 RFC 6935); a computed 0 is sent
         // as all ones.
@@ -93,12 +93,13 @@ pub(super) fn translate<A: Address>(
             put16(header, udp::CHECKSUM, if updated == 0 { 0xffff } else { updated });
         }
     } else if kind == L4Kind::Tcp && checksum == ChecksumState::Complete {
-        let header = header.first_chunk_mut::<{ tcp::HEADER_LEN }>().expect("a TCP header is whole");
+        let header = frame.bytes_mut()[usize::from(l4)..].first_chunk_mut::<{ tcp::HEADER_LEN }>();
+        let header = header.expect("a TCP header is whole");
         put_ports(header, answer);
         let updated = flow_delta.apply(get16(header, tcp::CHECKSUM));
         put16(header, tcp::CHECKSUM, updated);
     } else {
-        translate_oddly(header, kind, answer, direction, checksum, address_delta, flow_delta);
+        translate_oddly(frame, kind, l4, session, direction);
     }
     Names { src: answer.dst, dst: answer.src, delta: address_delta }
 }
@@ -118,15 +119,11 @@ fn later_fragment<A: Address>(session: &Session<A>, direction: Direction) -> Nam
 /// As [`translate`], above IP: queries, other protocols, and checksums that are not whole
 /// yet.
 #[inline(never)]
-fn translate_oddly<A: Address>(
-    header: &mut [u8],
-    kind: L4Kind,
-    answer: &FlowKey<A>,
-    direction: Direction,
-    checksum: ChecksumState,
-    address_delta: Delta,
-    flow_delta: Delta,
-) {
+fn translate_oddly<A: Address>(frame: &mut Frame, kind: L4Kind, l4: u16, session: &Session<A>, direction: Direction) {
+    let answer = session.answer(direction);
+    let (address_delta, flow_delta) = session.deltas(direction);
+    let checksum = frame.offload.checksum_at(u32::from(l4));
+    let header = &mut frame.bytes_mut()[usize::from(l4)..];
     let covers_addresses = matches!(kind, L4Kind::Tcp | L4Kind::Udp | L4Kind::UdpLite) || A::ICMP_PSEUDO_HEADER;
     let checksum_at = match kind {
         // They keep their ports, and cover no address.
@@ -203,7 +200,7 @@ impl<A: Address> Walk<'_, A> {
     /// its new name.
     pub(super) fn rename(&mut self, i: usize, found: Found) {
         let names = self.translate(i, found);
-        put_names(&mut self.frames[i].bytes_mut()[L2..], names, |checksum| checksum);
+        put_names(&mut self.frames[i].bytes_mut()[L2..], names, Delta::NONE);
     }
 
     /// Everything above IP. Returns the addresses that are left to be written.

@@ -36,6 +36,12 @@ impl Set {
         self.0 & 1 << packet != 0
     }
 
+    /// The packets that are not in the other set.
+    #[inline(always)]
+    pub(super) fn without(self, other: Set) -> Set {
+        Set(self.0 & !other.0)
+    }
+
     /// How many packets.
     #[inline(always)]
     pub(super) fn len(self) -> usize {

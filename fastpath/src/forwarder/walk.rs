@@ -170,6 +170,7 @@ impl<A: Address> Walk<'_, A> {
     #[inline(always)]
     pub(super) fn look_into(&self, i: usize) -> Layers<A> {
         let bytes = self.frames[i].bytes();
+        assert!(bytes.len() >= L2 + A::DESTINATION_AT + size_of::<A>(), "an IP packet has a header");
         let Note { end, l4, ttl, protocol } = self.scratch.notes[i];
         let (src, dst) = (A::get(&bytes[L2..], A::SOURCE_AT), A::get(&bytes[L2..], A::DESTINATION_AT));
         parse::layers(bytes, &IpHeader { src, dst, end, l4, ttl, protocol }, self.scratch.domains[i])

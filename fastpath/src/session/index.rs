@@ -43,6 +43,7 @@ impl Index {
     /// An index for `entries` entries, loaded to three quarters at most.
     pub fn with_capacity(entries: usize) -> Index {
         let buckets = (entries * 4).div_ceil(SLOTS * 3).max(4);
+        assert!(u32::try_from(buckets).is_ok(), "records have numbers of 32 bits");
         Index { buckets: vec![EMPTY; buckets] }
     }
 
@@ -142,7 +143,10 @@ impl Index {
     /// Maps the upper half of the hash onto the buckets without a division.
     #[inline(always)]
     fn home(&self, hash: u64) -> usize {
-        (((hash >> 32) * self.buckets.len() as u64) >> 32) as usize
+        let home = (((hash >> 32) * self.buckets.len() as u64) >> 32) as usize;
+        // SAFETY: a fraction of the length, which is not 0 and has 32 bits.
+        unsafe { core::hint::assert_unchecked(home < self.buckets.len()) };
+        home
     }
 
     #[inline(always)]

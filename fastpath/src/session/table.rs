@@ -135,13 +135,27 @@ impl<A: Address> SessionTable<A> {
                 }
             }
         }
+        // Nearly always it is the candidate.
         let mut tally = Tally::default();
-        for (((key, hash), out), session) in keys.iter().zip(hashes).zip(out).zip(candidates) {
-            let direction = self.records.get(session as usize).and_then(|record| record.direction(key));
-            *out = match direction {
-                Some(direction) => Some(Found { session, direction }),
-                None => self.find_hashed(key, *hash),
-            };
+        for ((key, out), session) in keys.iter().zip(&mut *out).zip(&candidates) {
+            if let Some(record) = self.records.get(*session as usize)
+                && let Some(direction) = record.direction(key)
+            {
+                tally.back |= direction == Direction::Back;
+                *out = Some(Found { session: *session, direction });
+            } else {
+                tally.missing = true;
+                *out = None;
+            }
+        }
+        if tally.missing { self.find_others(keys, hashes, out, tally) } else { tally }
+    }
+
+    /// Looks further for those that were not the candidate.
+    fn find_others(&self, keys: &[FlowKey<A>], hashes: &[u64], out: &mut [Option<Found>], before: Tally) -> Tally {
+        let mut tally = Tally { missing: false, ..before };
+        for ((key, hash), out) in keys.iter().zip(hashes).zip(out).filter(|(_, out)| out.is_none()) {
+            *out = self.find_hashed(key, *hash);
             tally.missing |= out.is_none();
             tally.back |= out.is_some_and(|found| found.direction == Direction::Back);
         }

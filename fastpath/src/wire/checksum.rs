@@ -55,18 +55,23 @@ pub const fn pseudo(protocol: u8, l4_len: usize) -> u64 {
 /// Equation 3 of RFC 1624: `HC' = ~(~HC + ~m + m')`, with `~m + m'` gathered over
 /// all the replaced words. It is what a translation adds to a checksum, computed
 /// once a session.
+///
+/// Kept in network byte order, as a field is in a packet: such sums do not mind which
+/// (RFC 1071, section 2(B)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Delta(u16);
 
 impl Delta {
     /// No change.
     pub const NONE: Delta = Delta(0);
+    /// The word of TTL and protocol, or hop limit, once the packet went one hop.
+    pub const HOP: Delta = Delta::NONE.replace(0x0100, 0x0000);
 
     /// A word `old` becomes `new`.
     #[inline(always)]
     #[must_use]
     pub const fn replace(self, old: u16, new: u16) -> Delta {
-        Delta(add(add(self.0, !old), new))
+        Delta(add(add(self.0, !old.to_be()), new.to_be()))
     }
 
     /// Something whose words sum to `old` becomes something whose words sum to `new`.
@@ -101,14 +106,14 @@ impl Delta {
     #[inline(always)]
     #[must_use]
     pub const fn apply(self, field: u16) -> u16 {
-        !add(!field, self.0)
+        u16::from_be(!add(!field.to_be(), self.0))
     }
 
     /// The field of a partial checksum (a sum, not complemented) after the change.
     #[inline(always)]
     #[must_use]
     pub const fn apply_partial(self, field: u16) -> u16 {
-        add(field, self.0)
+        u16::from_be(add(field.to_be(), self.0))
     }
 }
 
@@ -129,10 +134,8 @@ mod tests {
 
     #[test]
     fn a_hop_takes_one_from_the_ttl() {
-        // The word of TTL and protocol shrinks by 0x0100.
-        let delta = Delta::NONE.replace(0x0100, 0x0000);
         for field in 0..=u16::MAX {
-            assert_eq!(after_hop(field), delta.apply(field), "{field:#06x}");
+            assert_eq!(after_hop(field), Delta::HOP.apply(field), "{field:#06x}");
         }
     }
 

@@ -230,7 +230,7 @@ pub(in crate::config) const NODE: Section = Section {
 pub(in crate::config) const NODES_FROM: Section = Section {
     path: "cluster.nodes-from",
     shape: Shape::Table,
-    about: "Who knows the nodes of a cluster. Exactly one of `file`, `kubeconfig` and `in-cluster`.",
+    about: "Who knows the nodes of a cluster. Exactly one of `file`, `flannel`, `kubeconfig` and `in-cluster`.",
     keys: &[
         Key {
             name: "file",
@@ -239,6 +239,16 @@ pub(in crate::config) const NODES_FROM: Section = Section {
             example: "\"/var/lib/causeway/blue.json\"",
             about: "The output of `kubectl get nodes -o json`. It is read again when it changes; replace it \
                     with `mv`, so that nobody meets half of it.",
+        },
+        Key {
+            name: "flannel",
+            kind: Kind::Text("path of a folder"),
+            fallback: Fallback::Said("none"),
+            example: "\"/var/lib/causeway/flannel\"",
+            about: "A folder with a file `NAME.env` for each node: its `/run/flannel/subnet.env`, and behind that \
+                    the node's own address, as `FLANNELD_PUBLIC_IP=192.168.0.11` (`FLANNELD_PUBLIC_IPV6`). Beside \
+                    them may lie flannel's `net-conf.json`, and all are held against it. Read again when one \
+                    changes.",
         },
         Key {
             name: "kubeconfig",
@@ -250,6 +260,16 @@ pub(in crate::config) const NODES_FROM: Section = Section {
         },
         CONTEXT,
         IN_CLUSTER,
+        Key {
+            name: "patch-network-unavailable",
+            kind: Kind::Flag,
+            fallback: Fallback::Said("`false`"),
+            example: "true",
+            about: "Keep the condition `NetworkUnavailable` of its Nodes, as a cloud's route controller does: `False` \
+                    (`RouteCreated`) once all pod CIDRs of a node are in the forwarding tables, `True` \
+                    (`NoRouteCreated`) while they cannot be; nodes without pod CIDR are left alone. Needs the right \
+                    that `causeway kubernetes rbac --patch-network-unavailable` grants.",
+        },
     ],
 };
 /// Of whoever is asked by an API server.

@@ -95,7 +95,8 @@ pub(in crate::config) const GATEWAY: Section = Section {
             fallback: Fallback::Said("nothing is remembered"),
             example: "\"/var/lib/causeway\"",
             about: "Where the pod CIDRs that nodes were given are remembered over restarts, so that a node keeps \
-                    its own when others are added or go.",
+                    its own when others are added or go; and which nodes `nodes-from` knew last, so that they are \
+                    routed at once while their source is away.",
         },
         Key {
             name: "idle",
