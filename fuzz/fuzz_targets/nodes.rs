@@ -56,7 +56,7 @@ fn settle(control: &mut Control) -> bool {
                 control.handle_event(Event::Spent(frame), Instant::ZERO);
             }
             Command::ListSessions(_) | Command::EndSessions(_) => {}
-            Command::ListPools(_) | Command::ListRefused(_) | Command::Prepare(_) => {}
+            Command::ListPools(_) | Command::ListRefused(_) => {}
         }
     }
     installed

@@ -212,6 +212,30 @@ mod tests {
     }
 
     #[test]
+    fn a_list_counts_when_it_is_whole_and_changes_come_after_it() {
+        let seen = Seen::default();
+        let node = |name: &str, status: &str| -> Node {
+            let condition = json!({ "type": TYPE, "status": status });
+            let status = json!({ "conditions": [condition] });
+            let node = json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": name }, "spec": {}, "status": status });
+            serde_json::from_value(node).expect("a node")
+        };
+        let hears = |event| {
+            seen.hear(&event);
+            let nodes = seen.nodes.borrow();
+            nodes.iter().map(|(name, unavailable)| (name.clone(), *unavailable)).collect::<Vec<_>>()
+        };
+        let (a, b) = (|unavailable| ("a".to_owned(), unavailable), |unavailable| ("b".to_owned(), unavailable));
+        hears(Event::InitApply(node("half", "True")));
+        hears(Event::Init);
+        assert_eq!(hears(Event::InitApply(node("a", "True"))), []);
+        hears(Event::InitApply(node("b", "?")));
+        assert_eq!(hears(Event::InitDone), [a(Some(true)), b(None)]);
+        assert_eq!(hears(Event::Apply(node("a", "False"))), [a(Some(false)), b(None)]);
+        assert_eq!(hears(Event::Delete(node("a", "False"))), [b(None)]);
+    }
+
+    #[test]
     fn the_patch_is_that_of_a_route_controller() {
         let of = |unavailable| patch(unavailable, Timestamp::UNIX_EPOCH)["status"]["conditions"][0].take();
         let routed = of(false);

@@ -42,13 +42,35 @@ fn the_api_server_that_knows_the_nodes_knows_the_pods() {
     let rule = "[[cluster.egress-rule]]\nnamespace = \"shop\"\npool = \"egress\"\n";
     let from = |source: &str| BASE.replace(node, &format!("ports = [\"nodes\"]\nnodes-from = {source}\n{rule}"));
     assert_eq!(accepted(&from("{ in-cluster = true }")).clusters[0].pods_from, Some(NodesFrom::InCluster));
-    let missing = errors(&from("{ file = \"nodes.json\" }"));
-    assert_eq!(
-        missing,
-        [
-            "23:1: cluster[0].pods-from: is missing, and a [[cluster.egress-rule]] selects pods; write pods-from = { kubeconfig = \"/etc/causeway/kubeconfig\" }, in-cluster = true or a file"
-        ]
-    );
+    for files in ["{ file = \"nodes.json\" }", "{ flannel = \"/f\" }"] {
+        assert_eq!(
+            errors(&from(files)),
+            [
+                "23:1: cluster[0].pods-from: is missing, and a [[cluster.egress-rule]] selects pods; write pods-from = { kubeconfig = \"/etc/causeway/kubeconfig\" }, in-cluster = true or a file"
+            ]
+        );
+    }
+}
+
+#[test]
+fn a_source_of_pods_is_checked() {
+    for (source, expected) in [
+        (
+            "",
+            "44:10: cluster[0].pods-from: names no source; write kubeconfig = \"/etc/causeway/kubeconfig\", in-cluster = true or file = \"pods.json\"",
+        ),
+        (
+            "file = \"a\"\nin-cluster = true\n",
+            "44:10: cluster[0].pods-from: names several sources; keep one of file, kubeconfig and in-cluster",
+        ),
+        (
+            "in-cluster = true\nflannel = \"/f\"\n",
+            "46:1: cluster[0].pods-from.flannel: is not a key of [cluster.pods-from]; known are file, kubeconfig, context and in-cluster",
+        ),
+    ] {
+        let text = format!("namespace = \"shop\"\npool = \"egress\"\n[cluster.pods-from]\n{source}");
+        assert_eq!(errors(&rule(&text)), [expected], "{source}");
+    }
 }
 
 #[test]

@@ -79,9 +79,5 @@ fn a_source_of_nodes_is_checked() {
     let cases: Vec<_> = cases.iter().map(|(text, message)| (NODE, text.as_str(), *message)).collect();
     assert_each(&cases);
     let beside = format!("nodes-from = {{ in-cluster = true }}\n\n{NODE}");
-    assert_each(&[(
-        NODE,
-        &beside,
-        "30:14: cluster[0].nodes-from = { in-cluster = true }: stands beside [[cluster.node]]; keep one of the two",
-    )]);
+    assert_each(&[(NODE, &beside, "30:1: cluster[0].nodes-from: stands beside [[cluster.node]]; keep one of the two")]);
 }
