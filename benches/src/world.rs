@@ -10,7 +10,7 @@ use causeway_fastpath::forwarder::{Capacity, Forwarder, Stage};
 use causeway_fastpath::fragment;
 use causeway_fastpath::handoff::Workers;
 use causeway_fastpath::ids::{Epoch, PoolId, PortId, VrfId};
-use causeway_fastpath::nat::{EgressAction, EgressRule, Room, SenderLimits};
+use causeway_fastpath::nat::{EgressAction, EgressRule, Room};
 use causeway_fastpath::session::Seed;
 use causeway_fastpath::snapshot::{Adjacency, NeighborState, Pool, PortEntry, Snapshot, Tables, Timeouts};
 use causeway_fastpath::time::Instant;
@@ -131,16 +131,12 @@ impl World {
         }
         outside.insert(Prefix::containing(0, 0), toward(uplink));
 
-        let rule = EgressRule {
-            source: Prefix::containing(0x0a00_0000, 8),
-            destination: Prefix::containing(0, 0),
-            action: EgressAction::Translate(PoolId(0)),
-            limits: SenderLimits::default(),
-            picks_up: false,
-        };
+        let (pods, everywhere) = (Prefix::containing(0x0a00_0000, 8), Prefix::containing(0, 0));
+        let rule = EgressRule::new(pods, everywhere, EgressAction::Translate(PoolId(0)));
         snapshot.v4 = Tables {
             fibs: vec![Arc::new(outside.build()), Arc::new(inside.build())],
             egress: Arc::from([Vec::new(), vec![rule]]),
+            selected: vec![Arc::default(); 2],
             pools: Arc::from([Pool { addresses: pool, ..Pool::default() }]),
             ..Tables::empty()
         };
@@ -148,6 +144,7 @@ impl World {
         snapshot.v6 = Tables {
             fibs: vec![Arc::clone(&nothing.fibs[0]), Arc::clone(&nothing.fibs[0])],
             egress: Arc::from([Vec::new(), Vec::new()]),
+            selected: vec![Arc::default(); 2],
             pools: Arc::from([Pool::default()]),
             ..nothing
         };
@@ -314,6 +311,7 @@ fn snapshot(vrfs: Vec<VrfId>, neighbors: usize) -> Snapshot {
         adjacencies: (0..neighbors).map(neighbor).collect(),
         groups: Arc::from([]),
         flow_seed: 0,
+        probes: None,
         v4: Tables::empty(),
         v6: Tables::empty(),
         timeouts: Timeouts::default(),

@@ -17,8 +17,10 @@ use crate::compile::{self, Build, Compiler, PoolIds, PortFacts};
 use crate::config::{ClusterIdx, Config, PortIdx};
 use crate::domains::Domains;
 use crate::holders::{HostRow, HostWalk, PoolAlarm, PoolWalk};
+use crate::liveness::{Liveness, News, Question, echo};
 use crate::neighbors::{Effect, Neighbors, Row, Waiting, free};
 use crate::nodes::{Memory, NodeRow, Nodes, Quarantine, SourceRow, Update};
+use crate::pods::{NamespaceUpdate, PodUpdate, Pods};
 use crate::reload::{InForce, JudgeWalk, Judged, NeedsRestart, Owners, Prepared};
 use crate::rib::{Change, Route};
 use crate::rooms::Rooms;
@@ -39,6 +41,8 @@ pub struct Control {
     compiler: Compiler,
     neighbors: Neighbors,
     nodes: Nodes,
+    pods: Pods,
+    liveness: Liveness,
     epoch: Epoch,
     /// By worker: the tables in force, and what it is to do.
     installed: Vec<Epoch>,
@@ -74,6 +78,10 @@ impl Control {
         let (domains, pool_ids, compiler) = compile::plan(&config, facts.clone(), flow_seed);
         let neighbors = Neighbors::new(&config, &facts, now);
         let nodes = Nodes::new(&config, now);
+        let pods = Pods::new(&config, now);
+        let mut liveness = Liveness::new(&config, now);
+        // Nobody is dead yet: they are as they are.
+        compiler.rib().routes().for_each(|route| drop(liveness.pass(Change::Add(route), now)));
         let workers = config.gateway.cores.len();
         let rooms = Rooms::new(workers, config.gateway.sessions_per_worker(), flow_seed);
         let mut control = Control {
@@ -82,6 +90,8 @@ impl Control {
             compiler,
             neighbors,
             nodes,
+            pods,
+            liveness,
             epoch: Epoch(0),
             installed: vec![Epoch(0); workers],
             judged: vec![(Epoch(0), Epoch(0)); workers],
@@ -110,6 +120,8 @@ impl Control {
             pool_ids: &self.pool_ids,
             compiler: &self.compiler,
             nodes: &self.nodes,
+            pods: &self.pods,
+            liveness: &self.liveness,
             next: Epoch(self.epoch.0 + 1),
             settled: self.settled(),
         };
@@ -147,11 +159,12 @@ impl Control {
 
     /// As [`Control::reload`], with what was prepared for exactly the state that control is in.
     pub fn adopt(&mut self, prepared: Prepared, now: Instant) {
-        let Prepared { config, domains, pool_ids, compiler, nodes, .. } = prepared;
+        let Prepared { config, domains, pool_ids, compiler, nodes, pods, liveness, .. } = prepared;
         self.neighbors.reconfigure(&config, compiler.facts(), now);
         self.pools.forget(|pool| !pool_ids.is_named(pool));
         (self.config, self.domains, self.pool_ids) = (config, domains, pool_ids);
         (self.compiler, self.nodes) = (compiler, nodes);
+        (self.pods, self.liveness) = (pods, liveness);
         self.meet_routers(now);
     }
 
@@ -162,6 +175,7 @@ impl Control {
     /// A routing domain or a port is not one of the configuration's.
     pub fn change_routes(&mut self, changes: impl IntoIterator<Item = Change>, now: Instant) {
         for change in changes {
+            let change = self.liveness.pass(change, now);
             self.compiler.change(change);
         }
         self.meet_routers(now);
@@ -200,6 +214,25 @@ impl Control {
         let changes = self.nodes.reconcile(&self.config, &self.domains);
         if !changes.is_empty() {
             self.change_routes(changes, now);
+        }
+    }
+
+    /// What sources say about the pods of their clusters and about namespaces, each in this
+    /// order. Which hosts egress rules select follows; sessions go on as they began.
+    pub fn update_pods(
+        &mut self,
+        pods: impl IntoIterator<Item = (ClusterIdx, PodUpdate)>,
+        namespaces: impl IntoIterator<Item = (ClusterIdx, NamespaceUpdate)>,
+        now: Instant,
+    ) {
+        for (cluster, update) in namespaces {
+            self.pods.update_namespaces(cluster, update, now);
+        }
+        for (cluster, update) in pods {
+            self.pods.update_pods(cluster, update, now);
+        }
+        for (domain, hosts) in self.pods.reconcile(&self.config, &self.domains) {
+            self.compiler.select(domain, &hosts);
         }
     }
 
@@ -255,11 +288,12 @@ impl Control {
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.neighbors.handle_timeout(now);
+        self.ask_nodes(now);
     }
 
     /// When [`Control::handle_timeout`] wants to be called at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.neighbors.poll_timeout()
+        [self.neighbors.poll_timeout(), self.liveness.poll_timeout()].into_iter().flatten().min()
     }
 
     /// The next command for the first worker.
@@ -342,9 +376,32 @@ impl Control {
         self.nodes.sources()
     }
 
+    /// The source of every cluster with an egress rule that selects pods: what it knows
+    /// ("pods" or "namespaces"), and how it is.
+    pub fn pod_sources(&self) -> impl Iterator<Item = (&'static str, SourceRow<'_>)> + '_ {
+        self.pods.sources()
+    }
+
+    /// How many pods each rule of a cluster that selects some chooses now, in their order.
+    /// Looks at every chosen pod.
+    pub fn chosen_pods(&self, cluster: ClusterIdx) -> Vec<usize> {
+        self.pods.counts(&self.config, cluster)
+    }
+
     /// Nodes with which something is wrong that was not when this was last asked.
     pub fn take_quarantines(&mut self) -> Vec<Quarantine> {
         self.nodes.take_quarantines()
+    }
+
+    /// Whether nodes answer, where they are asked.
+    pub fn liveness(&self) -> &Liveness {
+        &self.liveness
+    }
+
+    /// What was found out about nodes that are asked whether they live, since this was last
+    /// asked.
+    pub fn take_liveness_news(&mut self) -> Vec<News> {
+        self.liveness.take_news()
     }
 
     /// Every neighbour.
@@ -454,6 +511,14 @@ impl Control {
                 self.neighbors.handle_discovery(port, frame.bytes(), now);
                 free(packet.frame);
             }
+            PuntReason::EchoReply => {
+                if let Some((address, identifier, sequence)) = echo::reply(frame.bytes())
+                    && self.compiler.probes() == Some(identifier)
+                {
+                    self.liveness.heard((port, address), sequence);
+                }
+                free(packet.frame);
+            }
             PuntReason::Unresolved => match self.awaited(&packet) {
                 Some((port, address)) => {
                     if let Some(packet) = self.neighbors.handle_unresolved(port, address, packet, now) {
@@ -477,10 +542,29 @@ impl Control {
         self.compiler.neighbor_toward(domain, packet.frame.bytes())
     }
 
-    /// Asks for whom a route leads to since the last time.
+    /// Asks nodes whether they live, and lets routes follow from what they said.
+    fn ask_nodes(&mut self, now: Instant) {
+        let neighbors = &self.neighbors;
+        for question in self.liveness.handle_timeout(now, |place| neighbors.state(place)) {
+            match (question, self.compiler.probes()) {
+                (Question::Neighbor(place), _) => self.neighbors.verify(place, now),
+                (Question::Echo(place, sequence), Some(identifier)) => self.neighbors.ping(place, identifier, sequence),
+                (Question::Echo(..), None) => {}
+            }
+        }
+        for change in self.liveness.reconcile() {
+            self.compiler.change(change);
+        }
+        self.meet_routers(now);
+    }
+
+    /// Asks for whom a route leads to since the last time, or for who has lost its routes
+    /// until it answers.
     fn meet_routers(&mut self, now: Instant) {
-        for ((port, address), router) in self.compiler.take_routers() {
-            self.neighbors.set_router(port, address, router, now);
+        let moved = self.compiler.take_routers();
+        for (place, _) in moved.into_iter().chain(self.liveness.take_left().into_iter().map(|place| (place, false))) {
+            let is_needed = self.compiler.leads_to(&place) || self.liveness.watches(place);
+            self.neighbors.set_router(place.0, place.1, is_needed, now);
         }
         self.neighbors.handle_timeout(now);
     }

@@ -158,9 +158,9 @@ pub struct Check {
 pub struct Replay {
     /// The configuration file. One worker replays, whatever its cores.
     ///
-    /// Nodes are those of the file, of the files that nodes-from names as they are now, and
-    /// those that gateway.state remembers, which is read and not written. API servers are not
-    /// asked.
+    /// Nodes and pods are those of the file, of the files that nodes-from and pods-from name as
+    /// they are now, and nodes that gateway.state remembers, which is read and not written. API
+    /// servers are not asked.
     pub config: PathBuf,
     /// How many workers share the packets, in turns. Flows are decided about alike however
     /// many there are, but for the ports that are drawn for them.
@@ -334,11 +334,18 @@ pub struct ControllerFlags {
 pub enum Kubernetes {
     /// Print the objects that let a service account watch nodes, and nothing else.
     ///
-    /// For `kubectl apply -f -`.
+    /// For `kubectl apply -f -`. Egress rules with a namespace or pod-selector need --pods,
+    /// those with a namespace-selector --namespaces too.
     Rbac {
         /// The namespace of the service account.
         #[arg(long, value_name = "NAME", default_value = "kube-system", value_parser = namespace)]
         namespace: String,
+        /// Let it watch pods, too.
+        #[arg(long)]
+        pods: bool,
+        /// Let it watch namespaces, too.
+        #[arg(long)]
+        namespaces: bool,
         /// Let it patch the status of nodes, too: for nodes-from.patch-network-unavailable.
         #[arg(long)]
         patch_network_unavailable: bool,
@@ -356,6 +363,8 @@ pub enum What {
     Neighbors,
     /// Nodes, whether they are routed and answer, and why not.
     Nodes,
+    /// How pods leave: by which rule, under which pool, and how many pods a selector chooses.
+    Egress,
     /// Port forwards and static NAT.
     Forwards,
     /// Pools: how many of their ports are in use, and how many flows found none.

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use causeway_control::alarm::{Alarm, Turn};
 use causeway_control::api::{
-    Answer, Ask, CounterView, Deed, ForwardView, MOST_SESSIONS, NeighborView, NodeView, PortView, Refusal, RouteView,
-    Show, SourceView, TableView, mac_text,
+    Answer, Ask, CounterView, CutOffView, Deed, EgressView, ForwardView, MOST_SESSIONS, NeighborView, NodeView,
+    PodSourceView, PortView, Refusal, RouteView, Show, SourceView, TableView, mac_text,
 };
 use causeway_control::compile::PortFacts;
 use causeway_control::config::{Config, ConfigErrors, PortIdx};
@@ -178,12 +178,12 @@ impl Gateway {
             while let Some((worker, event)) = self.crew.next_event() {
                 self.control.handle_event_from(worker, event, now);
             }
-            let said = self.nodes.take(now);
-            if !said.is_empty() {
-                nodes::hand_over(said, &mut self.control, now);
+            if let Some(mail) = self.nodes.take(now) {
+                nodes::hand_over(mail, &mut self.control, now);
             }
             if self.control.poll_timeout().is_some_and(|due| due <= now) {
                 self.control.handle_timeout(now);
+                nodes::log_liveness(&mut self.control);
             }
             if self.changes.handle_timeout(&mut self.control, now) {
                 self.follow_sources();
@@ -335,6 +335,11 @@ impl Gateway {
             Ask::Show(Show::Nodes) => Ok(Answer::Nodes {
                 nodes: NodeView::all(&self.control, now),
                 sources: SourceView::all(&self.control, now),
+                cut_off: CutOffView::all(&self.control),
+            }),
+            Ask::Show(Show::Egress) => Ok(Answer::Egress {
+                rules: EgressView::all(&self.control),
+                sources: PodSourceView::all(&self.control, now),
             }),
             Ask::Show(Show::Forwards) => Ok(Answer::Forwards(ForwardView::all(self.control.config()))),
             Ask::Show(Show::Counters) => Ok(Answer::Counters(counters(&self.crew.counters()))),

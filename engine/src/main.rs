@@ -39,8 +39,10 @@ fn main() -> ExitCode {
         Command::Sessions(Sessions::Kill(options)) => kill(options),
         Command::Ipam(Ipam::Check(options)) => check_flags(options),
         Command::Ipam(Ipam::Next(options)) => next_cidrs(options),
-        Command::Kubernetes(Kubernetes::Rbac { namespace, patch_network_unavailable }) => {
-            let objects = causeway_kubernetes::rbac(&namespace, patch_network_unavailable);
+        Command::Kubernetes(Kubernetes::Rbac { namespace, pods, namespaces, patch_network_unavailable }) => {
+            let asked = [(true, "nodes"), (pods, "pods"), (namespaces, "namespaces")];
+            let resources: Vec<_> = asked.into_iter().filter_map(|(asked, what)| asked.then_some(what)).collect();
+            let objects = causeway_kubernetes::rbac(&namespace, &resources, patch_network_unavailable);
             io::stdout().write_all(objects.as_bytes()).map(|()| ExitCode::SUCCESS).map_err(Into::into)
         }
         Command::Completions { shell } => {
@@ -185,6 +187,7 @@ fn show(options: Show) -> Result {
         What::Routes => ToShow::Routes,
         What::Neighbors => ToShow::Neighbors,
         What::Nodes => ToShow::Nodes,
+        What::Egress => ToShow::Egress,
         What::Forwards => ToShow::Forwards,
         What::Pools => ToShow::Pools { addresses: options.addresses },
         What::Hosts => ToShow::Hosts { limit: options.limit },

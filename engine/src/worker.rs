@@ -430,7 +430,7 @@ impl<P: Port + ?Sized> Worker<P> {
 /// than a message can fill.
 fn copy(frame: &Frame, reason: PuntReason) -> Frame {
     let most = match reason {
-        PuntReason::Arp | PuntReason::NeighborDiscovery => LONGEST_MESSAGE,
+        PuntReason::Arp | PuntReason::NeighborDiscovery | PuntReason::EchoReply => LONGEST_MESSAGE,
         PuntReason::Unresolved => usize::MAX,
     };
     let mut copy = Frame::boxed(&frame.bytes()[..frame.len().min(most)], HEADROOM, 0);

@@ -13,7 +13,7 @@ use crate::address::Address;
 use crate::ecmp::Group;
 use crate::fib::Fib;
 use crate::ids::{AdjacencyId, Epoch, PoolId, PortId, VrfId};
-use crate::nat::{Behavior, EgressRule, Forward, Forwards, SenderLimits};
+use crate::nat::{Behavior, EgressRule, Forward, Forwards, Selected, SenderLimits, rules_about};
 use crate::session::FlowKey;
 use crate::wire::ethernet::{HEADER_LEN, Mac};
 
@@ -36,6 +36,8 @@ pub struct Snapshot {
     pub v6: Tables<u128>,
     /// How long sessions may be silent.
     pub timeouts: Timeouts,
+    /// The identifier of pings by which control asks nodes whether they live, if it does.
+    pub probes: Option<u16>,
     /// ICMP errors that a worker may originate, a second.
     pub icmp_errors_per_second: u32,
     /// ICMP errors of these that one destination may get, a second.
@@ -49,6 +51,8 @@ pub struct Tables<A> {
     pub fibs: Vec<Arc<Fib<A>>>,
     /// What may leave a routing domain and under which name, by [`VrfId`]; first match wins.
     pub egress: Arc<[Vec<EgressRule<A>>]>,
+    /// Who is selected by rules of a routing domain, by [`VrfId`].
+    pub selected: Vec<Arc<Selected<A>>>,
     /// Neighbours on connected subnets.
     pub neighbors: Arc<HashMap<(PortId, A), AdjacencyId>>,
     /// Outside addresses by [`PoolId`].
@@ -176,6 +180,7 @@ impl<A: Address> Tables<A> {
         Tables {
             fibs: alloc::vec![Arc::new(crate::fib::FibBuilder::new().build())],
             egress: Arc::from([Vec::new()]),
+            selected: alloc::vec![Arc::default()],
             neighbors: Arc::new(HashMap::new()),
             pools: Arc::from([]),
             forwards: Arc::new(Forwards::new()),
@@ -200,12 +205,16 @@ impl<A: Address> Tables<A> {
 
     /// What may leave `vrf`, and under which name; the first rule that matches.
     pub fn egress_rule(&self, vrf: VrfId, src: A, dst: A) -> Option<&EgressRule<A>> {
-        self.egress[vrf.index()].iter().find(|rule| rule.matches(src, dst))
+        self.rules(vrf, src, dst).next()
     }
 
     /// The first rule that matches and gives the sender another name.
     pub fn renaming_rule(&self, vrf: VrfId, src: A, dst: A) -> Option<&EgressRule<A>> {
-        self.egress[vrf.index()].iter().find(|rule| rule.renames() && rule.matches(src, dst))
+        self.rules(vrf, src, dst).find(|rule| rule.renames())
+    }
+
+    fn rules(&self, vrf: VrfId, src: A, dst: A) -> impl Iterator<Item = &EgressRule<A>> {
+        rules_about(&self.egress[vrf.index()], &self.selected[vrf.index()], src, dst)
     }
 }
 
@@ -222,6 +231,7 @@ impl Snapshot {
             v4: Tables::empty(),
             v6: Tables::empty(),
             timeouts: Timeouts::default(),
+            probes: None,
             icmp_errors_per_second: 0,
             icmp_errors_per_destination: 0,
         }
@@ -237,6 +247,10 @@ impl Snapshot {
         let holds = [
             (vrfs >= 1 && self.v6.fibs.len() == vrfs, "both families have the same routing domains, main first"),
             (self.v4.egress.len() == vrfs && self.v6.egress.len() == vrfs, "every routing domain has egress rules"),
+            (
+                self.v4.selected.len() == vrfs && self.v6.selected.len() == vrfs,
+                "every routing domain knows who is selected",
+            ),
             (self.ports.iter().all(|port| port.vrf.index() < vrfs), "a port is in a routing domain"),
             (self.v4.pools.len() == self.v6.pools.len(), "both families have the same pools"),
             (

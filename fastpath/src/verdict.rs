@@ -129,5 +129,6 @@ reasons! {
         Arp = "arp": "An ARP packet.",
         NeighborDiscovery = "neighbor-discovery": "An ICMPv6 neighbour or router discovery message.",
         Unresolved = "unresolved": "A packet to a neighbour whose MAC address is not known yet.",
+        EchoReply = "echo-reply": "A node's answer to a ping by which the gateway asks whether it lives.",
     }
 }

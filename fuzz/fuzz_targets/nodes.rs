@@ -1,12 +1,15 @@
-//! Any bytes as lists of nodes, one after the other (a line each), or as flannel's files (behind
-//! "flannel|", the network's and then those of nodes, each up to the next "|"): refused or taken,
-//! never a panic; the routes that follow are sound, and saying the same again changes nothing.
+//! Any bytes as lists of nodes, or of pods, one after the other (a line each), or as flannel's
+//! files (behind "flannel|", the network's and then those of nodes, each up to the next "|"):
+//! refused or taken, never a panic; the routes that follow are sound, only pods' addresses are
+//! selected, and saying the same again changes nothing.
 #![no_main]
 
 use causeway_control::compile::PortFacts;
 use causeway_control::config::{ClusterIdx, Config};
 use causeway_control::control::Control;
-use causeway_control::nodes::{EnvFile, NodeFact, Update, read_flannel, read_nodes};
+use causeway_control::feed::Update;
+use causeway_control::nodes::{EnvFile, NodeFact, read_flannel, read_nodes};
+use causeway_control::pods::{Selectors, read_pods};
 use causeway_fastpath::command::{Command, Event};
 use causeway_fastpath::time::Instant;
 use libfuzzer_sys::fuzz_target;
@@ -28,6 +31,16 @@ pod-cidrs = ["10.1.0.0/16", "fd00:10::/56"]
 egress = "masquerade"
 ports = ["nodes"]
 nodes-from = { in-cluster = true }
+[[cluster.egress-rule]]
+namespace = "shop"
+pod-selector = "app=web"
+pool = "shop"
+[[cluster.egress-rule]]
+namespace-selector = "team in (red,blue)"
+pool = "shop"
+[[pool]]
+name = "shop"
+addresses = ["203.0.113.9", "2001:db8::9"]
 "#;
 
 /// Carries out every command; says whether there were new tables.
@@ -59,7 +72,21 @@ fuzz_target!(|bytes: &[u8]| {
         play(&mut control, flannel(files));
         return;
     }
+    let selectors = Selectors::of(&control.config().clusters[0]);
     for line in bytes.split(|byte| *byte == b'\n') {
+        if let Ok((pods, namespaces)) = read_pods(line) {
+            let pods: Vec<_> = pods.iter().filter_map(|pod| selectors.choose(pod)).collect();
+            let namespaces: Vec<_> = namespaces.iter().filter_map(|one| selectors.choose_namespace(one)).collect();
+            let mut say = || {
+                let said = |cluster| (ClusterIdx(cluster), Update::All(pods.clone()));
+                let of_namespaces = (ClusterIdx(0), Update::All(namespaces.clone()));
+                control.update_pods([said(0)], [of_namespaces], Instant::ZERO);
+                settle(&mut control)
+            };
+            say();
+            assert!(!say(), "what was said before changes nothing");
+            assert!(control.chosen_pods(ClusterIdx(0)).into_iter().all(|count| count <= pods.len()));
+        }
         let Ok(nodes) = read_nodes(line) else { continue };
         play(&mut control, nodes);
     }

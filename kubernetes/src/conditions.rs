@@ -15,6 +15,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
+use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
@@ -48,27 +49,50 @@ impl Teller {
 /// What nodes' conditions are, as a watch has it.
 #[derive(Default)]
 pub(crate) struct Seen {
+    /// A list that is not whole yet.
+    listed: RefCell<Vec<(String, Option<bool>)>>,
     /// By name: is the condition "True", "False", or neither?
     nodes: RefCell<BTreeMap<String, Option<bool>>>,
     changed: Notify,
 }
 
 impl Seen {
+    /// Takes note of what a watch hears. A list counts when it is whole.
+    pub(crate) fn hear(&self, event: &Event<Node>) {
+        match event {
+            Event::Init => self.listed.borrow_mut().clear(),
+            Event::InitApply(node) => {
+                self.listed.borrow_mut().extend(node.metadata.name.clone().map(|name| (name, unavailable(node))));
+            }
+            Event::InitDone => self.replace(self.listed.take()),
+            Event::Apply(node) => {
+                if let Some(name) = &node.metadata.name {
+                    self.set(name, unavailable(node));
+                }
+            }
+            Event::Delete(node) => {
+                if let Some(name) = &node.metadata.name {
+                    self.remove(name);
+                }
+            }
+        }
+    }
+
     /// These are all nodes.
-    pub(crate) fn replace(&self, nodes: impl IntoIterator<Item = (String, Option<bool>)>) {
+    fn replace(&self, nodes: impl IntoIterator<Item = (String, Option<bool>)>) {
         *self.nodes.borrow_mut() = nodes.into_iter().collect();
         self.changed.notify_one();
     }
 
     /// One has changed.
-    pub(crate) fn set(&self, node: &str, unavailable: Option<bool>) {
+    fn set(&self, node: &str, unavailable: Option<bool>) {
         if self.nodes.borrow_mut().insert(node.to_owned(), unavailable) != Some(unavailable) {
             self.changed.notify_one();
         }
     }
 
     /// One has gone.
-    pub(crate) fn remove(&self, node: &str) {
+    fn remove(&self, node: &str) {
         self.nodes.borrow_mut().remove(node);
     }
 
@@ -83,7 +107,7 @@ impl Seen {
 }
 
 /// The condition in a node's status.
-pub(crate) fn unavailable(node: &Node) -> Option<bool> {
+fn unavailable(node: &Node) -> Option<bool> {
     let conditions = node.status.as_ref()?.conditions.as_ref()?;
     match conditions.iter().find(|condition| condition.kind == TYPE)?.status.as_str() {
         "True" => Some(true),
@@ -188,6 +212,30 @@ mod tests {
     }
 
     #[test]
+    fn a_list_counts_when_it_is_whole_and_changes_come_after_it() {
+        let seen = Seen::default();
+        let node = |name: &str, status: &str| -> Node {
+            let condition = json!({ "type": TYPE, "status": status });
+            let status = json!({ "conditions": [condition] });
+            let node = json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": name }, "spec": {}, "status": status });
+            serde_json::from_value(node).expect("a node")
+        };
+        let hears = |event| {
+            seen.hear(&event);
+            let nodes = seen.nodes.borrow();
+            nodes.iter().map(|(name, unavailable)| (name.clone(), *unavailable)).collect::<Vec<_>>()
+        };
+        let (a, b) = (|unavailable| ("a".to_owned(), unavailable), |unavailable| ("b".to_owned(), unavailable));
+        hears(Event::InitApply(node("half", "True")));
+        hears(Event::Init);
+        assert_eq!(hears(Event::InitApply(node("a", "True"))), []);
+        hears(Event::InitApply(node("b", "?")));
+        assert_eq!(hears(Event::InitDone), [a(Some(true)), b(None)]);
+        assert_eq!(hears(Event::Apply(node("a", "False"))), [a(Some(false)), b(None)]);
+        assert_eq!(hears(Event::Delete(node("a", "False"))), [b(None)]);
+    }
+
+    #[test]
     fn the_patch_is_that_of_a_route_controller() {
         let of = |unavailable| patch(unavailable, Timestamp::UNIX_EPOCH)["status"]["conditions"][0].take();
         let routed = of(false);
@@ -217,7 +265,7 @@ mod tests {
                 nodes.iter().map(|(node, routed)| ((*node).to_owned(), *routed)).collect()
             };
             teller.tell(wanted(&[("a", true), ("b", false), ("gone", true)]));
-            let api = crate::nodes(client);
+            let api = crate::objects(client, "Node");
             let patched = async {
                 let mut patched = Vec::new();
                 while patched.len() < 5 {

@@ -3,43 +3,42 @@
 use std::fmt::Debug;
 use std::pin::pin;
 
-use causeway_control::nodes::{NodeFact, Update};
+use causeway_control::feed::{Named, Update};
 use futures::{Stream, StreamExt};
 use kube::runtime::watcher::Event;
 
-use crate::conditions::{Seen, unavailable};
-use crate::{Node, said};
+use crate::said;
+
+/// The name of an object, and what is to be said of it: nothing, if it is as good as gone.
+/// `None`: it has no name; the server would not have taken it.
+pub(crate) type Judged<T> = Option<(<T as Named>::Name, Option<T>)>;
 
 /// Says what a watch hears, until something goes wrong; then what.
 ///
-/// A list counts when it is whole. Nodes that went while nobody watched are missing in it,
-/// and no event says so: that is why it is handed on as all nodes there are.
-pub(crate) async fn follow<E: std::error::Error + Debug + 'static>(
-    events: impl Stream<Item = Result<Event<Node>, E>>,
-    seen: &Seen,
-    heard: &mut impl FnMut(Update),
+/// A list counts when it is whole. Objects that went while nobody watched are missing in it,
+/// and no event says so: that is why it is handed on as all there are.
+pub(crate) async fn follow<K, T: Named, E: std::error::Error + Debug + 'static>(
+    events: impl Stream<Item = Result<Event<K>, E>>,
+    judge: impl Fn(K) -> Judged<T>,
+    heard: &mut dyn FnMut(Update<T>),
 ) -> String {
     let mut events = pin!(events);
     let mut listed = Vec::new();
     while let Some(event) = events.next().await {
         match event {
             Ok(Event::Init) => listed.clear(),
-            Ok(Event::InitApply(node)) => listed.extend(fact(node)),
+            Ok(Event::InitApply(object)) => listed.extend(judge(object).and_then(|(_, fact)| fact)),
             Ok(Event::InitDone) => {
-                let (facts, conditions): (Vec<_>, Vec<_>) = std::mem::take(&mut listed).into_iter().unzip();
-                seen.replace(conditions);
-                heard(Update::All(facts));
+                heard(Update::All(std::mem::take(&mut listed)));
                 heard(Update::InStep);
             }
-            Ok(Event::Apply(node)) => {
-                if let Some((fact, (name, unavailable))) = fact(node) {
-                    seen.set(&name, unavailable);
-                    heard(Update::One(fact));
+            Ok(Event::Apply(object)) => {
+                if let Some((name, fact)) = judge(object) {
+                    heard(fact.map_or(Update::Gone(name), Update::One));
                 }
             }
-            Ok(Event::Delete(node)) => {
-                if let Some(name) = node.metadata.name {
-                    seen.remove(&name);
+            Ok(Event::Delete(object)) => {
+                if let Some((name, _)) = judge(object) {
                     heard(Update::Gone(name));
                 }
             }
@@ -49,17 +48,13 @@ pub(crate) async fn follow<E: std::error::Error + Debug + 'static>(
     "the watch has ended".to_owned()
 }
 
-/// An object without a name is none: the server would not have taken it.
-fn fact(node: Node) -> Option<(NodeFact, (String, Option<bool>))> {
-    let unavailable = unavailable(&node);
-    let name = node.metadata.name?;
-    Some((NodeFact::of(name.clone(), &node.spec, node.status.as_ref()), (name, unavailable)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use causeway_control::nodes::NodeSpec;
+    use crate::{Node, Pod, judge_node, judge_pod};
+    use causeway_control::config::Config;
+    use causeway_control::nodes::{NodeFact, NodeSpec};
+    use causeway_control::pods::{PodSpec, PodStatus, Selectors};
     use futures::stream;
     use kube::api::{ApiResource, GroupVersionKind};
 
@@ -68,15 +63,15 @@ mod tests {
         Node::new(name, &ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Node")), spec)
     }
 
-    fn heard(events: Vec<Result<Event<Node>, std::io::Error>>) -> (Vec<Update>, String) {
+    fn heard(events: Vec<Result<Event<Node>, std::io::Error>>) -> (Vec<Update<NodeFact>>, String) {
         let mut updates = Vec::new();
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        let why = runtime.block_on(follow(stream::iter(events), &Seen::default(), &mut |update| updates.push(update)));
+        let why = runtime.block_on(follow(stream::iter(events), judge_node, &mut |update| updates.push(update)));
         (updates, why)
     }
 
     fn named(name: &str, cidr: &str) -> NodeFact {
-        fact(node(name, cidr)).expect("it has a name").0
+        judge_node(node(name, cidr)).and_then(|(_, fact)| fact).expect("it has a name")
     }
 
     #[test]
@@ -107,5 +102,48 @@ mod tests {
         let again =
             vec![Ok(Event::Init), Ok(Event::InitApply(node("a", "10.0.1.0/24"))), Ok(Event::Init), Ok(Event::InitDone)];
         assert_eq!(heard(again).0[0], Update::All(Vec::new()), "a list that is begun anew forgets what it had");
+    }
+
+    fn pod(name: &str, app: &str) -> Pod {
+        let mut pod =
+            Pod::new(name, &ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Pod")), PodSpec::default());
+        pod.metadata.namespace = Some("shop".into());
+        pod.metadata.labels = Some([("app".to_owned(), app.to_owned())].into());
+        pod.status = Some(PodStatus { pod_ip: Some("10.1.0.1".into()), ..PodStatus::default() });
+        pod
+    }
+
+    #[test]
+    fn a_pod_that_no_rule_asks_for_any_more_is_as_good_as_gone() {
+        let text = "gateway.name = \"g\"\n[[port]]\nname = \"nodes\"\ndriver = \"memory\"\naddresses = [\"192.168.0.1/24\"]\n\
+                    [[port]]\nname = \"out\"\ndriver = \"memory\"\naddresses = [\"203.0.113.2/24\"]\n\
+                    [[pool]]\nname = \"p\"\naddresses = [\"203.0.113.1\"]\n\
+                    [[cluster]]\nname = \"c\"\nmodel = \"island\"\npod-cidrs = [\"10.1.0.0/16\"]\nports = [\"nodes\"]\n\
+                    egress = \"p\"\nnodes-from = { in-cluster = true }\n\
+                    [[cluster.egress-rule]]\npod-selector = \"app=web\"\npool = \"p\"\n";
+        let (config, _) = Config::parse("t.toml", text).unwrap_or_else(|errors| panic!("{errors}"));
+        let selectors = Selectors::of(&config.clusters[0]);
+        let events = vec![
+            Ok::<_, std::io::Error>(Event::Init),
+            Ok(Event::InitApply(pod("a", "web"))),
+            Ok(Event::InitApply(pod("b", "db"))),
+            Ok(Event::InitDone),
+            Ok(Event::Apply(pod("a", "db"))),
+            Ok(Event::Apply(pod("b", "web"))),
+            Ok(Event::Delete(pod("b", "web"))),
+        ];
+        let mut updates = Vec::new();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let judge = |pod| judge_pod(&selectors, pod);
+        runtime.block_on(follow(stream::iter(events), judge, &mut |update| updates.push(update)));
+        let chosen = |name: &str| judge(pod(name, "web")).and_then(|(_, chosen)| chosen).expect("it is chosen");
+        let expected = [
+            Update::All(vec![chosen("a")]),
+            Update::InStep,
+            Update::Gone(chosen("a").name),
+            Update::One(chosen("b")),
+            Update::Gone(chosen("b").name),
+        ];
+        assert_eq!(updates, expected);
     }
 }

@@ -1,6 +1,6 @@
-//! The Kubernetes API server as a source of nodes.
+//! The Kubernetes API server as a source of nodes, pods and namespaces.
 //!
-//! [`run`] lists and watches the Nodes of each server, and says what it hears as
+//! [`run`] lists and watches what is asked for of each server, and says what it hears as
 //! [`Update`]s. It never gives up: whatever goes wrong is said, and after a pause it begins
 //! anew with a list, so that nothing that was missed stays unknown. It only reads, but for the
 //! condition `NetworkUnavailable` where that is asked for.
@@ -11,21 +11,31 @@ mod fake;
 mod follow;
 mod rbac;
 
+use std::fmt::Debug;
 use std::io;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use causeway_control::nodes::{NodeSpec, NodeStatus, Update};
+use causeway_control::feed::{Named, Update};
+use causeway_control::nodes::{self, NodeFact, NodeSpec, NodeStatus};
+use causeway_control::pods::{
+    NamespaceChosen, NamespaceFact, NamespaceUpdate, PodChosen, PodFact, PodName, PodSpec, PodStatus, PodUpdate,
+    Selectors,
+};
 use futures::channel::oneshot;
 use futures::future::{Either, join_all, select};
+use futures::{Stream, TryStreamExt};
 use kube::api::{ApiResource, GroupVersionKind, Object};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::runtime::watcher::{self, watcher};
-use kube::{Api, Client, Config};
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Client, Config, Resource};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tracing::{debug, info, warn};
 
 use conditions::Seen;
+use follow::Judged;
 
 pub use conditions::{Routed, Teller, Told, conditions};
 pub use rbac::rbac;
@@ -58,25 +68,70 @@ pub fn running() -> (Running, Ending) {
     (Running(running), Ending(ending))
 }
 
-/// A server whose nodes are watched.
+/// What is watched at a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Nodes.
+    Nodes,
+    /// Pods that these may choose.
+    Pods(Selectors),
+    /// Namespaces whose labels these ask for.
+    Namespaces(Selectors),
+}
+
+/// A watch.
 #[derive(Clone, Debug)]
 pub struct Watched {
-    /// Which one.
+    /// Where.
     pub server: Server,
-    /// What becomes of its nodes, if they are to be told.
+    /// Of what.
+    pub what: What,
+    /// What becomes of nodes, if they are to be told; of no meaning for anything else.
     pub told: Option<Told>,
 }
 
-/// Watches the nodes of every server until `ending`; `said(at, update)` is called, on this
-/// thread, for what the `at`th of them says.
+/// What a server says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// About nodes.
+    Nodes(nodes::Update),
+    /// About pods.
+    Pods(PodUpdate),
+    /// About namespaces.
+    Namespaces(NamespaceUpdate),
+}
+
+/// Watches all of this until `ending`; `said(at, update)` is called, on this thread, for what
+/// is heard by the `at`th.
 ///
 /// # Errors
 /// The process has no descriptors left.
-pub fn run(servers: Vec<Watched>, ending: Ending, said: impl Fn(usize, Update)) -> io::Result<()> {
+pub fn run(watches: Vec<Watched>, ending: Ending, said: impl Fn(usize, Said)) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let said = &said;
-    let watch = |(at, watched)| watch(watched, move |update| said(at, update));
-    let watches = join_all(servers.into_iter().enumerate().map(watch));
+    let watches = watches.into_iter().enumerate().map(|(at, Watched { server, what, told })| async move {
+        match what {
+            What::Nodes => {
+                let follow = async |client, heard: &mut dyn FnMut(_)| follow_nodes(client, told.clone(), heard).await;
+                watch("Node", server, follow, |update| said(at, Said::Nodes(update))).await;
+            }
+            What::Pods(of) => {
+                let judge = |pod| judge_pod(&of, pod);
+                let follow = async |client, heard: &mut dyn FnMut(_)| {
+                    follow::follow(events(objects(client, "Pod")), judge, heard).await
+                };
+                watch("Pod", server, follow, |update| said(at, Said::Pods(update))).await;
+            }
+            What::Namespaces(of) => {
+                let judge = |namespace| judge_namespace(&of, namespace);
+                let follow = async |client, heard: &mut dyn FnMut(_)| {
+                    follow::follow(events(objects(client, "Namespace")), judge, heard).await
+                };
+                watch("Namespace", server, follow, |update| said(at, Said::Namespaces(update))).await;
+            }
+        }
+    });
+    let watches = join_all(watches);
     // Watches do not end by themselves.
     runtime.block_on(async { drop(select(ending.0, pin!(watches)).await) });
     // Does not wait for what is stuck in a look-up of a name.
@@ -86,50 +141,89 @@ pub fn run(servers: Vec<Watched>, ending: Ending, said: impl Fn(usize, Update)) 
 
 /// A Node, as far as it matters here: the rest is not even read.
 pub(crate) type Node = Object<NodeSpec, NodeStatus>;
+/// A Pod, as far as it matters here.
+pub(crate) type Pod = Object<PodSpec, PodStatus>;
+/// A Namespace: its labels matter alone.
+type Namespace = Object<Nothing, Nothing>;
 
-/// The nodes of a server.
-fn nodes(client: Client) -> Api<Node> {
-    Api::all_with(client, &ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Node")))
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Nothing {}
+
+/// The objects of a kind at a server.
+fn objects<K: Resource<DynamicType = ApiResource>>(client: Client, kind: &str) -> Api<K> {
+    Api::all_with(client, &ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", kind)))
 }
 
-/// Watches the nodes of one server, for ever.
-async fn watch(Watched { server, told }: Watched, said: impl Fn(Update)) {
+/// What a watch of them hears.
+fn events<K>(objects: Api<K>) -> impl Stream<Item = watcher::Result<Event<K>>>
+where
+    K: Resource<DynamicType = ApiResource> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    watcher(objects, watcher::Config::default().timeout(WATCH_S))
+}
+
+/// Follows the nodes of a server, and keeps their conditions if they are told.
+async fn follow_nodes(client: Client, told: Option<Told>, heard: &mut dyn FnMut(nodes::Update)) -> String {
+    let nodes = objects(client, "Node");
+    let events = events(nodes.clone());
+    let Some(told) = told else {
+        return follow::follow(events, judge_node, heard).await;
+    };
+    let seen = Seen::default();
+    let follow = follow::follow(events.inspect_ok(|event| seen.hear(event)), judge_node, heard);
+    match select(pin!(follow), pin!(conditions::keep(&nodes, &seen, told))).await {
+        Either::Left((why, _)) => why,
+        Either::Right((never, _)) => match never {},
+    }
+}
+
+pub(crate) fn judge_node(node: Node) -> Judged<NodeFact> {
+    let name = node.metadata.name?;
+    Some((name.clone(), Some(NodeFact::of(name, &node.spec, node.status.as_ref()))))
+}
+
+pub(crate) fn judge_pod(selectors: &Selectors, pod: Pod) -> Judged<PodChosen> {
+    let name = PodName { namespace: pod.metadata.namespace?, name: pod.metadata.name? };
+    let labels = pod.metadata.labels.unwrap_or_default();
+    let fact = PodFact::of(name.clone(), labels, &pod.spec, pod.status.as_ref());
+    Some((name, selectors.choose(&fact)))
+}
+
+fn judge_namespace(selectors: &Selectors, namespace: Namespace) -> Judged<NamespaceChosen> {
+    let (name, labels) = (namespace.metadata.name?, namespace.metadata.labels.unwrap_or_default());
+    Some((name.clone(), selectors.choose_namespace(&NamespaceFact { name, labels })))
+}
+
+/// Watches the objects of a kind at one server, for ever: `follow` does so until something goes
+/// wrong, and then says what.
+async fn watch<T: Named>(
+    kind: &str,
+    server: Server,
+    follow: impl AsyncFn(Client, &mut dyn FnMut(Update<T>)) -> String,
+    said: impl Fn(Update<T>),
+) {
     let mut pause = Pause::default();
     let mut away = false;
     loop {
         let mut known_since = None;
         let why = match connect(&server).await {
             Ok(client) => {
-                let config = watcher::Config::default().timeout(WATCH_S);
-                let api = nodes(client);
-                let events = watcher(api.clone(), config);
-                let mut heard = |update: Update| {
-                    if update == Update::InStep {
+                let mut heard = |update: Update<T>| {
+                    if matches!(update, Update::InStep) {
                         known_since = Some(Instant::now());
                         away = false;
-                        info!(?server, "nodes are known, and watched");
+                        info!(?server, kind, "objects are known, and watched");
                     }
                     said(update);
                 };
-                let seen = Seen::default();
-                let follow = follow::follow(events, &seen, &mut heard);
-                match told.clone() {
-                    None => follow.await,
-                    Some(told) => {
-                        let keep = conditions::keep(&api, &seen, told);
-                        match select(pin!(follow), pin!(keep)).await {
-                            Either::Left((why, _)) => why,
-                            Either::Right((never, _)) => match never {},
-                        }
-                    }
-                }
+                follow(client, &mut heard).await
             }
             Err(why) => why,
         };
         if std::mem::replace(&mut away, true) {
-            debug!(?server, why, "the API server is still away");
+            debug!(?server, kind, why, "the API server is still away");
         } else {
-            warn!(?server, why, "the API server is away: nodes stay as they were");
+            warn!(?server, kind, why, "the API server is away: all stays as it was");
         }
         said(Update::Away(why));
         let lasted = known_since.map_or(Duration::ZERO, |since: Instant| since.elapsed());
@@ -222,13 +316,14 @@ mod tests {
         let missing = std::env::temp_dir().join("causeway-no-such-kubeconfig");
         let (heard, updates) = mpsc::channel();
         let (running, ending) = running();
-        let servers = [Server::Kubeconfig { path: missing, context: None }, Server::InCluster];
-        let servers = servers.map(|server| Watched { server, told: None }).to_vec();
+        let kubeconfig = Server::Kubeconfig { path: missing, context: None };
+        let watches =
+            [kubeconfig, Server::InCluster].map(|server| Watched { server, what: What::Nodes, told: None }).to_vec();
         let said = move |at, update| heard.send((at, update)).expect("the test listens");
-        let thread = std::thread::spawn(move || run(servers, ending, said));
+        let thread = std::thread::spawn(move || run(watches, ending, said));
         let mut first: Vec<_> = updates.iter().take(2).collect();
         first.sort_by_key(|(at, _)| *at);
-        let [(0, Update::Away(kubeconfig)), (1, Update::Away(pod))] = first.as_slice() else {
+        let [(0, Said::Nodes(Update::Away(kubeconfig))), (1, Said::Nodes(Update::Away(pod)))] = first.as_slice() else {
             panic!("{first:?}");
         };
         assert!(kubeconfig.contains("causeway-no-such-kubeconfig"), "{kubeconfig}");

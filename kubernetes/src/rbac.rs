@@ -1,8 +1,10 @@
-//! The rights that watching nodes needs.
+//! The rights that watching needs.
 
 /// Objects for `kubectl apply -f -`: a service account in `namespace`, and a role that lets
-/// it list and watch nodes, and do nothing else; with `patches`, also patch their status.
-pub fn rbac(namespace: &str, patches: bool) -> String {
+/// it list and watch these (as "nodes"), and do nothing else; with `patches`, also patch the
+/// status of nodes.
+pub fn rbac(namespace: &str, resources: &[&str], patches: bool) -> String {
+    let resources = resources.iter().map(|resource| format!("\"{resource}\"")).collect::<Vec<_>>().join(", ");
     let patch =
         if patches { "  - apiGroups: [\"\"]\n    resources: [\"nodes/status\"]\n    verbs: [\"patch\"]\n" } else { "" };
     format!(
@@ -19,7 +21,7 @@ metadata:
   name: causeway
 rules:
   - apiGroups: [\"\"]
-    resources: [\"nodes\"]
+    resources: [{resources}]
     verbs: [\"list\", \"watch\"]
 {patch}---
 apiVersion: rbac.authorization.k8s.io/v1

@@ -7,9 +7,11 @@
 
 mod devices;
 mod ecmp;
+mod egress;
 mod forwards;
 mod kill;
 mod life;
+mod liveness;
 mod models;
 mod nodes;
 mod reach;
@@ -78,6 +80,20 @@ over_each_driver!(@ two_xdp_workers TwoXdpWorkers
 fn a_pod_gets_every_port_whosoever_it_is() {
     let name = "a_pod_gets_every_port_whosoever_it_is";
     play(name, Medium::TwoWorkers, &[], workers::a_pod_gets_every_port_whosoever_it_is);
+}
+
+/// What one worker is told, all are.
+#[test]
+fn pods_of_one_cluster_leave_under_pools_of_their_own() {
+    let name = "pods_of_one_cluster_leave_under_pools_of_their_own";
+    play(name, Medium::TwoWorkers, &[], egress::pods_of_one_cluster_leave_under_pools_of_their_own);
+}
+
+/// Two workers: an answer may come to either.
+#[test]
+fn a_node_that_goes_down_is_withdrawn_until_it_is_back() {
+    let name = "a_node_that_goes_down_is_withdrawn_until_it_is_back";
+    play(name, Medium::TwoWorkers, &[], liveness::a_node_that_goes_down_is_withdrawn_until_it_is_back);
 }
 
 /// Neighbours die by their timers, whatever carries packets: over one driver is enough.

@@ -129,6 +129,32 @@ impl<'w> ControlPlane<'w> {
         self.kubectl(&["create", "-f", &path.display().to_string()]);
     }
 
+    /// Makes a namespace, in which pods may be made without other controllers.
+    #[track_caller]
+    pub(crate) fn add_namespace(&self, name: &str, label: &str) {
+        self.kubectl(&["create", "namespace", name]);
+        self.kubectl(&["label", "namespace", name, label]);
+        self.kubectl(&["create", "serviceaccount", "default", "--namespace", name]);
+    }
+
+    /// Makes a pod with a label, and gives it an address as its kubelet would.
+    #[track_caller]
+    pub(crate) fn add_pod(&self, namespace: &str, name: &str, label: (&str, &str), address: &str) {
+        let pod = serde_json::json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": { "name": name, "namespace": namespace, "labels": { label.0: label.1 } },
+            "spec": { "automountServiceAccountToken": false, "containers": [{ "name": "c", "image": "none" }] },
+        });
+        let path = self.folder.write("pod.json", pod.to_string()).display().to_string();
+        self.kubectl(&["create", "-f", &path]);
+        let made = self.kubectl(&["get", "pod", name, "--namespace", namespace, "-o", "json"]).stdout;
+        let mut made: Value = serde_json::from_str(&made).expect("JSON");
+        made["status"] = serde_json::json!({ "phase": "Running", "podIP": address, "podIPs": [{ "ip": address }] });
+        let path = self.folder.write("pod.json", made.to_string()).display().to_string();
+        let status = format!("/api/v1/namespaces/{namespace}/pods/{name}/status");
+        self.kubectl(&["replace", "--raw", &status, "-f", &path]);
+    }
+
     /// A node as the API server has it.
     pub(crate) fn node(&self, name: &str) -> Value {
         let text = self.kubectl(&["get", "node", name, "-o", "json"]).stdout;

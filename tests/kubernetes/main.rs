@@ -6,5 +6,6 @@
 
 mod cidr_set;
 mod control_plane;
+mod egress;
 mod programs;
 mod routes;

@@ -13,10 +13,11 @@ use causeway_tests::stage::{Medium, Stage};
 use serde_json::Value;
 
 use crate::control_plane::ControlPlane;
+use crate::egress;
 use crate::programs::programs;
 
 /// How long a change may take from kubectl to the gateway's tables.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn routes_follow_the_nodes_of_a_real_cluster() {
@@ -39,6 +40,7 @@ fn routes_follow_the_nodes_of_a_real_cluster() {
     assert!(wait_until(PATIENCE, || away(&stage).is_none()), "{}", stage.show("nodes"));
 
     pods_reach_each_other_by_what_kubectl_made(&stage, &cluster);
+    egress::pods_leave_as_their_labels_say(&stage, &cluster);
     the_controller_and_ours_give_the_same(&stage, &cluster);
     two_nodes_with_one_cidr_do_not_harm_each_other(&stage, &cluster);
     a_bad_node_is_shown_with_its_reason(&stage, &cluster);
@@ -54,15 +56,16 @@ fn routes_follow_the_nodes_of_a_real_cluster() {
 /// The lab's gateway, with the API server as the source of its nodes.
 fn configured(kubeconfig: &str) -> String {
     let (before, _) = plan::CONFIG.split_once("[[cluster.node]]").expect("it has nodes");
-    format!(
-        "{before}\nports = [\"nodes\"]\nnodes-from = {{ kubeconfig = {kubeconfig:?}, context = \"lab\", patch-network-unavailable = true }}\n"
-    )
+    let rules = egress::RULES;
+    let from = format!("{{ kubeconfig = {kubeconfig:?}, context = \"lab\", patch-network-unavailable = true }}");
+    format!("{before}\nports = [\"nodes\"]\nnodes-from = {from}\n{rules}")
 }
 
-/// Applies what `causeway kubernetes rbac` prints.
+/// Applies what `causeway kubernetes rbac` prints, with rights for pods, namespaces and these.
 fn grant(cluster: &ControlPlane<'_>, flags: &[&str]) {
     let mut command = Command::new(executable());
-    let printed = run(command.args(["kubernetes", "rbac"]).args(flags), Duration::from_secs(10)).success();
+    command.args(["kubernetes", "rbac", "--pods", "--namespaces"]).args(flags);
+    let printed = run(&mut command, Duration::from_secs(10)).success();
     cluster.apply(&printed.stdout);
 }
 

@@ -11,7 +11,7 @@ use causeway_fastpath::forwarder::{Capacity, Forwarder};
 use causeway_fastpath::fragment;
 use causeway_fastpath::frame::Frame;
 use causeway_fastpath::ids::{AdjacencyId, Epoch, PoolId, PortId, VrfId};
-use causeway_fastpath::nat::{EgressAction, EgressRule, SenderLimits};
+use causeway_fastpath::nat::{EgressAction, EgressRule};
 use causeway_fastpath::snapshot::{Adjacency, NeighborState, Pool, PortEntry, Snapshot, Tables, Timeouts};
 use causeway_fastpath::time::Instant;
 use causeway_fastpath::verdict::Verdict;
@@ -125,6 +125,7 @@ fn snapshot(narrow: Side) -> Snapshot {
         adjacencies: Side::BOTH.map(adjacency).into(),
         groups: Arc::from([]),
         flow_seed: 0,
+        probes: None,
         v4: tables(&V4),
         v6: tables(&V6),
         timeouts: Timeouts::default(),
@@ -146,19 +147,14 @@ fn tables<A: Address>(place: &Place) -> Tables<A> {
     island.insert(prefix(place.hosts), NextHop::new(Hop::Adjacency(neighbor(Side::Inside))));
     island.insert(host(place.router_inside), NextHop::new(Hop::Local));
     island.insert(everything(), NextHop::new(Hop::Egress(VrfId::MAIN)));
-    let masquerade = |source| EgressRule {
-        source,
-        destination: everything(),
-        action: EgressAction::Masquerade,
-        limits: SenderLimits::default(),
-        picks_up: false,
-    };
+    let masquerade = |source| EgressRule::new(source, everything(), EgressAction::Masquerade);
     let rules = vec![masquerade(prefix(place.hosts)), masquerade(prefix(place.inside_net))];
     let addresses = vec![address(place.public.to_ip())];
     let pool = Pool { addresses, ..Pool::default() };
     Tables {
         fibs: [main, island].iter_mut().map(|fib| Arc::new(fib.build())).collect(),
         egress: Arc::from([Vec::new(), rules]),
+        selected: vec![Arc::default(); 2],
         neighbors: Arc::default(),
         pools: Arc::from([pool]),
         forwards: Arc::default(),

@@ -3,6 +3,7 @@
 //! Everything that `causeway show` prints goes through here, as it would for any
 //! other program. `VERSION` grows when an answer loses or changes a field.
 
+mod egress;
 mod filter;
 mod nodes;
 mod plan;
@@ -14,8 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::LARGEST_FILE;
 
+pub use egress::{EgressView, PodSourceView};
 pub(crate) use filter::read as read_filter;
-pub use nodes::{NodeNeighborView, NodeView, SourceView};
+pub use nodes::{CutOffView, NodeNeighborView, NodeView, SourceView};
 pub use plan::{
     AwaitedView, FatesView, NodeFatesView, PlanView, Refusal, RouteChangesView, SessionFateView, VersionView,
 };
@@ -117,6 +119,8 @@ pub enum Show {
     Neighbors,
     /// Every node.
     Nodes,
+    /// How pods leave.
+    Egress,
     /// Every forward and static NAT.
     Forwards,
     /// What is in use of pools.
@@ -173,6 +177,16 @@ pub enum Answer {
         nodes: Vec<NodeView>,
         /// Who knows them, where it is not the configuration.
         sources: Vec<SourceView>,
+        /// Clusters of which most nodes do not answer, where dead ones are withdrawn.
+        #[serde(default)]
+        cut_off: Vec<CutOffView>,
+    },
+    /// To [`Show::Egress`].
+    Egress {
+        /// By cluster, in the order in which they count.
+        rules: Vec<EgressView>,
+        /// Who knows the pods, where rules select some.
+        sources: Vec<PodSourceView>,
     },
     /// To [`Show::Forwards`].
     Forwards(Vec<ForwardView>),
@@ -283,6 +297,7 @@ mod tests {
             Ask::Show(Show::RouteSummary),
             Ask::Show(Show::Neighbors),
             Ask::Show(Show::Nodes),
+            Ask::Show(Show::Egress),
             Ask::Show(Show::Forwards),
             Ask::Show(Show::Pools { addresses: true }),
             Ask::Show(Show::Hosts { limit: 7 }),

@@ -7,8 +7,9 @@ use causeway_fastpath::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::view::neighbor_state;
-use crate::config::{Cluster, Node, NodesFrom};
+use crate::config::{ClusterIdx, Node, NodesFrom};
 use crate::control::Control;
+use crate::liveness::Dead;
 use crate::neighbors;
 use crate::nodes::{NodeRow, NodeState, Ready, Recalled, SourceRow};
 
@@ -26,9 +27,9 @@ pub struct NodeView {
     pub pod_cidrs: Vec<String>,
     /// Those of them that are routed.
     pub routed: Vec<String>,
-    /// "routed", "partly-routed", "quarantined" or "without-pod-cidr".
+    /// "routed", "partly-routed", "quarantined", "withdrawn" or "without-pod-cidr".
     pub state: String,
-    /// Why not all is routed.
+    /// Why not all is routed, and which address does not answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<String>,
     /// "ready", "not-ready", "unknown", or "" if its source does not say.
@@ -60,6 +61,35 @@ pub struct SourceView {
     /// As in [`NodeView`], of all its nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remembered_s: Option<u64>,
+}
+
+/// A cluster of which most nodes do not answer, so that nothing is withdrawn.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct CutOffView {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// Addresses of nodes that do not answer.
+    pub dead: u64,
+    /// Of how many.
+    pub of: u64,
+}
+
+impl CutOffView {
+    /// Every such cluster.
+    pub fn all(control: &Control) -> Vec<CutOffView> {
+        let view = |(cluster, dead, of): (ClusterIdx, usize, usize)| {
+            let cluster = control.config().clusters[cluster.0].name.clone();
+            CutOffView { cluster, dead: dead as u64, of: of as u64 }
+        };
+        control.liveness().cut_off().map(view).collect()
+    }
+
+    /// Its line below the table.
+    pub(super) fn line(&self) -> String {
+        let CutOffView { cluster, dead, of } = self;
+        format!("{cluster}: {dead} of {of} addresses do not answer: nothing is withdrawn, as it may be the gateway\n")
+    }
 }
 
 /// An address of a node.
@@ -96,9 +126,26 @@ impl NodeView {
             through.dedup();
             NodeView::learned(control, &row, neighbors(through), now)
         }));
+        let of = |dead: Dead| ((control.config().clusters[dead.cluster.0].name.as_str(), dead.address), dead);
+        let dead: HashMap<_, _> = control.liveness().dead().map(of).collect();
+        views.iter_mut().for_each(|view| view.judge_liveness(&dead, now));
         // Stable.
         views.sort_by(|one, other| one.cluster.cmp(&other.cluster));
         views
+    }
+
+    /// Says which of its addresses are dead, and what follows from that.
+    fn judge_liveness(&mut self, dead: &HashMap<(&str, IpAddr), Dead>, now: Instant) {
+        let addresses = self.addresses.iter().filter_map(|address| address.parse().ok());
+        let dead = addresses.filter_map(|address: IpAddr| dead.get(&(self.cluster.as_str(), address)));
+        for Dead { address, withdrawn, since, .. } in dead.collect::<Vec<_>>() {
+            let follows = if *withdrawn { ": its routes are withdrawn" } else { "" };
+            self.reasons.push(format!("{address} has been dead for {}s{follows}", seconds(now, *since)));
+            if *withdrawn {
+                self.routed.retain(|cidr| cidr.contains(':') == address.is_ipv4());
+                self.state = if self.routed.is_empty() { "withdrawn" } else { "partly-routed" }.to_owned();
+            }
+        }
     }
 
     fn configured(cluster: &str, node: &Node, neighbors: Vec<NodeNeighborView>) -> NodeView {
@@ -146,7 +193,7 @@ impl NodeView {
             ready: ready.to_owned(),
             ready_since_s: seconds(now, row.since),
             neighbors,
-            source: kind(cluster),
+            source: kind(cluster.nodes_from.as_ref()),
             remembered_s: remembered(row.recalled, now),
         }
     }
@@ -182,37 +229,44 @@ impl NodeView {
 impl SourceView {
     /// The source of every cluster that has one.
     pub fn all(control: &Control, now: Instant) -> Vec<SourceView> {
-        let view = |row: SourceRow<'_>| {
-            let cluster = &control.config().clusters[row.cluster.0];
-            SourceView {
-                cluster: cluster.name.clone(),
-                kind: kind(cluster),
-                away: row.state.err().map(str::to_owned),
-                since_s: seconds(now, row.since),
-                remembered_s: remembered(row.recalled, now),
-            }
-        };
-        control.node_sources().map(view).collect()
+        let from = |row: &SourceRow<'_>| control.config().clusters[row.cluster.0].nodes_from.as_ref();
+        control.node_sources().map(|row| SourceView::new(control, &row, from(&row), now)).collect()
+    }
+
+    /// A source, which the configuration names so.
+    pub(super) fn new(control: &Control, row: &SourceRow<'_>, from: Option<&NodesFrom>, now: Instant) -> SourceView {
+        SourceView {
+            cluster: control.config().clusters[row.cluster.0].name.clone(),
+            kind: kind(from),
+            away: row.state.err().map(str::to_owned),
+            since_s: seconds(now, row.since),
+            remembered_s: remembered(row.recalled, now),
+        }
     }
 
     /// Its line below the table.
     pub(super) fn line(&self) -> String {
+        self.line_about("")
+    }
+
+    /// The same, with words before the kind of source.
+    pub(super) fn line_about(&self, what: &str) -> String {
         let SourceView { cluster, kind, away, since_s, remembered_s } = self;
         let remembered =
             remembered_s.map(|age| format!("; its nodes are remembered from {age}s ago")).unwrap_or_default();
         match away {
-            None => format!("{cluster}: {kind}, up to date for {since_s}s\n"),
+            None => format!("{cluster}:{what} {kind}, up to date for {since_s}s\n"),
             Some(why) => {
                 let why = why.replace(char::is_control, "?");
-                format!("{cluster}: {kind}, away for {since_s}s: {why}{remembered}\n")
+                format!("{cluster}:{what} {kind}, away for {since_s}s: {why}{remembered}\n")
             }
         }
     }
 }
 
-/// The word for who knows the nodes of a cluster.
-fn kind(cluster: &Cluster) -> String {
-    match &cluster.nodes_from {
+/// The word for who knows something of a cluster.
+fn kind(from: Option<&NodesFrom>) -> String {
+    match from {
         None => "configuration",
         Some(NodesFrom::File(_)) => "file",
         Some(NodesFrom::Flannel(_)) => "flannel",
@@ -271,6 +325,7 @@ red      c     192.168.0.11,fd00:a::11  10.1.0.0/24  routed       -            d
 blue: kubernetes, up to date for 7s
 green: kubernetes, away for 7s: connection refused
 red: kubernetes, away for 7s: not reached yet; its nodes are remembered from 90s ago
+blue: 3 of 4 addresses do not answer: nothing is withdrawn, as it may be the gateway
 ";
         let answer = Answer::Nodes {
             nodes: vec![node("a", "routed", &[]), node("b", "quarantined", &["one", "two"]), old],
@@ -279,6 +334,7 @@ red: kubernetes, away for 7s: not reached yet; its nodes are remembered from 90s
                 source("green", Some("connection refused"), None),
                 source("red", Some("not reached yet"), Some(90)),
             ],
+            cut_off: vec![CutOffView { cluster: "blue".into(), dead: 3, of: 4 }],
         };
         assert_eq!(render(&answer, false), expected);
     }

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use super::plan::warned;
 use super::{
-    Answer, AwaitedView, CounterView, ForwardView, HostView, NeighborView, NextHopView, NodeView, PoolView, PortView,
-    RouteView, SessionView, SourceView, TableView, VersionView,
+    Answer, AwaitedView, CounterView, CutOffView, EgressView, ForwardView, HostView, NeighborView, NextHopView,
+    NodeView, PodSourceView, PoolView, PortView, RouteView, SessionView, SourceView, TableView, VersionView,
 };
 
 /// An answer as text: aligned columns under a headline, ending in a newline.
@@ -18,9 +18,15 @@ pub fn render(answer: &Answer, all: bool) -> String {
         Answer::Routes(routes) => columns(ROUTES, routes.iter().flat_map(route)),
         Answer::RouteSummary(tables) => columns(TABLES, tables.iter().map(table)),
         Answer::Neighbors(neighbors) => columns(NEIGHBORS, neighbors.iter().map(neighbor)),
-        Answer::Nodes { nodes, sources } => {
+        Answer::Nodes { nodes, sources, cut_off } => {
             let mut text = columns(NODES, nodes.iter().map(NodeView::line));
             text.extend(sources.iter().map(SourceView::line));
+            text.extend(cut_off.iter().map(CutOffView::line));
+            text
+        }
+        Answer::Egress { rules, sources } => {
+            let mut text = columns(EGRESS, rules.iter().map(EgressView::line));
+            text.extend(sources.iter().map(PodSourceView::line));
             text
         }
         Answer::Forwards(forwards) => columns(FORWARDS, forwards.iter().map(forward)),
@@ -184,6 +190,9 @@ const NODES: &[Column] = &[
     ("SOURCE", false),
     ("WHY", false),
 ];
+
+const EGRESS: &[Column] =
+    &[("CLUSTER", false), ("FROM", false), ("PODS", true), ("TO", false), ("POOL", false), ("ADDRESSES", false)];
 
 const FORWARDS: &[Column] = &[("KIND", false), ("DOMAIN", false), ("PROTO", false), ("PUBLIC", false), ("TO", false)];
 

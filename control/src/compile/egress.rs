@@ -6,12 +6,13 @@
 use causeway_fastpath::address::Address;
 use causeway_fastpath::fib::Prefix;
 use causeway_fastpath::ids::VrfId;
-use causeway_fastpath::nat::{EgressAction, EgressRule};
+use causeway_fastpath::nat::{EgressAction, EgressRule, Selection};
 use causeway_fastpath::verdict::DropReason;
+use ipnet::IpNet;
 
 use super::policy::of_pods;
 use super::{PoolIds, forwards, policies, prefix};
-use crate::config::{Cluster, ClusterIdx, Config, Egress, Model, PortIdx};
+use crate::config::{Cluster, ClusterIdx, Config, Egress, Model, PortIdx, Senders};
 use crate::domains::Domains;
 use crate::flannel::IpMasq;
 use crate::shore::{Entry, Shore, shores};
@@ -135,14 +136,57 @@ fn leave<A: Address>(
     }
     rules.extend(own_of_pods);
     for cluster in clusters() {
-        let rule = |source| of_pods(to_everywhere(source, leaves(config, pool_ids, cluster)), cluster);
-        rules.extend(pods(cluster).into_iter().map(rule));
+        for source in pods(cluster) {
+            rules.extend(leaving(config, pool_ids, cluster, source, everywhere()));
+        }
     }
     rules.push(to_everywhere(everywhere(), EgressAction::Drop(DropReason::NotInIsland)));
 }
 
-/// How pods of a cluster leave.
-pub(super) fn leaves(config: &Config, pools: &PoolIds, cluster: &Cluster) -> EgressAction {
+/// How pods of a cluster leave for somewhere: its own rules first, and then all of them.
+pub(super) fn leaving<A: Address>(
+    config: &Config,
+    pools: &PoolIds,
+    cluster: &Cluster,
+    pods: Prefix<A>,
+    to: Prefix<A>,
+) -> Vec<EgressRule<A>> {
+    let mut rules = Vec::new();
+    let mut selections = 0;
+    for rule in &cluster.egress_rules {
+        let (sources, selection) = match &rule.senders {
+            Senders::Prefixes(from) => (common(pods, from), None),
+            Senders::Pods(_) => {
+                selections += 1;
+                (vec![pods], Selection::new(selections - 1))
+            }
+        };
+        // Of a family that the pool does not have, they leave as others do.
+        if !config.pools[rule.pool.0].addresses.iter().any(|net| prefix::<A>(*net).is_some()) {
+            continue;
+        }
+        let destinations = if rule.to.is_empty() { vec![to] } else { common(to, &rule.to) };
+        let action = EgressAction::Translate(pools.of_pool(config, rule.pool));
+        for source in sources {
+            let own = |to| EgressRule { selection, ..EgressRule::new(source, to, action) };
+            rules.extend(destinations.iter().map(|to| own(*to)));
+        }
+    }
+    rules.push(EgressRule::new(pods, to, leaves(config, pools, cluster)));
+    rules.into_iter().map(|rule| of_pods(rule, cluster)).collect()
+}
+
+/// What one prefix has in common with each of others.
+fn common<A: Address>(one: Prefix<A>, others: &[IpNet]) -> Vec<Prefix<A>> {
+    let both = |other: Prefix<A>| {
+        let (wide, narrow) = if one.len() < other.len() { (one, other) } else { (other, one) };
+        wide.contains(narrow.address()).then_some(narrow)
+    };
+    others.iter().filter_map(|other| prefix(*other)).filter_map(both).collect()
+}
+
+/// How pods of a cluster leave that no rule of its own is about.
+fn leaves(config: &Config, pools: &PoolIds, cluster: &Cluster) -> EgressAction {
     match cluster.egress {
         Egress::Pool(pool) => EgressAction::Translate(pools.of_pool(config, pool)),
         Egress::Masquerade => EgressAction::Masquerade,

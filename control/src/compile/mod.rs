@@ -21,6 +21,7 @@ use causeway_fastpath::address::Address;
 use causeway_fastpath::ecmp::{self, packet_hash};
 use causeway_fastpath::fib::{Hop, NextHop, Prefix};
 use causeway_fastpath::ids::{AdjacencyId, Epoch, PortId, VrfId};
+use causeway_fastpath::nat::Selections;
 use causeway_fastpath::parse::{self, IpHeader};
 use causeway_fastpath::snapshot::{Adjacency, NeighborState, PortEntry, Snapshot, Timeouts};
 use causeway_fastpath::wire::{ethernet, get16};
@@ -29,6 +30,7 @@ use ipnet::IpNet;
 
 use crate::config::{Config, PortIdx};
 use crate::domains::Domains;
+use crate::liveness;
 use crate::rib::{self, Change, Member, Rib, Via};
 use groups::Groups;
 use numbers::Numbers;
@@ -79,6 +81,7 @@ pub struct Compiler {
     icmp_errors_per_second: u32,
     icmp_errors_per_destination: u32,
     flow_seed: u64,
+    probes: Option<u16>,
     rib: Rib,
     /// Routers and nodes that routes lead to; their numbers are those of adjacencies.
     routers: Numbers<(PortIdx, IpAddr)>,
@@ -108,6 +111,7 @@ impl Compiler {
             icmp_errors_per_second: 0,
             icmp_errors_per_destination: 0,
             flow_seed,
+            probes: None,
             rib: Rib::default(),
             routers: Numbers::new(),
             moved: Vec::new(),
@@ -152,11 +156,13 @@ impl Compiler {
             ..Timeouts::default()
         };
         let icmp_errors = (config.gateway.icmp_errors_per_second, config.gateway.icmp_errors_per_destination);
+        let probes = liveness::identifier(config, self.flow_seed);
         let differs = *self.ports != *ports
             || self.timeouts != timeouts
+            || self.probes != probes
             || (self.icmp_errors_per_second, self.icmp_errors_per_destination) != icmp_errors;
         if differs {
-            (self.ports, self.timeouts) = (ports.into(), timeouts);
+            (self.ports, self.timeouts, self.probes) = (ports.into(), timeouts, probes);
             (self.icmp_errors_per_second, self.icmp_errors_per_destination) = icmp_errors;
         }
         let v4_differs = self.v4.set_policy(config, domains, pools);
@@ -219,6 +225,14 @@ impl Compiler {
         &self.facts
     }
 
+    /// These hosts of a routing domain are selected by its egress rules, and no others.
+    ///
+    /// # Panics
+    /// The routing domain is not one of the configuration's.
+    pub fn select(&mut self, domain: VrfId, hosts: &[(IpAddr, Selections)]) {
+        self.changed |= self.v4.select(domain, hosts) | self.v6.select(domain, hosts);
+    }
+
     /// Would the next snapshot differ from the last one?
     pub fn has_changed(&self) -> bool {
         self.changed
@@ -229,6 +243,16 @@ impl Compiler {
     pub fn take_routers(&mut self) -> Vec<((PortIdx, IpAddr), bool)> {
         let moved = std::mem::take(&mut self.moved);
         moved.into_iter().map(|router| (router, self.routers.number(&router).is_some())).collect()
+    }
+
+    /// The identifier of the pings that ask nodes whether they live, if any are asked so.
+    pub fn probes(&self) -> Option<u16> {
+        self.probes
+    }
+
+    /// Does a route lead to this neighbour?
+    pub fn leads_to(&self, router: &(PortIdx, IpAddr)) -> bool {
+        self.routers.number(router).is_some()
     }
 
     /// Every route, those that count and those that do not.
@@ -296,6 +320,7 @@ impl Compiler {
             adjacencies: Arc::clone(&self.adjacencies),
             groups: self.groups.publish(),
             flow_seed: self.flow_seed,
+            probes: self.probes,
             v4: self.v4.publish(),
             v6: self.v6.publish(),
             timeouts: self.timeouts.clone(),

@@ -63,25 +63,32 @@ impl Policing<'_> {
                     if apart {
                         self.push(rules, source, self.pods(to), EgressAction::Track, Some(cluster));
                     }
-                    let action =
-                        if apart { EgressAction::Track } else { egress::leaves(self.config, self.pool_ids, cluster) };
-                    self.push(rules, source, self.subnets(to), action, Some(cluster));
+                    if apart {
+                        self.push(rules, source, self.subnets(to), EgressAction::Track, Some(cluster));
+                    } else {
+                        let own = |to| egress::leaving(self.config, self.pool_ids, cluster, source, to);
+                        rules.extend(self.subnets(to).into_iter().flat_map(own));
+                    }
                 }
             }
             (Party::Cluster(from), Party::Prefix(net)) => {
                 let cluster = &self.config.clusters[from.0];
                 let goes_untracked = self.goes_untracked(from);
-                let action = match (cluster.model, cluster.egress) {
-                    (Model::Isolated, _) => EgressAction::Track,
-                    (Model::Flat, Egress::None) if !goes_untracked => EgressAction::Track,
-                    _ => egress::leaves(self.config, self.pool_ids, cluster),
+                let tracks = match (cluster.model, cluster.egress) {
+                    (Model::Isolated, _) => true,
+                    (Model::Flat, Egress::None) => !goes_untracked,
+                    _ => false,
                 };
                 let kept = if goes_untracked { EgressAction::Forward } else { EgressAction::Track };
                 // What goes untranslated stays so.
                 let exempted = self.exempted(cluster, net);
                 for source in self.senders(Party::Cluster(from)) {
                     self.push(rules, source, exempted.iter().copied(), kept, Some(cluster));
-                    self.push(rules, source, prefix(net), action, Some(cluster));
+                    if tracks {
+                        self.push(rules, source, prefix(net), EgressAction::Track, Some(cluster));
+                    } else if let Some(to) = prefix(net) {
+                        rules.extend(egress::leaving(self.config, self.pool_ids, cluster, source, to));
+                    }
                 }
             }
             (Party::Prefix(_), Party::Cluster(to)) if self.domains.is_open(self.domain) => {

@@ -1,12 +1,13 @@
 //! The tables of one family: routes, policy, pools, forwards, neighbours.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use causeway_fastpath::address::Address;
 use causeway_fastpath::fib::{Fib, FibBuilder, NextHop, Prefix};
 use causeway_fastpath::ids::{AdjacencyId, PortId, VrfId};
-use causeway_fastpath::nat::{EgressRule, Forwards};
+use causeway_fastpath::nat::{EgressRule, Forwards, Selected, Selections};
 use causeway_fastpath::snapshot::{Pool, Tables};
 use hashbrown::HashMap;
 
@@ -30,6 +31,8 @@ pub(super) struct Family<A> {
     /// By domain.
     domains: Vec<Domain<A>>,
     egress: Arc<[Vec<EgressRule<A>>]>,
+    /// Who is selected, by domain.
+    selected: Vec<Arc<Selected<A>>>,
     pools: Arc<[Pool<A>]>,
     pub(super) neighbors: Arc<HashMap<(PortId, A), AdjacencyId>>,
     pub(super) forwards: Arc<Forwards<A>>,
@@ -51,6 +54,7 @@ impl<A: Address> Family<A> {
         Family {
             domains: Vec::new(),
             egress: Arc::from([]),
+            selected: Vec::new(),
             pools: Arc::from([]),
             neighbors: Arc::default(),
             forwards: Arc::new(Forwards::new()),
@@ -63,6 +67,7 @@ impl<A: Address> Family<A> {
         let nowhere = Arc::new(FibBuilder::new().build());
         let domain = || Domain { routes: FibBuilder::new(), fib: Arc::clone(&nowhere), changes: 0, built: None };
         self.domains.resize_with(domains.numbers().count(), domain);
+        self.selected.resize_with(domains.numbers().count(), Arc::default);
         let rules = |domain| match domains.exists(domain) {
             true => egress::rules(config, domains, pools, domain),
             false => Vec::new(),
@@ -93,6 +98,22 @@ impl<A: Address> Family<A> {
         };
     }
 
+    /// These hosts of a domain are in selections, and no others. Says whether that is news.
+    pub(super) fn select(&mut self, domain: VrfId, hosts: &[(IpAddr, Selections)]) -> bool {
+        let mut selected = Selected::default();
+        for (host, of) in hosts {
+            if let Some(host) = A::from_ip(*host) {
+                selected.add(host, *of);
+            }
+        }
+        let known = &mut self.selected[domain.index()];
+        let is_news = **known != selected;
+        if is_news {
+            *known = Arc::new(selected);
+        }
+        is_news
+    }
+
     /// What the newest tables lead to.
     pub(super) fn lookup(&self, domain: VrfId, destination: A) -> NextHop {
         self.domains[domain.index()].fib.lookup(destination)
@@ -120,6 +141,7 @@ impl<A: Address> Family<A> {
         Tables {
             fibs: self.domains.iter().map(|domain| Arc::clone(&domain.fib)).collect(),
             egress: Arc::clone(&self.egress),
+            selected: self.selected.clone(),
             neighbors: Arc::clone(&self.neighbors),
             pools: Arc::clone(&self.pools),
             forwards: Arc::clone(&self.forwards),

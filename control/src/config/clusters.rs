@@ -7,8 +7,10 @@ use ipnet::IpNet;
 use super::allocation;
 use super::apart;
 use super::claims::overlap;
+use super::egress::egress_rules;
 use super::exemptions;
 use super::keys;
+use super::liveness;
 use super::model::{Cluster, ClusterIdx, Egress, Model, NodeMaskSize, PortIdx};
 use super::names::Names;
 use super::nodes::{self, NodeDraft, Taken, one_a_family};
@@ -94,6 +96,7 @@ fn cluster(
     let ports = node_ports(report, table, &nodes, ports);
     allocation::allocate(report, &pod_cidrs, node_mask_size, &service_cidrs, &mut nodes);
     let (nodes_from, patches_network_unavailable) = nodes_from::nodes_from(report, table);
+    let (egress_rules, pods_from) = egress_rules(report, table, egress, &pod_cidrs, pools, nodes_from.as_ref());
     let cluster = Cluster {
         name,
         model: model.unwrap_or(Model::Island),
@@ -101,6 +104,7 @@ fn cluster(
         node_mask_size,
         service_cidrs,
         egress,
+        egress_rules,
         non_masquerade_cidrs,
         flannel_ip_masq,
         sessions_per_pod: table.number(report, "sessions-per-pod").map(|most| most.value as u32),
@@ -112,6 +116,8 @@ fn cluster(
         nodes: nodes.into_iter().map(|draft| draft.node).collect(),
         nodes_from,
         patches_network_unavailable,
+        pods_from,
+        liveness: liveness::liveness(report, table),
     };
     (cluster, pod_cidrs)
 }

@@ -8,10 +8,12 @@ mod allocation;
 mod apart;
 mod claims;
 mod clusters;
+mod egress;
 mod exemptions;
 mod forwards;
 mod gateway;
 mod keys;
+mod liveness;
 mod model;
 mod names;
 mod neighbors;
@@ -38,8 +40,8 @@ use std::path::Path;
 pub(crate) use claims::{Claims, overlap};
 pub(crate) use keys::MOST_NODES;
 pub use model::{
-    Cluster, ClusterIdx, Config, Driver, Egress, Gateway, Idle, Model, Neighbor, NextHop, Node, NodeMaskSize,
-    NodesFrom, Pool, PoolIdx, Port, PortIdx, Route, RouteKind, Timers, UdpPortTimer,
+    Cluster, ClusterIdx, Config, Driver, Egress, EgressRule, Gateway, Idle, Liveness, Model, Neighbor, NextHop, Node,
+    NodeMaskSize, NodesFrom, Pool, PoolIdx, Port, PortIdx, Probe, Route, RouteKind, Senders, Timers, UdpPortTimer,
 };
 pub use policies::{Party, Policy};
 pub use public::{Forward, Protocol, StaticNat};
@@ -68,6 +70,11 @@ impl Config {
     /// UTF-8, or is larger than 16 MiB.
     pub fn load(path: &Path) -> Result<(Self, Vec<Warning>), ConfigErrors> {
         Self::parse(&path.display().to_string(), &Self::read(path)?)
+    }
+
+    /// The cluster of this name.
+    pub(crate) fn cluster_named(&self, name: &str) -> Option<ClusterIdx> {
+        self.clusters.iter().position(|cluster| cluster.name == name).map(ClusterIdx)
     }
 
     /// The text of a file, unchecked.

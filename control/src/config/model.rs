@@ -15,6 +15,7 @@ use ipnet::IpNet;
 use super::policies::Policy;
 use super::public::{Forward, StaticNat};
 use crate::flannel::Variant;
+use crate::pods::PodSelector;
 
 /// A whole, checked configuration.
 ///
@@ -223,6 +224,8 @@ pub struct Cluster {
     pub service_cidrs: Vec<IpNet>,
     /// What its pods look like from outside.
     pub egress: Egress,
+    /// Those that look otherwise; the first that is about a pod and where it sends to counts.
+    pub egress_rules: Vec<EgressRule>,
     /// Toward whom its pods keep their own addresses; no host bits, each once.
     pub non_masquerade_cidrs: Vec<IpNet>,
     /// Are flows masqueraded as flannel does it, and written with what? Islands only.
@@ -242,12 +245,16 @@ pub struct Cluster {
     /// Is the condition `NetworkUnavailable` of its nodes kept, in the API server that
     /// `nodes_from` names?
     pub patches_network_unavailable: bool,
+    /// Who knows its pods: there if an egress rule selects pods.
+    pub pods_from: Option<NodesFrom>,
+    /// How its nodes are asked whether they live, if they are.
+    pub liveness: Option<Liveness>,
 }
 
-/// Who knows the nodes of a cluster: `nodes-from`.
+/// Who knows the nodes of a cluster, or its pods: `nodes-from` and `pods-from`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NodesFrom {
-    /// A file with the output of `kubectl get nodes -o json`.
+    /// A file with the output of `kubectl get`, as JSON.
     File(PathBuf),
     /// A folder with flannel's files: `net-conf.json`, and a `subnet.env` of each node.
     Flannel(PathBuf),
@@ -314,6 +321,50 @@ pub enum Egress {
     Pool(PoolIdx),
     /// The gateway's own address on the port that the packet leaves by.
     Masquerade,
+}
+
+/// Pods of a cluster that leave under a pool of their own: `[[cluster.egress-rule]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EgressRule {
+    /// Who they are.
+    pub senders: Senders,
+    /// Toward whom; empty: everybody. No host bits.
+    pub to: Vec<IpNet>,
+    /// Under whose addresses they leave. The rule is of the families that it has.
+    pub pool: PoolIdx,
+}
+
+/// Pods that a rule is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Senders {
+    /// Those that live here: parts of the pod CIDRs of their cluster, no host bits.
+    Prefixes(Vec<IpNet>),
+    /// Those with such namespaces and labels.
+    Pods(PodSelector),
+}
+
+/// How the nodes of a cluster are asked whether they live: `[cluster.liveness]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Liveness {
+    /// By what.
+    pub probe: Probe,
+    /// Between two questions, in seconds; 1 to 300.
+    pub interval_s: u32,
+    /// Questions in a row without an answer after which a node counts as dead; 1 to 100.
+    pub failures: u32,
+    /// Answers in a row after which it no longer does; 1 to 100.
+    pub successes: u32,
+    /// Are the routes to a dead node withdrawn?
+    pub withdraw: bool,
+}
+
+/// How a node is asked whether it lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Probe {
+    /// By ARP or neighbour discovery.
+    Neighbor,
+    /// By an ICMP echo request.
+    Icmp,
 }
 
 /// A node of a cluster: `[[cluster.node]]`.

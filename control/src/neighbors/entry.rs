@@ -152,6 +152,13 @@ impl Entry {
         changed
     }
 
+    /// If it is believed to be there, it is asked at once whether it still is.
+    pub(super) fn verify(&mut self, now: Instant) {
+        if self.state == State::Reachable {
+            self.due = Some(now);
+        }
+    }
+
     /// What is to be done now that `due` has come.
     pub(super) fn timeout(&mut self, now: Instant) -> Due {
         match self.state {

@@ -55,12 +55,15 @@ impl Link {
         link_local || self.addresses.iter().any(|subnet| subnet.contains(&address) && is_host(subnet, address))
     }
 
+    /// The own address in the subnet of a neighbour.
+    pub(super) fn address_toward(&self, neighbor: IpAddr) -> Option<IpAddr> {
+        self.addresses.iter().find(|subnet| subnet.contains(&neighbor)).map(IpNet::addr)
+    }
+
     /// A question for a neighbour: to everybody, or only to the one whose MAC
     /// address is given.
     pub(super) fn question(&self, address: IpAddr, mac: Option<[u8; 6]>) -> Option<Vec<u8>> {
-        // Asked from the own address in its subnet.
-        let own = self.addresses.iter().find(|subnet| subnet.contains(&address)).map(IpNet::addr);
-        match (own, address) {
+        match (self.address_toward(address), address) {
             (Some(IpAddr::V4(own)), IpAddr::V4(target)) => Some(arp::request(self.mac, own, target, mac)),
             (Some(IpAddr::V6(own)), IpAddr::V6(target)) => Some(discovery::solicit(self.mac, own, target, mac)),
             (None, IpAddr::V6(target)) => Some(discovery::solicit(self.mac, self.link_local, target, mac)),

@@ -14,6 +14,7 @@ use super::link::Link;
 use super::{arp, discovery};
 use crate::compile::{NeighborFacts, PortFacts};
 use crate::config::{Config, PortIdx};
+use crate::liveness::echo::{self, Station};
 
 /// Every neighbour, by port and address.
 #[derive(Debug)]
@@ -148,6 +149,29 @@ impl Neighbors {
         let cache = &mut self.caches[port.0];
         if cache.change(address, |entry| entry.set_router(router, now)).is_none() && router {
             cache.insert(address, Entry::wanted(true, now));
+        }
+    }
+
+    /// What is known of a neighbour, if anything is.
+    pub fn state(&self, (port, address): (PortIdx, IpAddr)) -> Option<State> {
+        self.caches[port.0].get(address).map(|entry| entry.state)
+    }
+
+    /// Has a neighbour that was believed to be there asked whether it still is, the next time
+    /// that something is due.
+    pub fn verify(&mut self, (port, address): (PortIdx, IpAddr), now: Instant) {
+        self.caches[port.0].change(address, |entry| entry.verify(now));
+    }
+
+    /// Pings a neighbour that is there, from the own address in its subnet.
+    pub fn ping(&mut self, (port, address): (PortIdx, IpAddr), identifier: u16, sequence: u16) {
+        let (link, entry) = (&self.links[port.0], self.caches[port.0].get(address));
+        if let Some(entry) = entry.filter(|entry| entry.usable())
+            && let Some(own) = link.address_toward(address)
+        {
+            let (from, to) = (Station { mac: link.mac, address: own }, Station { mac: entry.mac, address });
+            let request = echo::request(from, to, identifier, sequence);
+            self.effects.extend(request.map(|bytes| Effect::Send(port, bytes)));
         }
     }
 

@@ -5,6 +5,9 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::feed::Named;
+use crate::objects::{self, Expected, Item};
+
 /// What is known about a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeFact {
@@ -31,6 +34,14 @@ pub enum Ready {
     Unknown,
     /// Nobody has said anything yet.
     Unsaid,
+}
+
+impl Named for NodeFact {
+    type Name = String;
+
+    fn name(&self) -> &String {
+        &self.name
+    }
 }
 
 impl NodeFact {
@@ -115,27 +126,10 @@ pub struct NodeCondition {
 /// # Errors
 /// It is not JSON, or no such object, or a node has no name or that of another one.
 pub fn read_nodes(json: &[u8]) -> Result<Vec<NodeFact>, String> {
-    let object: Object = serde_json::from_slice(json)
-        .map_err(|error| format!("is not the output of \"kubectl get nodes -o json\": {error}"))?;
-    let nodes = match (object.kind.as_str(), object.items) {
-        ("List" | "NodeList", Some(items)) => items,
-        ("Node", None) => {
-            let Object { kind, metadata, spec, status, .. } = object;
-            vec![Item { kind: Some(kind), metadata, spec, status }]
-        }
-        (kind, _) => {
-            return Err(format!(
-                "holds an object of kind {kind:?}, not nodes; write \"kubectl get nodes -o json\" into it"
-            ));
-        }
-    };
+    const NODES: Expected = Expected { command: "kubectl get nodes -o json", nouns: "nodes", kinds: &["Node"] };
     let mut names = BTreeSet::new();
-    let mut facts = Vec::with_capacity(nodes.len());
-    for Item { kind, metadata, spec, status } in nodes {
-        // Items of a List have a kind of their own, those of a NodeList need not.
-        if let Some(kind) = kind.filter(|kind| kind != "Node") {
-            return Err(format!("holds an object of kind {kind:?} beside nodes; list nodes alone"));
-        }
+    let mut facts = Vec::new();
+    for Item { metadata, spec, status, .. } in objects::read::<NodeSpec, NodeStatus>(json, &NODES)? {
         let name = metadata.name.filter(|name| !name.is_empty()).ok_or("holds a node without a name")?;
         if !names.insert(name.clone()) {
             return Err(format!("holds two nodes named {name:?}"));
@@ -143,33 +137,6 @@ pub fn read_nodes(json: &[u8]) -> Result<Vec<NodeFact>, String> {
         facts.push(NodeFact::of(name, &spec, status.as_ref()));
     }
     Ok(facts)
-}
-
-/// A node, or a list of them.
-#[derive(Deserialize)]
-struct Object {
-    kind: String,
-    items: Option<Vec<Item>>,
-    #[serde(default)]
-    metadata: Metadata,
-    #[serde(default)]
-    spec: NodeSpec,
-    status: Option<NodeStatus>,
-}
-
-#[derive(Deserialize)]
-struct Item {
-    kind: Option<String>,
-    #[serde(default)]
-    metadata: Metadata,
-    #[serde(default)]
-    spec: NodeSpec,
-    status: Option<NodeStatus>,
-}
-
-#[derive(Default, Deserialize)]
-struct Metadata {
-    name: Option<String>,
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use std::ops::RangeInclusive;
 use causeway_fastpath::nat::{Behavior, Filtering, Mapping};
 
 use crate::config::{
-    Cluster, ClusterIdx, Config, Driver, Egress, Forward, Gateway, Idle, Model, Neighbor, NextHop, Node, Party, Policy,
-    Pool, Port, PortIdx, Route, RouteKind, StaticNat, Timers,
+    Cluster, ClusterIdx, Config, Driver, Egress, EgressRule, Forward, Gateway, Idle, Liveness, Model, Neighbor,
+    NextHop, Node, Party, Policy, Pool, Port, PortIdx, Probe, Route, RouteKind, Senders, StaticNat, Timers,
 };
 use crate::flannel::Variant;
 
@@ -223,6 +223,9 @@ fn of_cluster(config: &Config, cluster: &Cluster) -> Item {
         nodes: _,
         nodes_from,
         patches_network_unavailable,
+        egress_rules,
+        pods_from,
+        liveness,
     } = cluster;
     let model = match model {
         Model::Isolated => "isolated",
@@ -252,6 +255,32 @@ fn of_cluster(config: &Config, cluster: &Cluster) -> Item {
         .with("ports", listed(ports.iter().map(|port| of_port_idx(config, *port))))
         .with("nodes-from", or_none(nodes_from.as_ref()))
         .with("patch-network-unavailable", patches_network_unavailable)
+        .with(
+            "egress-rule",
+            egress_rules.iter().map(|rule| of_egress_rule(config, rule)).collect::<Vec<_>>().join("; "),
+        )
+        .with("pods-from", or_none(pods_from.as_ref()))
+        .with("liveness", or_none(liveness.as_ref().map(of_liveness)))
+}
+
+fn of_egress_rule(config: &Config, rule: &EgressRule) -> String {
+    let EgressRule { senders, to, pool } = rule;
+    let senders = match senders {
+        Senders::Prefixes(from) => listed(from),
+        Senders::Pods(selector) => selector.to_string(),
+    };
+    let to = if to.is_empty() { String::new() } else { format!(" to {}", listed(to)) };
+    format!("{senders}{to} by pool {}", config.pools[pool.0].name)
+}
+
+fn of_liveness(liveness: &Liveness) -> String {
+    let Liveness { probe, interval_s, failures, successes, withdraw } = liveness;
+    let probe = match probe {
+        Probe::Neighbor => "neighbor",
+        Probe::Icmp => "icmp",
+    };
+    let follows = if *withdraw { ", withdraws" } else { "" };
+    format!("{probe} every {interval_s}s, dead after {failures}, alive after {successes}{follows}")
 }
 
 fn of_node(config: &Config, node: &Node) -> Item {

@@ -17,9 +17,11 @@ use causeway_fastpath::time::Instant;
 use ipnet::IpNet;
 
 use crate::compile::{Compiler, PoolIds};
-use crate::config::{ClusterIdx, Config, NodesFrom};
+use crate::config::Config;
 use crate::domains::Domains;
+use crate::liveness::Liveness;
 use crate::nodes::Nodes;
+use crate::pods::Pods;
 use crate::rib::{self, Change, Rib};
 
 pub use difference::{Difference, Turn, ValueChange, differences};
@@ -33,6 +35,8 @@ pub struct Prepared {
     pub(crate) pool_ids: PoolIds,
     pub(crate) compiler: Compiler,
     pub(crate) nodes: Nodes,
+    pub(crate) pods: Pods,
+    pub(crate) liveness: Liveness,
     differences: Vec<Difference>,
     routes: Vec<RouteChanges>,
 }
@@ -62,6 +66,8 @@ pub(crate) struct InForce<'a> {
     pub(crate) pool_ids: &'a PoolIds,
     pub(crate) compiler: &'a Compiler,
     pub(crate) nodes: &'a Nodes,
+    pub(crate) pods: &'a Pods,
+    pub(crate) liveness: &'a Liveness,
     /// The tables that are made next.
     pub(crate) next: Epoch,
     /// The newest tables by which every worker has judged all its sessions.
@@ -82,6 +88,12 @@ impl InForce<'_> {
         let nodes = self.nodes.followed(self.config, &config, &domains, now);
         let mut compiler = self.compiler.clone();
         compiler.set_policy(&config, &domains, &pool_ids);
+        let mut pods = self.pods.followed(self.config, &config, now);
+        for (domain, hosts) in pods.reconcile(&config, &domains) {
+            compiler.select(domain, &hosts);
+        }
+        // Routes are compared as they are asked for, and what is withdrawn comes on top.
+        self.liveness.restore().into_iter().for_each(|change| compiler.change(change));
         let before = rib::routes(self.config, self.domains).into_iter().chain(self.nodes.routes(self.domains));
         let after = rib::routes(&config, &domains).into_iter().chain(nodes.routes(&domains));
         let gone = |domain: VrfId| self.domains.exists(domain) && !domains.exists(domain);
@@ -90,8 +102,11 @@ impl InForce<'_> {
         concerned.sort_unstable();
         concerned.dedup();
         changes.into_iter().for_each(|change| compiler.change(change));
+        let wanted = rib::routes(&config, &domains).into_iter().chain(nodes.routes(&domains));
+        let (liveness, withdrawn) = self.liveness.followed(self.config, &config, wanted, now);
+        withdrawn.into_iter().for_each(|change| compiler.change(change));
         let routes = count(&concerned, self.compiler.rib(), compiler.rib(), &domains);
-        Ok(Prepared { config, domains, pool_ids, compiler, nodes, differences, routes })
+        Ok(Prepared { config, domains, pool_ids, compiler, nodes, pods, liveness, differences, routes })
     }
 }
 
@@ -140,10 +155,4 @@ impl Prepared {
     pub(crate) fn snapshot(&mut self, epoch: Epoch) -> Snapshot {
         self.compiler.snapshot(epoch)
     }
-}
-
-/// Who knows the nodes of which cluster.
-pub fn node_sources(config: &Config) -> Vec<(ClusterIdx, NodesFrom)> {
-    let clusters = config.clusters.iter().enumerate();
-    clusters.filter_map(|(at, cluster)| Some((ClusterIdx(at), cluster.nodes_from.clone()?))).collect()
 }

@@ -1,4 +1,4 @@
-//! Nodes from files, which are read again when they change.
+//! Nodes and pods from files, which are read again when they change.
 
 mod folder;
 
@@ -9,7 +9,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use causeway_control::config::ClusterIdx;
-use causeway_control::nodes::{NodeFact, Update, read_nodes};
+use causeway_control::feed::Update;
+use causeway_control::nodes::read_nodes;
+use causeway_control::pods::read_pods;
+use causeway_kubernetes::{Said, What};
 use ipnet::IpNet;
 use tracing::{info, warn};
 
@@ -22,11 +25,11 @@ const LOOK: Duration = Duration::from_secs(1);
 /// A list of 65 536 nodes is not that large.
 const LARGEST: u64 = 1 << 30;
 
-/// Where nodes stand.
+/// Where nodes or pods stand.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Place {
-    /// A file with what kubectl prints.
-    List(PathBuf),
+    /// A file with what kubectl prints. One of pods holds namespaces, too.
+    List(PathBuf, What),
     /// A folder with flannel's files.
     Flannel {
         folder: PathBuf,
@@ -38,30 +41,40 @@ pub(super) enum Place {
 impl Place {
     fn path(&self) -> &Path {
         match self {
-            Place::List(path) => path,
+            Place::List(path, _) => path,
             Place::Flannel { folder, .. } => folder,
         }
     }
 
     fn looks(&self) -> io::Result<BTreeMap<PathBuf, Looks>> {
         match self {
-            Place::List(path) => Ok(BTreeMap::from([(path.clone(), Looks::of(path)?)])),
+            Place::List(path, _) => Ok(BTreeMap::from([(path.clone(), Looks::of(path)?)])),
             Place::Flannel { folder, .. } => folder::looks(folder),
         }
     }
 
-    /// The nodes, and what is hardly meant so.
-    fn read(&self) -> Result<(Vec<NodeFact>, Vec<String>), String> {
+    /// What it says, and what is hardly meant so.
+    fn read(&self) -> Result<(Vec<Said>, Vec<String>), String> {
         match self {
-            Place::List(file) => {
+            Place::List(file, what) => {
                 let path = file.display();
                 let bytes = read_bounded(file, LARGEST).map_err(|error| format!("{path}: {error}"))?;
-                Ok((read_nodes(&bytes).map_err(|why| format!("{path} {why}"))?, Vec::new()))
+                Ok((read_list(what, &bytes).map_err(|why| format!("{path} {why}"))?, Vec::new()))
             }
             Place::Flannel { folder, pod_cidrs } => {
                 let found = folder::read(folder, pod_cidrs)?;
-                Ok((found.nodes, found.remarks))
+                Ok((vec![Said::Nodes(Update::All(found.nodes)), Said::Nodes(Update::InStep)], found.remarks))
             }
+        }
+    }
+
+    /// It cannot be read.
+    fn away(&self, why: String) -> Vec<Said> {
+        match self {
+            Place::List(_, What::Pods(_) | What::Namespaces(_)) => {
+                vec![Said::Pods(Update::Away(why.clone())), Said::Namespaces(Update::Away(why))]
+            }
+            Place::List(_, What::Nodes) | Place::Flannel { .. } => vec![Said::Nodes(Update::Away(why))],
         }
     }
 }
@@ -72,8 +85,8 @@ pub(super) fn watch(places: Vec<(ClusterIdx, Place)>, mailbox: &Mailbox, stop: &
     let mut fds = [readable(stop.fd())];
     while fds[0].revents == 0 {
         for (cluster, file) in &mut files {
-            for update in file.look() {
-                mailbox.put(*cluster, update);
+            for said in file.look() {
+                mailbox.put(*cluster, said);
             }
         }
         sleep(&mut fds, LOOK);
@@ -81,7 +94,7 @@ pub(super) fn watch(places: Vec<(ClusterIdx, Place)>, mailbox: &Mailbox, stop: &
 }
 
 /// What stands there now.
-pub(super) fn read(place: Place) -> Vec<Update> {
+pub(super) fn read(place: Place) -> Vec<Said> {
     Watched::new(place).look()
 }
 
@@ -101,29 +114,46 @@ impl Watched {
     }
 
     /// What is to be said, if a file is another than at the last look.
-    fn look(&mut self) -> Vec<Update> {
+    fn look(&mut self) -> Vec<Said> {
         let looks = self.place.looks().ok();
         if looks.is_some() && self.seen == looks {
             return Vec::new();
         }
         self.seen = looks;
+        let path = self.place.path().display();
         match self.place.read() {
-            Ok((nodes, remarks)) => {
-                info!(path = %self.place.path().display(), nodes = nodes.len(), "nodes were read");
+            Ok((said, remarks)) => {
+                info!(%path, "it was read");
                 for remark in remarks.iter().filter(|remark| !self.remarks.contains(remark)) {
-                    warn!(path = %self.place.path().display(), "{remark}");
+                    warn!(%path, "{remark}");
                 }
                 (self.fault, self.remarks) = (None, remarks);
-                vec![Update::All(nodes), Update::InStep]
+                said
             }
             Err(why) if self.fault.as_ref() == Some(&why) => Vec::new(),
             Err(why) => {
-                warn!(why, "nodes stay as they were");
+                warn!(why, "all stays as it was");
                 self.fault = Some(why.clone());
-                vec![Update::Away(why)]
+                self.place.away(why)
             }
         }
     }
+}
+
+/// What a list says.
+fn read_list(what: &What, bytes: &[u8]) -> Result<Vec<Said>, String> {
+    let (What::Pods(selectors) | What::Namespaces(selectors)) = what else {
+        return Ok(vec![Said::Nodes(Update::All(read_nodes(bytes)?)), Said::Nodes(Update::InStep)]);
+    };
+    let (pods, namespaces) = read_pods(bytes)?;
+    let pods = pods.iter().filter_map(|pod| selectors.choose(pod)).collect();
+    let namespaces = namespaces.iter().filter_map(|namespace| selectors.choose_namespace(namespace)).collect();
+    Ok(vec![
+        Said::Pods(Update::All(pods)),
+        Said::Pods(Update::InStep),
+        Said::Namespaces(Update::All(namespaces)),
+        Said::Namespaces(Update::InStep),
+    ])
 }
 
 /// Never more than a byte over the bound.
@@ -139,6 +169,7 @@ fn read_bounded(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use causeway_control::pods::Selectors;
     use causeway_tests::folder::Folder;
 
     const ONE: &str = r#"{"kind":"NodeList","items":[{"metadata":{"name":"a"}}]}"#;
@@ -146,24 +177,47 @@ mod tests {
     #[test]
     fn a_file_is_read_when_it_comes_and_changes_and_not_otherwise() {
         let folder = Folder::new();
-        let mut file = Watched::new(Place::List(folder.path().join("nodes.json")));
-        assert!(matches!(file.look().as_slice(), [Update::Away(why)] if why.contains("nodes.json: No such file")));
+        let mut file = Watched::new(Place::List(folder.path().join("nodes.json"), What::Nodes));
+        assert!(
+            matches!(file.look().as_slice(), [Said::Nodes(Update::Away(why))] if why.contains("nodes.json: No such file"))
+        );
         assert_eq!(file.look(), [], "once is enough to say it");
         folder.write("nodes.json", ONE);
-        assert!(matches!(file.look().as_slice(), [Update::All(nodes), Update::InStep] if nodes.len() == 1));
+        assert!(
+            matches!(file.look().as_slice(), [Said::Nodes(Update::All(nodes)), Said::Nodes(Update::InStep)] if nodes.len() == 1)
+        );
         assert_eq!(file.look(), []);
         // Of the same size, and within the same second.
         folder.write("other.json", ONE.replace("\"a\"", "\"b\""));
         std::fs::rename(folder.path().join("other.json"), folder.path().join("nodes.json")).expect("a rename");
-        assert!(matches!(file.look().as_slice(), [Update::All(nodes), Update::InStep] if nodes[0].name == "b"));
+        assert!(
+            matches!(file.look().as_slice(), [Said::Nodes(Update::All(nodes)), Said::Nodes(Update::InStep)] if nodes[0].name == "b")
+        );
         folder.write("nodes.json", "{");
-        assert!(matches!(file.look().as_slice(), [Update::Away(why)] if why.contains("kubectl get nodes -o json")));
+        assert!(
+            matches!(file.look().as_slice(), [Said::Nodes(Update::Away(why))] if why.contains("kubectl get nodes -o json"))
+        );
         assert_eq!(file.look(), []);
         folder.write("nodes.json", ONE);
         assert_eq!(file.look().len(), 2);
         std::fs::remove_file(folder.path().join("nodes.json")).expect("it was there");
-        assert!(matches!(file.look().as_slice(), [Update::Away(_)]));
+        assert!(matches!(file.look().as_slice(), [Said::Nodes(Update::Away(_))]));
         folder.write("nodes.json", ONE);
         assert_eq!(file.look().len(), 2, "and it is up to date again");
+    }
+
+    #[test]
+    fn a_file_of_pods_tells_namespaces_too() {
+        let folder = Folder::new();
+        folder.write("pods.json", r#"{"kind":"Namespace","metadata":{"name":"shop"}}"#);
+        let mut file = Watched::new(Place::List(folder.path().join("pods.json"), What::Pods(Selectors::default())));
+        let said = file.look();
+        let [Said::Pods(Update::All(pods)), _, Said::Namespaces(Update::All(_)), _] = said.as_slice() else {
+            panic!("{said:?}");
+        };
+        assert!(pods.is_empty());
+        folder.write("pods.json", "{");
+        let away = file.look();
+        assert!(matches!(away.as_slice(), [Said::Pods(Update::Away(_)), Said::Namespaces(Update::Away(_))]));
     }
 }

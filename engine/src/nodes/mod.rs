@@ -1,4 +1,4 @@
-//! Where nodes of clusters come from while the gateway runs: files and API servers.
+//! Where nodes and pods of clusters come from while the gateway runs: files and API servers.
 //!
 //! Each kind has a thread of its own, off the packet cores. What they find out waits in a
 //! mailbox, folded together, until control takes it.
@@ -15,16 +15,19 @@ use std::time::Duration;
 
 use causeway_control::config::{Cluster, ClusterIdx, Config, NodesFrom};
 use causeway_control::control::Control;
-use causeway_control::nodes::{NodeRow, NodeState, Quarantine, Update};
+use causeway_control::feed::Update;
+use causeway_control::liveness::News;
+use causeway_control::nodes::{NodeRow, NodeState, Quarantine};
+use causeway_control::pods::Selectors;
 use causeway_fastpath::time::Instant;
-use causeway_kubernetes::{Running, Server, Teller, Watched};
-use tracing::{error, warn};
+use causeway_kubernetes::{Running, Said, Server, Teller, Told, Watched, What};
+use tracing::{error, info, warn};
 
 use crate::wake::Doorbell;
 use aside::spawn_aside;
 use files::Place;
 pub(crate) use keeper::{Keeper, Remembered};
-use mailbox::Mailbox;
+use mailbox::{Mail, Mailbox};
 
 /// Between two looks into the mailbox, at least: of a crowd of nodes that change, routes
 /// follow in one go.
@@ -35,10 +38,10 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Of nodes that go wrong at once.
 const MOST_LOGGED: usize = 10;
 
-/// The threads that know about nodes. They end when this is dropped.
+/// The threads that know about nodes and pods. They end when this is dropped.
 pub(crate) struct NodeSources {
     /// Whom they ask.
-    sources: Vec<(ClusterIdx, Of)>,
+    sources: Vec<(ClusterIdx, Source)>,
     mailbox: Arc<Mailbox>,
     /// When the mailbox is looked into next, at the earliest.
     next: Instant,
@@ -54,7 +57,7 @@ impl NodeSources {
     /// Starts those that the configuration names; `bell` rings when there is something.
     pub(crate) fn start(config: &Config, bell: Arc<Doorbell>) -> io::Result<NodeSources> {
         let mut sources = NodeSources {
-            sources: sources_of(config),
+            sources: known_by_all(config),
             mailbox: Arc::new(Mailbox::new(bell)),
             next: Instant::ZERO,
             servers: None,
@@ -64,15 +67,12 @@ impl NodeSources {
             threads: Vec::new(),
         };
         let (mut files, mut servers) = (Vec::new(), Vec::new());
-        for (at, of) in sources.sources.clone() {
-            match of {
-                Of::Place(place) => files.push((at, place)),
-                Of::Server { server, is_told } => {
-                    let (teller, told) = causeway_kubernetes::conditions();
-                    if is_told {
-                        sources.tellers.push((at, teller));
-                    }
-                    servers.push((at, Watched { server, told: is_told.then_some(told) }));
+        for (at, source) in sources.sources.clone() {
+            match source {
+                Source::Place(place) => files.push((at, place)),
+                Source::Server { server, what, is_told } => {
+                    let told = is_told.then(|| sources.tell_of(at));
+                    servers.push((at, Watched { server, what, told }));
                 }
             }
         }
@@ -86,10 +86,10 @@ impl NodeSources {
             let (running, ending) = causeway_kubernetes::running();
             let (clusters, servers): (Vec<_>, Vec<_>) = servers.into_iter().unzip();
             let mailbox = Arc::clone(&sources.mailbox);
-            let said = move |at: usize, update: Update| mailbox.put(clusters[at], update);
+            let said = move |at: usize, said: Said| mailbox.put(clusters[at], said);
             let run = move || {
                 if let Err(error) = causeway_kubernetes::run(servers, ending, said) {
-                    error!(%error, "nodes cannot be watched");
+                    error!(%error, "nodes and pods cannot be watched");
                 }
             };
             sources.threads.push(spawn_aside("kubernetes", cores, run)?);
@@ -101,19 +101,26 @@ impl NodeSources {
     /// Those of another configuration from now on, unless they are the same. Takes a second at
     /// most.
     pub(crate) fn follow(&mut self, config: &Config, bell: &Arc<Doorbell>) -> io::Result<()> {
-        if self.sources != sources_of(config) {
+        if self.sources != known_by_all(config) {
             *self = NodeSources::start(config, Arc::clone(bell))?;
         }
         Ok(())
     }
 
+    /// Where is heard what becomes of a cluster's nodes.
+    fn tell_of(&mut self, cluster: ClusterIdx) -> Told {
+        let (teller, told) = causeway_kubernetes::conditions();
+        self.tellers.push((cluster, teller));
+        told
+    }
+
     /// What sources have said, once it is time to look; see [`NodeSources::due`].
-    pub(crate) fn take(&mut self, now: Instant) -> Vec<(ClusterIdx, Update)> {
+    pub(crate) fn take(&mut self, now: Instant) -> Option<Mail> {
         if now < self.next || self.mailbox.is_empty() {
-            return Vec::new();
+            return None;
         }
         self.next = now + REST;
-        self.mailbox.take()
+        Some(self.mailbox.take())
     }
 
     /// Tells who wants to know what has become of nodes, where that is in force with every worker.
@@ -145,31 +152,47 @@ impl Drop for NodeSources {
     }
 }
 
-/// Who knows the nodes of a cluster.
+/// Who knows something of a cluster.
 #[derive(Clone, Debug, PartialEq)]
-enum Of {
+enum Source {
     Place(Place),
     Server {
         server: Server,
-        /// Does it want to know what becomes of them?
+        what: What,
+        /// Does it want to know what becomes of nodes?
         is_told: bool,
     },
 }
 
-/// Who knows the nodes of which cluster.
-fn sources_of(config: &Config) -> Vec<(ClusterIdx, Of)> {
+/// Who is asked about which cluster, and what.
+fn known_by_all(config: &Config) -> Vec<(ClusterIdx, Source)> {
     let clusters = config.clusters.iter().enumerate();
-    clusters.filter_map(|(at, cluster)| Some((ClusterIdx(at), of_cluster(cluster)?))).collect()
+    clusters.flat_map(|(at, cluster)| known_by(cluster).into_iter().map(move |of| (ClusterIdx(at), of))).collect()
 }
 
-fn of_cluster(cluster: &Cluster) -> Option<Of> {
-    let server = |server| Of::Server { server, is_told: cluster.patches_network_unavailable };
-    Some(match cluster.nodes_from.clone()? {
-        NodesFrom::File(path) => Of::Place(Place::List(path)),
-        NodesFrom::Flannel(folder) => Of::Place(Place::Flannel { folder, pod_cidrs: cluster.pod_cidrs.clone() }),
-        NodesFrom::Kubeconfig { path, context } => server(Server::Kubeconfig { path, context }),
-        NodesFrom::InCluster => server(Server::InCluster),
-    })
+/// Who is asked about a cluster, and what.
+fn known_by(cluster: &Cluster) -> Vec<Source> {
+    let server = |server, what| {
+        let is_told = what == What::Nodes && cluster.patches_network_unavailable;
+        Source::Server { server, what, is_told }
+    };
+    let of = |from: &NodesFrom, what| match from.clone() {
+        NodesFrom::File(path) => Source::Place(Place::List(path, what)),
+        NodesFrom::Flannel(folder) => Source::Place(Place::Flannel { folder, pod_cidrs: cluster.pod_cidrs.clone() }),
+        NodesFrom::Kubeconfig { path, context } => server(Server::Kubeconfig { path, context }, what),
+        NodesFrom::InCluster => server(Server::InCluster, what),
+    };
+    let mut sources = Vec::new();
+    sources.extend(cluster.nodes_from.as_ref().map(|from| of(from, What::Nodes)));
+    if let Some(from) = &cluster.pods_from {
+        let selectors = Selectors::of(cluster);
+        // A file holds both.
+        if selectors.ask_for_namespaces() && !matches!(from, NodesFrom::File(_)) {
+            sources.push(of(from, What::Namespaces(selectors.clone())));
+        }
+        sources.push(of(from, What::Pods(selectors)));
+    }
+    sources
 }
 
 /// Until they have ended, or it takes too long. One that hangs, in a kubeconfig's plug-in or on
@@ -183,17 +206,26 @@ fn wait_for(threads: impl IntoIterator<Item = JoinHandle<()>>) {
     }
 }
 
-/// Hands control what files say now; whoever else knows nodes is not asked.
+/// Hands control what files say now; whoever else knows nodes and pods is not asked.
 pub(crate) fn read_once(control: &mut Control, now: Instant) {
-    let look = |(at, cluster): (usize, &Cluster)| {
-        let said = match of_cluster(cluster)? {
-            Of::Place(place) => files::read(place),
-            Of::Server { .. } => vec![Update::Away("a replay asks no API server".to_owned())],
+    let mut mail = Mail::default();
+    for (at, source) in known_by_all(control.config()) {
+        let why = "a replay asks no API server".to_owned();
+        let said = match source {
+            Source::Place(place) => files::read(place),
+            Source::Server { what: What::Nodes, .. } => vec![Said::Nodes(Update::Away(why))],
+            Source::Server { what: What::Pods(_), .. } => vec![Said::Pods(Update::Away(why))],
+            Source::Server { what: What::Namespaces(_), .. } => vec![Said::Namespaces(Update::Away(why))],
         };
-        Some(said.into_iter().map(move |update| (ClusterIdx(at), update)))
-    };
-    let said = control.config().clusters.iter().enumerate().filter_map(look).flatten().collect();
-    hand_over(said, control, now);
+        for said in said {
+            match said {
+                Said::Nodes(update) => mail.nodes.push((at, update)),
+                Said::Pods(update) => mail.pods.push((at, update)),
+                Said::Namespaces(update) => mail.namespaces.push((at, update)),
+            }
+        }
+    }
+    hand_over(mail, control, now);
     for source in control.node_sources() {
         let Err(why) = source.state else { continue };
         let cluster = &control.config().clusters[source.cluster.0].name;
@@ -205,8 +237,9 @@ pub(crate) fn read_once(control: &mut Control, now: Instant) {
 }
 
 /// Hands control what sources have said, and logs what it finds wrong.
-pub(crate) fn hand_over(said: Vec<(ClusterIdx, Update)>, control: &mut Control, now: Instant) {
-    control.update_nodes(said, now);
+pub(crate) fn hand_over(mail: Mail, control: &mut Control, now: Instant) {
+    control.update_pods(mail.pods, mail.namespaces, now);
+    control.update_nodes(mail.nodes, now);
     let quarantines = control.take_quarantines();
     for Quarantine { cluster, node, faults } in quarantines.iter().take(MOST_LOGGED) {
         let cluster = &control.config().clusters[cluster.0].name;
@@ -215,5 +248,36 @@ pub(crate) fn hand_over(said: Vec<(ClusterIdx, Update)>, control: &mut Control, 
     }
     if let Some(more @ 1..) = quarantines.len().checked_sub(MOST_LOGGED) {
         warn!(more, "and so with more nodes: see causeway show nodes");
+    }
+}
+
+/// Logs which nodes no longer answer, and which do again.
+pub(crate) fn log_liveness(control: &mut Control) {
+    let news = control.take_liveness_news();
+    let name = |cluster: ClusterIdx| control.config().clusters[cluster.0].name.as_str();
+    let mut logged = 0;
+    for one in &news {
+        match one {
+            News::CutOff { cluster, dead, of, is_so: true } => warn!(
+                cluster = name(*cluster),
+                dead, of, "most nodes do not answer: nothing is withdrawn, as it may be the gateway that is cut off"
+            ),
+            News::CutOff { cluster, dead, of, is_so: false } => {
+                info!(cluster = name(*cluster), dead, of, "most nodes answer again");
+            }
+            News::Turned { .. } if logged == MOST_LOGGED => {}
+            News::Turned { cluster, node, address, dead } => {
+                logged += 1;
+                if *dead {
+                    warn!(cluster = name(*cluster), node, %address, "the node does not answer");
+                } else {
+                    info!(cluster = name(*cluster), node, %address, "the node answers again");
+                }
+            }
+        }
+    }
+    let turned = news.iter().filter(|one| matches!(one, News::Turned { .. })).count();
+    if let Some(more @ 1..) = turned.checked_sub(logged) {
+        warn!(more, "and so with more addresses: see causeway show nodes");
     }
 }

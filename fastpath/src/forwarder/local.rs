@@ -1,4 +1,5 @@
-//! Packets to the gateway itself. It answers pings; nothing listens on it.
+//! Packets to the gateway itself. It answers pings; nothing listens on it but control, which
+//! hears what nodes answer to its own.
 
 use super::fragment::Place;
 use super::refuse::Refusal;
@@ -8,7 +9,7 @@ use crate::address::Address;
 use crate::fib::Hop;
 use crate::offload::{ChecksumState, Offload};
 use crate::parse::{self, L4Kind, Layers};
-use crate::verdict::{DropReason, Verdict};
+use crate::verdict::{DropReason, PuntReason, Verdict};
 use crate::wire::checksum::{Delta, fold, pseudo, sum};
 use crate::wire::ethernet::HEADER_LEN as L2;
 use crate::wire::{get16, icmp, ipv4, ipv6, protocol, put16, tcp, udp};
@@ -32,6 +33,13 @@ impl<A: Address> Walk<'_, A> {
                     self.drop(i, DropReason::LocalUnwanted)
                 }
                 L4Kind::EchoRequest => self.echo(i, &layers, Some(layers.l4 as usize)),
+                L4Kind::EchoReply if self.snapshot.probes == Some(layers.key.dst_port) => {
+                    self.verdicts[i] = if self.limits.replies.take(self.now) {
+                        Verdict::Punt(PuntReason::EchoReply)
+                    } else {
+                        Verdict::Drop(DropReason::PuntRateLimited)
+                    };
+                }
                 L4Kind::Fragment => self.echo_fragment(i, &layers),
                 L4Kind::Tcp | L4Kind::Udp if !self.is_whole(i, &layers) => self.drop(i, DropReason::L4HeaderBad),
                 L4Kind::Tcp if !self.may_ask(i, &layers) => self.drop(i, DropReason::LocalUnwanted),

@@ -122,6 +122,7 @@ impl Forwarder {
                 discovery: TokenBucket::new(PUNTS_PER_SECOND),
                 unresolved: TokenBucket::new(PUNTS_PER_SECOND),
                 pings: TokenBucket::new(FRAGMENTED_PINGS_PER_SECOND),
+                replies: TokenBucket::new(PUNTS_PER_SECOND),
             },
             chance,
             handed: Handed::new(workers, TIDINGS),

@@ -107,6 +107,7 @@ pub(super) struct Limits {
     pub(super) unresolved: TokenBucket,
     /// Pings to the gateway that come in fragments.
     pub(super) pings: TokenBucket,
+    pub(super) replies: TokenBucket,
 }
 
 impl<A: Address> Scratch<A> {

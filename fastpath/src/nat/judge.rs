@@ -10,9 +10,10 @@ use core::net::IpAddr;
 
 use hashbrown::HashMap;
 
+use super::Selected;
 use super::forward::Forwards;
 use super::keep::keeps_ports;
-use super::policy::{EgressAction, EgressRule};
+use super::policy::{self, EgressAction, EgressRule};
 use crate::address::Address;
 use crate::command::SessionRow;
 use crate::ids::{PoolId, VrfId};
@@ -27,6 +28,7 @@ use crate::wire::protocol;
 #[derive(Debug)]
 pub struct Judge<A> {
     egress: Arc<[Vec<EgressRule<A>>]>,
+    selected: Vec<Arc<Selected<A>>>,
     pools: Arc<[Pool<A>]>,
     forwards: Arc<Forwards<A>>,
     /// By pool: does a port hide flows behind it?
@@ -185,6 +187,7 @@ impl<A: Address> Judge<A> {
         }
         Judge {
             egress: Arc::clone(&tables.egress),
+            selected: tables.selected.clone(),
             pools: Arc::clone(&tables.pools),
             forwards: Arc::clone(&tables.forwards),
             masquerades,
@@ -248,8 +251,7 @@ impl<A: Address> Judge<A> {
             Ok(rule) => rule,
             Err(reason) => return Outcome::Ends(EndReason::Policy(reason)),
         };
-        let rules = &self.egress[flow.vrf.index()];
-        let renaming = || rules.iter().find(|rule| rule.renames() && rule.matches(flow.src, flow.dst));
+        let renaming = || self.about(flow).find(|rule| rule.renames());
         let rule = if basis == Basis::Hairpin { renaming().unwrap_or(first) } else { first };
         let place = self.places.get(&address).filter(|place| {
             let is_right = match rule.action {
@@ -268,11 +270,15 @@ impl<A: Address> Judge<A> {
         }
     }
 
+    /// The rules about a flow, in their order.
+    fn about(&self, flow: &FlowKey<A>) -> impl Iterator<Item = &EgressRule<A>> {
+        let rules = self.egress.get(flow.vrf.index()).zip(self.selected.get(flow.vrf.index()));
+        rules.into_iter().flat_map(|(rules, selected)| policy::about(rules, selected, flow.src, flow.dst))
+    }
+
     /// The first rule about a flow; why it may not begin, if so.
     fn rule(&self, flow: &FlowKey<A>) -> Result<&EgressRule<A>, DropReason> {
-        let rules = self.egress.get(flow.vrf.index());
-        let rule = rules.and_then(|rules| rules.iter().find(|rule| rule.matches(flow.src, flow.dst)));
-        match rule {
+        match self.about(flow).next() {
             None => Err(DropReason::NotInIsland),
             Some(EgressRule { action: EgressAction::Drop(reason), .. }) => Err(*reason),
             Some(rule) => Ok(rule),

@@ -20,6 +20,7 @@ mod numbers;
 mod open;
 mod policy;
 mod refused;
+mod selected;
 mod space;
 mod spaces;
 mod stripe;
@@ -32,7 +33,9 @@ pub use change::{Change, Room};
 pub use forward::{Forward, Forwards};
 pub use judge::{Basis, EndReason, Facts, Judge, Outcome};
 pub use keep::keeps_ports;
+pub(crate) use policy::about as rules_about;
 pub use policy::{EgressAction, EgressRule, SenderLimits};
+pub use selected::{Selected, Selection, Selections};
 pub use translate::{Choice, Nat, Translation, timeout_ms};
 pub use usage::Load;
 

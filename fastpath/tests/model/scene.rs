@@ -6,7 +6,9 @@ use std::sync::Arc;
 use causeway_fastpath::address::Address;
 use causeway_fastpath::fib::{Hop, Prefix};
 use causeway_fastpath::ids::{AdjacencyId, Epoch, PoolId, PortId, VrfId};
-use causeway_fastpath::nat::{Behavior, EgressAction, EgressRule, Filtering, Forward, Forwards, Mapping};
+use causeway_fastpath::nat::{
+    Behavior, EgressAction, EgressRule, Filtering, Forward, Forwards, Mapping, Selection, Selections,
+};
 use causeway_fastpath::snapshot::{NeighborState, Pool, Snapshot, Tables, Timeouts, WELL_KNOWN_PORTS};
 use causeway_fastpath::verdict::DropReason;
 use causeway_testkit::packet::ToIp;
@@ -270,6 +272,7 @@ impl Scene {
             adjacencies: adjacencies.into(),
             groups: Arc::clone(&base.groups),
             flow_seed: base.flow_seed,
+            probes: base.probes,
             v4: self.family_tables(&base.v4),
             v6: self.family_tables(&base.v6),
             timeouts: Timeouts { udp_ports_ms: Some(Arc::new(udp_ports_ms)), ..TIMEOUTS },
@@ -313,6 +316,7 @@ impl Scene {
         Tables {
             fibs: base.fibs.clone(),
             egress: egress.into(),
+            selected: base.selected.clone(),
             neighbors: Arc::clone(&base.neighbors),
             pools: vec![pool(self.shared(self.addresses)), pool(own)].into(),
             forwards: Arc::new(forwards),
@@ -380,7 +384,12 @@ fn masquerade_pods<A: Address>(plan: &mut FamilyPlan<A>) {
 
 fn own_name<A: Address>(plan: &mut FamilyPlan<A>, pod: &str) {
     let pod = A::from_ip(pod.to_ip()).expect("an address of this family");
-    let destination = Prefix::containing(A::default(), 0);
-    let action = EgressAction::Translate(PoolId(1));
-    plan.egress[ISLAND.index()].insert(0, EgressRule::new(Prefix::host(pod), destination, action));
+    let everywhere = Prefix::containing(A::default(), 0);
+    let rule = EgressRule::new(everywhere, everywhere, EgressAction::Translate(PoolId(1)));
+    // By a selection, and so each run meets one.
+    let mut selections = Selections::default();
+    let selection = Selection::new(3).expect("below the most");
+    selections.insert(selection);
+    plan.selected[ISLAND.index()].add(pod, selections);
+    plan.egress[ISLAND.index()].insert(0, EgressRule { selection: Some(selection), ..rule });
 }

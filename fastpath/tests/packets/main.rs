@@ -34,6 +34,7 @@ mod protocols;
 mod random_frames;
 mod refusals;
 mod refusals_not_sent;
+mod selected;
 mod session_ends;
 mod session_kill;
 mod session_list;

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use causeway_fastpath::ids::{AdjacencyId, PortId};
 use causeway_fastpath::offload::{ChecksumState, Gso, Offload};
-use causeway_fastpath::verdict::{DropReason, Verdict};
+use causeway_fastpath::verdict::{DropReason, PuntReason, Verdict};
 use causeway_testkit::checksum;
 use causeway_testkit::packet::*;
 use causeway_testkit::print::{assert_frame_lists_eq, assert_frames_eq};
 
-use crate::world::{FAMILIES, Family, NODE_A, NODES, Plan, ROUTER, UPLINK, World, from, link_local, to};
+use crate::world::{FAMILIES, Family, NODE_A, NODES, PROBES, Plan, ROUTER, UPLINK, World, from, link_local, to};
 
 /// Both own addresses of a family: port, who asks, his address, ours.
 fn own(family: Family) -> [(PortId, AdjacencyId, &'static str, &'static str); 2] {
@@ -90,6 +90,21 @@ fn pings_in_fragments_that_are_never_completed_take_no_room_of_others() {
         for (ask, answer) in ask.iter().zip(answer) {
             assert_frames_eq(answer, world.send(port, ask).answered());
         }
+    }
+}
+
+#[test]
+fn what_nodes_answer_to_pings_of_control_goes_there_and_nothing_else() {
+    for family in FAMILIES {
+        let mut world = World::new();
+        let answer = |identifier| {
+            from(NODE_A).ip(family.node_a, family.gateway_inside).icmp_echo_reply(identifier, 9).payload("x").build()
+        };
+        let out = world.send(NODES, answer(PROBES));
+        assert_eq!(out.verdict, Verdict::Punt(PuntReason::EchoReply));
+        world.send(NODES, answer(PROBES ^ 1)).dropped(DropReason::LocalUnwanted);
+        let pod = from(NODE_A).ip(family.node_a, family.pod_b).icmp_echo_reply(PROBES, 9).build();
+        assert!(!matches!(world.send(NODES, pod).verdict, Verdict::Punt(_)), "it is for somebody else");
     }
 }
 

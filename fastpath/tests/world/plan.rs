@@ -6,7 +6,7 @@ use causeway_fastpath::address::Address;
 use causeway_fastpath::ecmp::{Group, Member};
 use causeway_fastpath::fib::{FibBuilder, Hop, NextHop, Prefix};
 use causeway_fastpath::ids::{AdjacencyId, Epoch, GroupId, PoolId, PortId, VrfId};
-use causeway_fastpath::nat::{Behavior, EgressAction, EgressRule, Filtering, Forward, Forwards, Mapping, SenderLimits};
+use causeway_fastpath::nat::{Behavior, EgressAction, EgressRule, Filtering, Forward, Forwards, Mapping, Selected};
 use causeway_fastpath::snapshot::{Adjacency, NeighborState, Pool, PortEntry, Snapshot, Tables, Timeouts};
 use causeway_fastpath::wire::protocol;
 use causeway_testkit::packet::{Eth, Mac, ToIp, ToIpv6, eth};
@@ -34,6 +34,8 @@ const NEIGHBOR_PORTS: [PortId; 5] = [NODES, NODES, UPLINK, UPLINK, OTHER_NODES];
 
 /// Ports that the pools may use.
 pub(crate) const FIRST_PORT: u16 = 1024;
+/// The identifier of control's own pings.
+pub(crate) const PROBES: u16 = 0xcafe;
 
 /// A frame's Ethernet layer from a neighbour to the gateway.
 pub(crate) fn from(neighbor: AdjacencyId) -> Eth {
@@ -70,6 +72,7 @@ pub(crate) struct Plan {
 pub(crate) struct FamilyPlan<A> {
     pub(crate) fibs: Vec<FibBuilder<A>>,
     pub(crate) egress: Vec<Vec<EgressRule<A>>>,
+    pub(crate) selected: Vec<Selected<A>>,
     pub(crate) neighbors: HashMap<(PortId, A), AdjacencyId>,
     pub(crate) pools: Vec<Pool<A>>,
     pub(crate) forwards: Forwards<A>,
@@ -242,6 +245,7 @@ impl Plan {
             adjacencies: self.adjacencies.clone().into(),
             groups: self.groups.clone().into(),
             flow_seed: 0x5eed,
+            probes: Some(PROBES),
             v4: self.v4.compile(),
             v6: self.v6.compile(),
             timeouts: self.timeouts.clone(),
@@ -256,6 +260,7 @@ impl<A: Address> FamilyPlan<A> {
         FamilyPlan {
             fibs: vec![FibBuilder::new(); vrfs],
             egress: vec![Vec::new(); vrfs],
+            selected: vec![Selected::default(); vrfs],
             neighbors: HashMap::new(),
             pools: Vec::new(),
             forwards: Forwards::new(),
@@ -275,14 +280,8 @@ impl<A: Address> FamilyPlan<A> {
     }
 
     fn egress(&mut self, vrf: VrfId, source: &str, action: EgressAction) {
-        let rule = EgressRule {
-            source: prefix(source),
-            destination: Prefix::containing(A::default(), 0),
-            action,
-            limits: SenderLimits::default(),
-            picks_up: false,
-        };
-        self.egress[vrf.index()].push(rule);
+        let everywhere = Prefix::containing(A::default(), 0);
+        self.egress[vrf.index()].push(EgressRule::new(prefix(source), everywhere, action));
     }
 
     fn pool(&mut self, first: &str, count: u64) {
@@ -305,13 +304,8 @@ impl<A: Address> FamilyPlan<A> {
             other_protocols: true,
             ..Pool::default()
         });
-        let rule = EgressRule {
-            source: Prefix::host(address(owner)),
-            destination: Prefix::containing(A::default(), 0),
-            action: EgressAction::Translate(PoolId(1)),
-            limits: SenderLimits::default(),
-            picks_up: false,
-        };
+        let (source, everywhere) = (Prefix::host(address(owner)), Prefix::containing(A::default(), 0));
+        let rule = EgressRule::new(source, everywhere, EgressAction::Translate(PoolId(1)));
         self.egress[ISLAND.index()].insert(0, rule);
     }
 
@@ -322,12 +316,14 @@ impl<A: Address> FamilyPlan<A> {
         self.route(OTHER_ISLAND, pods, Hop::Adjacency(NODE_C));
         self.without_route(OTHER_ISLAND, no_pods);
         self.egress.push(self.egress[ISLAND.index()].clone());
+        self.selected.push(self.selected[ISLAND.index()].clone());
     }
 
     fn compile(&self) -> Tables<A> {
         Tables {
             fibs: self.fibs.iter().map(|fib| Arc::new(fib.clone().build())).collect(),
             egress: self.egress.clone().into(),
+            selected: self.selected.iter().cloned().map(Arc::new).collect(),
             neighbors: Arc::new(self.neighbors.clone()),
             pools: self.pools.clone().into(),
             forwards: Arc::new(self.forwards.clone()),

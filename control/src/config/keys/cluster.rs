@@ -143,6 +143,27 @@ pub(in crate::config) const CLUSTER: Section = Section {
             example: "{ kubeconfig = \"/etc/causeway/kubeconfig\" }",
             about: "Who knows its nodes, if this file does not. `ports` must be named then.",
         },
+        Key {
+            name: "egress-rule",
+            kind: Kind::Section("[[cluster.egress-rule]]"),
+            fallback: Fallback::Said("all leave by `egress`"),
+            example: "[[cluster.egress-rule]]",
+            about: "Pods that leave under a pool of their own.",
+        },
+        Key {
+            name: "pods-from",
+            kind: Kind::Section("a table"),
+            fallback: Fallback::Said("the API server of `nodes-from`"),
+            example: "{ kubeconfig = \"/etc/causeway/kubeconfig\" }",
+            about: "Who knows its pods, where an egress rule selects some.",
+        },
+        Key {
+            name: "liveness",
+            kind: Kind::Section("a table"),
+            fallback: Fallback::Said("nodes are not asked"),
+            example: "{ probe = \"icmp\", withdraw = true }",
+            about: "Whether its nodes are asked if they live, and what follows.",
+        },
     ],
 };
 
@@ -237,20 +258,8 @@ pub(in crate::config) const NODES_FROM: Section = Section {
             about: "How to reach the API server. Nodes are listed and watched; `causeway kubernetes rbac` \
                     prints the rights that this needs.",
         },
-        Key {
-            name: "context",
-            kind: Kind::Text("name of a context"),
-            fallback: Fallback::Said("the kubeconfig's current one"),
-            example: "\"blue\"",
-            about: "Which context of the kubeconfig.",
-        },
-        Key {
-            name: "in-cluster",
-            kind: Kind::Flag,
-            fallback: Fallback::Said("`false`"),
-            example: "true",
-            about: "The API server of the cluster in which the gateway runs as a pod, by its service account.",
-        },
+        CONTEXT,
+        IN_CLUSTER,
         Key {
             name: "patch-network-unavailable",
             kind: Kind::Flag,
@@ -263,6 +272,24 @@ pub(in crate::config) const NODES_FROM: Section = Section {
         },
     ],
 };
+/// Of whoever is asked by an API server.
+pub(super) const CONTEXT: Key = Key {
+    name: "context",
+    kind: Kind::Text("name of a context"),
+    fallback: Fallback::Said("the kubeconfig's current one"),
+    example: "\"blue\"",
+    about: "Which context of the kubeconfig.",
+};
+
+/// Of whoever is asked by an API server.
+pub(super) const IN_CLUSTER: Key = Key {
+    name: "in-cluster",
+    kind: Kind::Flag,
+    fallback: Fallback::Said("`false`"),
+    example: "true",
+    about: "The API server of the cluster in which the gateway runs as a pod, by its service account.",
+};
+
 /// Prefixes of `non-masquerade-cidrs`, as in ip-masq-agent: a flow that begins is held
 /// against each.
 pub(in crate::config) const MOST_EXEMPTIONS: usize = 64;

@@ -4,20 +4,24 @@
 //! asks for one, and ranges, choices and defaults are read from here.
 
 mod cluster;
+mod egress;
 mod forward;
+mod liveness;
 mod network;
 mod policy;
 
 pub(crate) use cluster::MOST_NODES;
 pub(in crate::config) use cluster::{CLUSTER, MOST_EXEMPTIONS, NODE, NODE_MASK_SIZE, NODES_FROM};
+pub(in crate::config) use egress::{EGRESS_RULE, MOST_EGRESS_PAIRS, PODS_FROM};
 pub(in crate::config) use forward::{FORWARD, MOST_FORWARDED_PORTS, STATIC_NAT};
+pub(in crate::config) use liveness::LIVENESS;
 pub(in crate::config) use network::{MOST_POOL_ADDRESSES, NEIGHBOR, NEXT_HOP, POOL, PORT, ROUTE};
 pub(in crate::config) use policy::{MOST_POLICY_PAIRS, POLICY};
 
 use super::schema::{Fallback, Key, Kind, Section, Shape};
 
 /// Every section, in the order of the reference.
-pub(in crate::config) const SECTIONS: [&Section; 16] = [
+pub(in crate::config) const SECTIONS: [&Section; 19] = [
     &FILE,
     &GATEWAY,
     &PORT,
@@ -28,6 +32,9 @@ pub(in crate::config) const SECTIONS: [&Section; 16] = [
     &NODE_MASK_SIZE,
     &NODE,
     &NODES_FROM,
+    &EGRESS_RULE,
+    &PODS_FROM,
+    &LIVENESS,
     &FORWARD,
     &STATIC_NAT,
     &POLICY,

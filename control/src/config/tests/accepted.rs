@@ -372,3 +372,17 @@ fn a_subnet_of_two_has_neither_network_nor_broadcast_address() {
         assert_eq!(config.routes[0].kind, RouteKind::Via(vec![next_hop(peer)]));
     }
 }
+
+#[test]
+fn nodes_are_asked_whether_they_live_as_the_file_says() {
+    let with = |liveness: &str| {
+        let lines = format!("egress = \"egress\"\nliveness = {liveness}\n");
+        accepted(&base_with("egress = \"egress\"\n", &lines)).clusters[0].liveness
+    };
+    let usual = Liveness { probe: Probe::Neighbor, interval_s: 5, failures: 3, successes: 2, withdraw: false };
+    assert_eq!(with("{}"), Some(usual));
+    let other = Liveness { probe: Probe::Icmp, interval_s: 1, failures: 9, successes: 8, withdraw: true };
+    let text = "{ probe = \"icmp\", interval-s = 1, failures = 9, successes = 8, withdraw = true }";
+    assert_eq!(with(text), Some(other));
+    assert_eq!(accepted(BASE).clusters[0].liveness, None);
+}

@@ -2,6 +2,7 @@
 
 mod accepted;
 mod cluster_errors;
+mod egress_rules;
 mod errors;
 mod forwards;
 mod hostile;

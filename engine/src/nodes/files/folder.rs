@@ -53,22 +53,23 @@ pub(super) fn read(folder: &Path, pod_cidrs: &[IpNet]) -> Result<FlannelNodes, S
 mod tests {
     use super::super::{Place, Watched};
     use causeway_control::nodes::Update;
+    use causeway_kubernetes::Said;
     use causeway_tests::folder::Folder;
 
     const ENV: &str = "FLANNEL_NETWORK=10.42.0.0/16\nFLANNEL_SUBNET=10.42.7.1/24\nFLANNEL_MTU=1500\n\
                        FLANNEL_IPMASQ=false\nFLANNELD_PUBLIC_IP=192.168.0.11\n";
 
     /// Names and pod CIDRs, or what is wrong.
-    fn said(updates: &[Update]) -> Vec<String> {
-        match updates {
+    fn said(said: &[Said]) -> Vec<String> {
+        match said {
             [] => vec!["nothing new".to_owned()],
-            [Update::All(nodes), Update::InStep] => {
+            [Said::Nodes(Update::All(nodes)), Said::Nodes(Update::InStep)] => {
                 let node = |node: &causeway_control::nodes::NodeFact| {
                     format!("{}: {}{}", node.name, node.pod_cidrs.join(","), node.flaws.join(";"))
                 };
                 nodes.iter().map(node).collect()
             }
-            [Update::Away(why)] => vec![why.clone()],
+            [Said::Nodes(Update::Away(why))] => vec![why.clone()],
             others => panic!("{others:?}"),
         }
     }
