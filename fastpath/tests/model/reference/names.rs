@@ -127,8 +127,12 @@ impl RefNat {
             if self.find(&back(flow, mapped)).is_some() {
                 return Ok(Err(DropReason::NatConflict));
             }
-            if name != Some(mapped) {
-                return Err(format!("the endpoint is called {mapped:?}, and leaves as {name:?}"));
+            match name {
+                None => return Err(format!("the endpoint is called {mapped:?}, and {NO_NAME}")),
+                Some(name) if name != mapped => {
+                    return Err(format!("the endpoint is called {mapped:?}, and leaves as {name:?}"));
+                }
+                Some(_) => {}
             }
             mapped
         } else {
