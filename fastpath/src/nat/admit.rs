@@ -39,10 +39,8 @@ impl<A: Address> Nat<A> {
     /// To whom a flow from outside leads by the name that it is for, if that is in use and
     /// lets the sender in.
     pub fn admits(&mut self, flow: &FlowKey<A>) -> Option<Admission<A>> {
-        let binding = self.open.as_ref()?.find(flow, &self.bindings)?;
-        if !self.adopt_if_kept(binding) {
-            return None;
-        }
+        let binding = self.open.as_ref()?.find(flow, &self.bindings, |number| self.is_kept(number))?;
+        self.adopt_if_kept(binding);
         let space = self.spaces.at(self.bindings.get(binding).space())?;
         let filtering = self.pools[space.pool.index()].behavior(flow.protocol).filtering;
         if !self.open.as_ref()?.lets_in(binding, flow.src, filtering) {

@@ -386,8 +386,16 @@ impl<A: Address> Nat<A> {
         in_old.into_iter().find(|number| self.kept(*number).is_some_and(|place| place.pool == pool))
     }
 
+    /// Is it the binding of a pool, or may it become that?
+    pub(super) fn is_kept(&self, number: u32) -> bool {
+        self.spaces.is_current(self.bindings.get(number).space()) || self.kept(number).is_some()
+    }
+
     /// Where a binding of tables before is now, if its name is one that may be kept.
     fn kept(&self, number: u32) -> Option<Place> {
+        if self.bindings.get(number).space() == Binding::<A>::NOWHERE {
+            return None;
+        }
         let (judge, binding) = (&self.sweep.as_ref()?.judge, self.bindings.get(number));
         let address = binding.public();
         let place = if binding.is_of_endpoint() {
@@ -401,12 +409,8 @@ impl<A: Address> Nat<A> {
     /// Lets a binding come over to the space that its pool has now, unless it is there; `false`: its
     /// name may not be kept.
     pub(super) fn adopt_if_kept(&mut self, number: u32) -> bool {
-        let space = self.bindings.get(number).space();
-        if self.spaces.is_current(space) {
+        if self.spaces.is_current(self.bindings.get(number).space()) {
             return true;
-        }
-        if space == Binding::<A>::NOWHERE {
-            return false;
         }
         let Some(place) = self.kept(number) else {
             return false;

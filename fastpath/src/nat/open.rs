@@ -90,10 +90,16 @@ impl<A: Address> OpenNames<A> {
         self.wake(number)
     }
 
-    /// The binding that a packet from outside is for by its name.
-    pub(super) fn find(&self, packet: &FlowKey<A>, bindings: &BindingTable<A>) -> Option<u32> {
+    /// The binding that a packet from outside is for by its name, and for which `is` holds:
+    /// after a change of tables one that is about to go may have the same name.
+    pub(super) fn find(
+        &self,
+        packet: &FlowKey<A>,
+        bindings: &BindingTable<A>,
+        is: impl Fn(u32) -> bool,
+    ) -> Option<u32> {
         let key = name(packet.dst, packet.dst_port, packet.protocol, packet.vrf);
-        self.index.find(key.hash(self.seed), |number| self.name(number, bindings).is(&key))
+        self.index.find(key.hash(self.seed), |number| self.name(number, bindings).is(&key) && is(number))
     }
 
     /// Is the name of this binding in use, and does `filtering` let this peer in?
