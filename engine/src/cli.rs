@@ -156,7 +156,7 @@ pub struct Check {
 /// `causeway replay`.
 #[derive(Debug, Args)]
 pub struct Replay {
-    /// The configuration file. One worker replays, whatever its cores.
+    /// The configuration file. Its cores are not heeded: see --workers.
     ///
     /// Nodes and pods are those of the file, of the files that nodes-from and pods-from name as
     /// they are now, and nodes that gateway.state remembers, which is read and not written. API

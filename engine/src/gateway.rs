@@ -208,7 +208,8 @@ impl Gateway {
                 let _ = writeln!(out, "ready").and_then(|()| out.flush());
             }
             self.nodes.tell(&self.control);
-            if let Some(keeper) = &mut self.keeper {
+            // What a configuration on trial makes of nodes does not outlive it.
+            if let Some(keeper) = self.keeper.as_mut().filter(|_| !self.changes.has_trial()) {
                 keeper.look(&self.control, now);
             }
             self.watch_ports();

@@ -65,7 +65,7 @@ fn an_unknown_key_is_shown_with_its_place_and_the_known_ones() {
     let line = 1 + config.lines().position(|line| line.contains("colours")).expect("it was put in");
     let expected = format!(
         "gw.toml:{line}:3: gateway.colours: is not a key of [gateway]; known are name, cores, api, state, idle, \
-         max-sessions, icmp-errors-per-second, icmp-errors-per-destination and seed\ngw.toml: 1 error\n"
+         watch, max-sessions, icmp-errors-per-second, icmp-errors-per-destination and seed\ngw.toml: 1 error\n"
     );
     assert_eq!(said, expected);
 }

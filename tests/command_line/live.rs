@@ -243,7 +243,7 @@ fn the_api_answers_nonsense_with_what_would_do() {
     assert!(ask("{\"version\":9,\"show\":\"routes\"}\n").contains("ask in version 1"));
     assert!(ask("{\"version\":1,\"show\":\"flows\"}\n").contains("no request"));
     assert!(ask("\u{0}\n").contains("no request"));
-    assert!(ask(&("x".repeat(10_000) + "\n")).contains("at most 4096 bytes"));
+    assert!(ask(&("x".repeat(10_000) + "\n")).contains("ask like"));
     assert!(ask("{\"version\":1,\"show\":\"routes\"}\n").starts_with("{\"routes\":["));
     stage.stop();
 }

@@ -59,15 +59,18 @@ impl Pods {
         Pods { clusters: clusters.map(|(at, cluster)| (ClusterIdx(at), new(cluster))).collect() }
     }
 
-    /// Those of another configuration: a cluster that keeps its name and its selectors keeps
-    /// the pods that are known; of another one with selectors nothing is known until its
-    /// source speaks.
+    /// Those of another configuration: in a cluster that keeps its name, selectors that stay
+    /// choose whom they chose; whom a new one chooses is known once its source speaks.
     pub(crate) fn followed(&self, before: &Config, config: &Config, now: Instant) -> Pods {
         let mut pods = Pods::new(config, now);
         for (at, own) in &mut pods.clusters {
             let was = before.cluster_named(&config.clusters[at.0].name).and_then(|was| self.clusters.get(&was));
-            if let Some(known) = was.filter(|known| known.selectors == own.selectors) {
-                own.clone_from(known);
+            if let Some(was) = was {
+                let renumbered = |by| was.selectors.renumbered(by, &own.selectors);
+                own.pods = was.pods.renumbered(|pod| &mut pod.by, renumbered);
+                if let (Some(own), Some(was)) = (&mut own.namespaces, &was.namespaces) {
+                    *own = was.renumbered(|namespace| &mut namespace.by, renumbered);
+                }
             }
             own.stale = true;
         }
@@ -144,6 +147,21 @@ impl ClusterPods {
 impl<T: Named + PartialEq> Known<T> {
     fn new(now: Instant) -> Known<T> {
         Known { all: BTreeMap::new(), crowded: false, source: Err("not reached yet".to_owned()), since: now }
+    }
+
+    /// The same, chosen by others; who is by none is left out.
+    fn renumbered(&self, by: impl Fn(&mut T) -> &mut Selections, others: impl Fn(Selections) -> Selections) -> Known<T>
+    where
+        T: Clone,
+        T::Name: Clone,
+    {
+        let mut known = Known { all: self.all.clone(), source: self.source.clone(), ..*self };
+        known.all.retain(|_, one| {
+            let by = by(one);
+            *by = others(*by);
+            !by.is_empty()
+        });
+        known
     }
 
     /// Did that change anything about the objects?

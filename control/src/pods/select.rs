@@ -78,6 +78,15 @@ impl Selectors {
         self.those(|selector| selector.namespaces.is_none())
     }
 
+    /// What was chosen by these, under the numbers that the same selectors have in `others`.
+    pub(super) fn renumbered(&self, by: Selections, others: &Selectors) -> Selections {
+        let chose = |selector: &PodSelector| {
+            let number = self.0.iter().position(|own| own == selector);
+            number.and_then(Selection::new).is_some_and(|number| by.contains(number))
+        };
+        others.those(chose)
+    }
+
     fn those(&self, is_meant: impl Fn(&PodSelector) -> bool) -> Selections {
         let mut found = Selections::default();
         for (at, _) in self.0.iter().enumerate().filter(|(_, selector)| is_meant(selector)) {

@@ -17,8 +17,8 @@ const ISLAND: VrfId = VrfId(1);
 const CLUSTER: ClusterIdx = ClusterIdx(0);
 
 /// An island with two pools beside its own, "rest", and these rules; more at the end.
-fn gateway(cluster: &str, rules: &str, more: &str) -> World {
-    World::start(&format!(
+fn island(cluster: &str, rules: &str, more: &str) -> String {
+    format!(
         r#"
 gateway.name = "gw"
 [[port]]
@@ -48,7 +48,11 @@ egress = "rest"
 {rules}
 {more}
 "#
-    ))
+    )
+}
+
+fn gateway(cluster: &str, rules: &str, more: &str) -> World {
+    World::start(&island(cluster, rules, more))
 }
 
 fn rule(lines: &str) -> String {
@@ -160,4 +164,25 @@ blue: pods from kubernetes, away for 0s: not reached yet
     world.control.update_pods([(CLUSTER, Update::Gone(pod("a", "web", a).name))], [], world.now);
     world.settle();
     assert_eq!(names(&world, a), [pool(0); 2]);
+}
+
+/// Their sources say the same again some time later, if they can be reached.
+#[test]
+fn pods_stay_selected_when_other_rules_come_and_go() {
+    let web = rule("pod-selector = \"app=web\"\npool = \"partners\"");
+    let other = rule("pod-selector = \"app=db\"\npool = \"four\"");
+    let source = "pods-from = { in-cluster = true }";
+    let mut world = gateway(source, &web, "");
+    let selectors = Selectors::of(&world.control.config().clusters[0]);
+    let chosen = selectors.choose(&pod("a", "web", ["10.1.7.5", "fd00:10:0:7::5"])).expect("a rule is about it");
+    world.control.update_pods([(CLUSTER, Update::All(vec![chosen]))], [], world.now);
+    world.settle();
+    let partners = action(&world, "10.1.7.5", "8.8.8.8");
+    assert_eq!(partners, pool(1));
+    for rules in [format!("{other}{web}"), web.clone(), format!("{web}{other}")] {
+        world.reload(&island(source, &rules, ""));
+        assert_eq!(action(&world, "10.1.7.5", "8.8.8.8"), partners, "{rules}");
+    }
+    world.reload(&island(source, &other, ""));
+    assert_eq!(action(&world, "10.1.7.5", "8.8.8.8"), pool(0));
 }

@@ -171,6 +171,11 @@ impl Changes {
         Ok(self.adopt(control, plan, config.text, by, now))
     }
 
+    /// Is a configuration in force that may be taken back?
+    pub(crate) fn has_trial(&self) -> bool {
+        self.trial.is_some()
+    }
+
     /// Keeps the configuration that is on trial.
     ///
     /// # Errors

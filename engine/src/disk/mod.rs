@@ -3,8 +3,9 @@
 #[cfg(test)]
 pub(crate) mod model;
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// What is done to the files of one folder.
@@ -54,7 +55,10 @@ impl Disk for Folder {
     }
 
     fn write(&mut self, name: &str, content: &[u8]) -> io::Result<()> {
-        File::create(self.0.join(name))?.write_all(content)
+        // Configurations and seeds are nobody else's business, unless somebody says so.
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        options.open(self.0.join(name))?.write_all(content)
     }
 
     fn sync(&mut self, name: &str) -> io::Result<()> {

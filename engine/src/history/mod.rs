@@ -14,6 +14,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tracing::warn;
 
 use crate::disk::{Disk, Folder};
 
@@ -69,8 +70,13 @@ impl<D: Disk> History<D> {
         let mut versions = Vec::new();
         for name in disk.names()? {
             let number = name.strip_suffix(ENDING).and_then(|stem| stem.parse::<u64>().ok());
-            if let Some(number) = number
-                && let Some(version) = disk.read(&name)?.and_then(|content| decode(&content))
+            let Some(number) = number else { continue };
+            // It is an aid: what cannot be read is passed over.
+            let content = disk.read(&name).unwrap_or_else(|error| {
+                warn!(name, %error, "a version of the configuration cannot be read");
+                None
+            });
+            if let Some(version) = content.and_then(|content| decode(&content))
                 && version.number == number
             {
                 versions.push(Version { text: None, ..version });

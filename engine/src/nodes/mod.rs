@@ -41,7 +41,7 @@ const MOST_LOGGED: usize = 10;
 /// The threads that know about nodes and pods. They end when this is dropped.
 pub(crate) struct NodeSources {
     /// Whom they ask.
-    sources: Vec<(ClusterIdx, Source)>,
+    sources: Vec<Asked>,
     mailbox: Arc<Mailbox>,
     /// When the mailbox is looked into next, at the earliest.
     next: Instant,
@@ -67,7 +67,7 @@ impl NodeSources {
             threads: Vec::new(),
         };
         let (mut files, mut servers) = (Vec::new(), Vec::new());
-        for (at, source) in sources.sources.clone() {
+        for Asked { cluster: at, source, .. } in sources.sources.clone() {
             match source {
                 Source::Place(place) => files.push((at, place)),
                 Source::Server { server, what, is_told } => {
@@ -164,10 +164,22 @@ enum Source {
     },
 }
 
+/// Who is asked about a cluster.
+#[derive(Clone, Debug, PartialEq)]
+struct Asked {
+    cluster: ClusterIdx,
+    /// Of one with another name nothing is known yet: its source has to say all of it.
+    name: String,
+    source: Source,
+}
+
 /// Who is asked about which cluster, and what.
-fn known_by_all(config: &Config) -> Vec<(ClusterIdx, Source)> {
-    let clusters = config.clusters.iter().enumerate();
-    clusters.flat_map(|(at, cluster)| known_by(cluster).into_iter().map(move |of| (ClusterIdx(at), of))).collect()
+fn known_by_all(config: &Config) -> Vec<Asked> {
+    let asked = |(at, cluster): (usize, &Cluster)| {
+        let asked = |source| Asked { cluster: ClusterIdx(at), name: cluster.name.clone(), source };
+        known_by(cluster).into_iter().map(asked).collect::<Vec<_>>()
+    };
+    config.clusters.iter().enumerate().flat_map(asked).collect()
 }
 
 /// Who is asked about a cluster, and what.
@@ -209,7 +221,7 @@ fn wait_for(threads: impl IntoIterator<Item = JoinHandle<()>>) {
 /// Hands control what files say now; whoever else knows nodes and pods is not asked.
 pub(crate) fn read_once(control: &mut Control, now: Instant) {
     let mut mail = Mail::default();
-    for (at, source) in known_by_all(control.config()) {
+    for Asked { cluster: at, source, .. } in known_by_all(control.config()) {
         let why = "a replay asks no API server".to_owned();
         let said = match source {
             Source::Place(place) => files::read(place),

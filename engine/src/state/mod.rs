@@ -138,7 +138,7 @@ pub(crate) struct NodeStore(Store<Folder, Memory>);
 
 impl NodeStore {
     /// What was remembered, and where to write what is to be; `None` if `gateway.state` is not
-    /// set, or no cluster learns its nodes. What is damaged is as if it had never been.
+    /// set. What is damaged is as if it had never been.
     ///
     /// # Errors
     /// The folder cannot be read.
@@ -146,9 +146,6 @@ impl NodeStore {
         let Some(path) = config.gateway.state.as_deref() else {
             return Ok(None);
         };
-        if config.clusters.iter().all(|cluster| cluster.nodes_from.is_none()) {
-            return Ok(None);
-        }
         let mut store = Store::new(Folder::at(path));
         let memory = match store.load(path) {
             Err(error @ StateError::Damaged { .. }) => {
