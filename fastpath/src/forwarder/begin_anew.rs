@@ -30,7 +30,8 @@ impl Forwarder {
         // The old tables go before the new ones come.
         let successor = Forwarder::of(self.handed.workers, Capacity::NONE, seed, now);
         let failed = core::mem::replace(self, successor);
-        let Forwarder { counters, handed, cuttings, rooms, .. } = failed;
+        let Forwarder { counters, handed, cuttings, rooms, snapshot, .. } = failed;
+        let admits_as_before = snapshot.v4.admits_as(&tables.v4) && snapshot.v6.admits_as(&tables.v6);
         let (v4, v6) = (failed.v4.into_legacy(), failed.v6.into_legacy());
         let counters = closed(counters, cuttings);
         *self = Forwarder::of(self.handed.workers, capacity, seed, now);
@@ -39,8 +40,8 @@ impl Forwarder {
         self.counters = counters;
         let event = self.install(tables, now);
         self.rooms.inherit(rooms);
-        self.v4.succeed(v4);
-        self.v6.succeed(v6);
+        self.v4.succeed(v4, admits_as_before);
+        self.v6.succeed(v6, admits_as_before);
         (sessions.0 + sessions.1, event)
     }
 

@@ -51,7 +51,7 @@ impl Forwarder {
     ///
     /// If control has prepared no room and names or policy differ, it is made here, which
     /// allocates. If sessions have not all been judged since the change before, they are now,
-    /// which takes as long as there are sessions: control waits for [`Event::Settled`].
+    /// which takes as long as there are sessions.
     pub fn install(&mut self, snapshot: Arc<Snapshot>, now: Instant) -> Event {
         debug_assert_eq!(snapshot.check(), Ok(()), "control sends sound tables");
         if let Some(room) = self.room_for(&snapshot) {

@@ -77,7 +77,7 @@ impl fmt::Debug for Room {
 
 impl<A: Address> Tables<A> {
     /// Do these tables admit what those do, under the same names?
-    fn admits_as(&self, other: &Tables<A>) -> bool {
+    pub(crate) fn admits_as(&self, other: &Tables<A>) -> bool {
         let Tables { egress, pools, forwards, .. } = other;
         (Arc::ptr_eq(&self.pools, pools) || self.pools == *pools)
             && (Arc::ptr_eq(&self.forwards, forwards) || self.forwards == *forwards)
@@ -109,6 +109,8 @@ pub(super) struct Sweep<A> {
     sessions: u32,
     leases: u32,
     bindings: u32,
+    /// Is all known in the spaces of pools that was given out of their addresses before?
+    all_taken_over: bool,
 }
 
 /// Records that a step passes over, at most, for each of its budget: those that only have to be
@@ -151,6 +153,7 @@ impl<A: Address> Change<A> {
                 sessions: 0,
                 leases: 0,
                 bindings: 0,
+                all_taken_over: false,
             }),
             spaces: Spaces::for_pools(pools),
             fresh,
@@ -217,7 +220,7 @@ impl<A: Address> Nat<A> {
             self.hosts = change.hosts.take();
         }
         let resting = resting(&tables.pools, self.sessions.capacity());
-        if self.pools.is_empty() && self.sessions.is_empty() && resting > 0 {
+        if self.since == Epoch(0) && resting > 0 {
             // Before the first packet there is time.
             let all = bindings(&self.workers, self.sessions.capacity(), resting);
             self.bindings = BindingTable::new(all, self.seed);
@@ -254,6 +257,10 @@ impl<A: Address> Nat<A> {
     pub(crate) fn share(&mut self, tables: &Tables<A>) {
         self.pools = Arc::clone(&tables.pools);
         self.forwards = Arc::clone(&tables.forwards);
+        // Who is selected may change while sessions are judged.
+        if let Some(sweep) = &mut self.sweep {
+            sweep.judge.select(&tables.selected);
+        }
     }
 
     /// Are there sessions yet that have to be judged?
@@ -295,10 +302,13 @@ impl<A: Address> Nat<A> {
         }
         // No session is to be judged any more.
         sweep.sessions = u32::MAX;
-        let pending = self.spaces.all_mut().find_map(|space| Some((space.pool, space.pending.first_from(0)?)));
-        if let Some((pool, address)) = pending {
-            self.take_over(pool, address);
-            return Some(true);
+        if !sweep.all_taken_over {
+            let pending = self.spaces.all_mut().find_map(|space| Some((space.pool, space.pending.first_from(0)?)));
+            if let Some((pool, address)) = pending {
+                self.take_over(pool, address);
+                return Some(true);
+            }
+            sweep.all_taken_over = true;
         }
         let sweep = self.sweep.as_mut()?;
         if let Some(lease) = self.lent.binding(sweep.leases) {

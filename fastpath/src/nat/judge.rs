@@ -11,6 +11,7 @@ use core::net::IpAddr;
 use hashbrown::HashMap;
 
 use super::Selected;
+use super::behavior::Mapping;
 use super::forward::Forwards;
 use super::keep::keeps_ports;
 use super::policy::{self, EgressAction, EgressRule};
@@ -30,6 +31,8 @@ pub struct Judge<A> {
     egress: Arc<[Vec<EgressRule<A>>]>,
     selected: Vec<Arc<Selected<A>>>,
     pools: Arc<[Pool<A>]>,
+    /// Those that there were.
+    before: Arc<[Pool<A>]>,
     forwards: Arc<Forwards<A>>,
     /// By pool: does a port hide flows behind it?
     masquerades: Vec<bool>,
@@ -189,6 +192,7 @@ impl<A: Address> Judge<A> {
             egress: Arc::clone(&tables.egress),
             selected: tables.selected.clone(),
             pools: Arc::clone(&tables.pools),
+            before: Arc::clone(&before.pools),
             forwards: Arc::clone(&tables.forwards),
             masquerades,
             places,
@@ -255,13 +259,16 @@ impl<A: Address> Judge<A> {
         let rule = if basis == Basis::Hairpin { renaming().unwrap_or(first) } else { first };
         let place = self.places.get(&address).filter(|place| {
             let is_right = match rule.action {
-                _ if basis == Basis::LetIn => rule.renames(),
+                _ if basis == Basis::LetIn => {
+                    rule.renames() && self.pools[place.pool.index()].behavior(flow.protocol).is_open()
+                }
                 EgressAction::Translate(pool) => place.pool == pool,
                 // Whichever port it leaves by: a route that moves ends nothing.
                 EgressAction::Masquerade => self.masquerades[place.pool.index()],
                 EgressAction::Forward | EgressAction::Track | EgressAction::Drop(_) => false,
             };
-            is_right && (place.is_kept || since == Since::Now) && self.gives(place, flow.protocol, port)
+            let is_kept = since == Since::Now || self.is_kept(place, flow.protocol);
+            is_right && is_kept && self.gives(place, flow.protocol, port)
         });
         if place.is_some() && !self.forwards.holds(address, port, flow) {
             Outcome::Survives
@@ -285,6 +292,21 @@ impl<A: Address> Judge<A> {
         }
     }
 
+    /// May names on an address be kept? Not where its ports were shared by destinations and are
+    /// an endpoint's own from now on: nobody knows then which of them are anybody's.
+    fn is_kept(&self, place: &Place, protocol: u8) -> bool {
+        let shares = |pool: &Pool<A>| pool.behavior(protocol).mapping == Mapping::AddressAndPortDependent;
+        let shared = place.before.is_some_and(|(was, _)| shares(&self.before[was.index()]));
+        place.is_kept && (!shared || shares(&self.pools[place.pool.index()]))
+    }
+
+    /// These are selected in the routing domains from now on.
+    pub(super) fn select(&mut self, selected: &[Arc<Selected<A>>]) {
+        if self.selected.len() == selected.len() {
+            self.selected.clone_from_slice(selected);
+        }
+    }
+
     /// May the pool give out this port?
     fn gives(&self, place: &Place, protocol: u8, port: u16) -> bool {
         let pool = &self.pools[place.pool.index()];
@@ -299,7 +321,8 @@ impl<A: Address> Judge<A> {
 
     /// Where the name of an endpoint is, if the endpoint may keep it.
     pub(super) fn keeps(&self, endpoint: &FlowKey<A>, address: A, port: u16) -> Option<&Place> {
-        let is_to_be = |place: &&Place| place.is_kept && self.gives(place, endpoint.protocol, port);
+        let protocol = endpoint.protocol;
+        let is_to_be = |place: &&Place| self.is_kept(place, protocol) && self.gives(place, protocol, port);
         let place = self.places.get(&address).filter(is_to_be)?;
         (!self.forwards.holds(address, port, endpoint)).then_some(place)
     }

@@ -1,33 +1,30 @@
 //! Workers that begin anew: what is left of them, here and with the others.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::Nat;
 use crate::address::Address;
 use crate::ids::{Epoch, WorkerId};
 use crate::session::Session;
-use crate::snapshot::Pool;
 use crate::time::Instant;
 
 /// What a NAT goes by that takes the place of one that failed.
-pub struct Legacy<A> {
-    pools: Arc<[Pool<A>]>,
+pub struct Legacy {
     since: Epoch,
     pairing: u64,
 }
 
 impl<A: Address> Nat<A> {
     /// Nothing is left of it but this.
-    pub fn into_legacy(self) -> Legacy<A> {
-        Legacy { pools: self.pools, since: self.since, pairing: self.pairing }
+    pub fn into_legacy(self) -> Legacy {
+        Legacy { since: self.since, pairing: self.pairing }
     }
 
     /// It takes the place of one that failed: hosts are under the addresses where they were, and
-    /// if the pools are the same the others have them since the same tables.
-    pub fn succeed(&mut self, legacy: Legacy<A>) {
+    /// if its tables admit what those did, the others go by names since the same tables.
+    pub fn succeed(&mut self, legacy: Legacy, admits_as_before: bool) {
         self.pairing = legacy.pairing;
-        if *self.pools == *legacy.pools {
+        if admits_as_before {
             self.since = legacy.since;
         }
     }
@@ -40,7 +37,8 @@ impl<A: Address> Nat<A> {
         }
         let Nat { sessions, spaces, bindings, workers, .. } = &*self;
         // Of pools that are gone, too: sessions there are about to end.
-        let is_part = |binding: u32| spaces.at(bindings.get(binding).space).is_none_or(|space| space.stripe.is_part());
+        let is_part =
+            |binding: u32| spaces.at(bindings.get(binding).space()).is_none_or(|space| space.stripe.is_part());
         let is_its = |session: &Session<A>| {
             session.binding != Session::<A>::UNBOUND
                 && workers.of_port(session.inward().dst_port) == worker
@@ -67,7 +65,7 @@ impl<A: Address> Nat<A> {
         };
         let is_its = |number: &u32| {
             let binding = self.bindings.get(*number);
-            let is_part = self.spaces.at(binding.space).is_none_or(|space| space.stripe.is_part());
+            let is_part = self.spaces.at(binding.space()).is_none_or(|space| space.stripe.is_part());
             self.workers.of_port(binding.port) == worker && is_part
         };
         let resting: Vec<u32> = open.resting().filter(is_its).collect();

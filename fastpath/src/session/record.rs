@@ -28,7 +28,7 @@ pub struct Session<A> {
     pub packets_forth: u32,
     /// Packets to the initiator.
     pub packets_back: u32,
-    /// The binding it stands on, [`Session::UNBOUND`], or [`Session::VACANT`].
+    /// The binding it stands on, [`Session::UNBOUND`], or the number of a record that waits for its next session.
     pub binding: u32,
     /// What translating the initiator's packets adds to a sum over the addresses.
     pub address_delta: Delta,

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use causeway_fastpath::fib::Prefix;
-use causeway_fastpath::nat::{Behavior, EgressAction, EgressRule, Forwards};
+use causeway_fastpath::fib::{Hop, Prefix};
+use causeway_fastpath::ids::{PoolId, VrfId};
+use causeway_fastpath::nat::{Behavior, EgressAction, EgressRule, Filtering, Forwards, Mapping, Selection, Selections};
+use causeway_fastpath::snapshot::Pool;
 use causeway_fastpath::verdict::DropReason;
 use causeway_testkit::packet::*;
 
@@ -119,29 +121,97 @@ fn an_address_that_another_pool_gets_keeps_its_names_where_the_rule_follows_it()
     }
 }
 
+/// A pool whose UDP names are given out so.
+fn mapped(behavior: Behavior) -> Plan {
+    let mut plan = Plan::island().with_ports(1_024, 1_103);
+    (plan.v4.pools[0].udp, plan.v6.pools[0].udp) = (behavior, behavior);
+    plan
+}
+
+/// All ports are there again once sessions have ended, and no more than those.
+fn all_ports_come_back(world: &mut World, family: Family) {
+    world.wait(std::time::Duration::from_secs(1_000));
+    assert_eq!(world.sessions(8).len(), 0);
+    begin(world, family, 7_000..7_080);
+    world.send(NODES, ask(family, 8_000)).replied();
+}
+
 #[test]
-fn what_is_mapped_otherwise_from_now_on_keeps_the_name_that_it_has() {
+fn what_is_mapped_by_destination_from_now_on_keeps_the_name_that_it_has() {
     for family in FAMILIES {
-        for (before, after) in [(Behavior::UDP, Behavior::TCP), (Behavior::TCP, Behavior::UDP)] {
-            let mapped = |behavior| {
-                let mut plan = Plan::island().with_ports(1_024, 1_103);
-                (plan.v4.pools[0].udp, plan.v6.pools[0].udp) = (behavior, behavior);
-                plan
-            };
+        let mut world = World::with(&mapped(Behavior::UDP));
+        let names = begin(&mut world, family, 5_000..5_010);
+        world.install_at_leisure(&mapped(Behavior::TCP));
+        world.send(UPLINK, answer(family, names[&5_003])).forwarded(NODES);
+        let others = begin(&mut world, family, 6_000..6_005);
+        world.settle();
+        assert_eq!(begin(&mut world, family, 5_000..5_010), names);
+        assert!(others.values().all(|name| names.values().all(|own| own != name)));
+        all_ports_come_back(&mut world, family);
+    }
+}
+
+#[test]
+fn what_was_mapped_by_destination_has_other_names_once_they_are_endpoints_own() {
+    let toward_addresses = Behavior { mapping: Mapping::AddressDependent, ..Behavior::UDP };
+    for family in FAMILIES {
+        for (before, after) in
+            [(Behavior::TCP, Behavior::UDP), (Behavior::UDP, Behavior::UDP), (Behavior::UDP, toward_addresses)]
+        {
             let mut world = World::with(&mapped(before));
             let names = begin(&mut world, family, 5_000..5_010);
-            world.install_at_leisure(&mapped(after));
-            world.send(UPLINK, answer(family, names[&5_003])).forwarded(NODES);
-            let others = begin(&mut world, family, 6_000..6_005);
+            // There and back, for those that begin with a name of their own.
+            world.install_at_leisure(&mapped(Behavior::TCP));
             world.settle();
-            assert_eq!(begin(&mut world, family, 5_000..5_010), names);
-            assert!(others.values().all(|name| names.values().all(|own| own != name)));
-            // All ports are there again once they have ended.
-            world.wait(std::time::Duration::from_secs(1_000));
-            assert_eq!(world.sessions(8).len(), 0);
-            begin(&mut world, family, 7_000..7_080);
-            world.send(NODES, ask(family, 8_000)).replied();
+            world.install_at_leisure(&mapped(after));
+            world.send(UPLINK, answer(family, names[&5_003])).dropped(DropReason::NatUnsolicited);
+            world.settle();
+            assert_eq!(world.sessions(100).len(), 0);
+            let own = begin(&mut world, family, 5_000..5_010);
+            let elsewhere = |port| from(NODE_A).ip(family.pod_a, family.outside2).udp(port, 53).build();
+            for port in 6_000..6_070 {
+                let name = source(world.send(NODES, elsewhere(port)).forwarded(UPLINK));
+                assert!(own.values().all(|own| *own != name), "{name:?} is given out twice");
+            }
+            all_ports_come_back(&mut world, family);
         }
+    }
+}
+
+#[test]
+fn who_is_selected_may_change_while_sessions_are_judged() {
+    let mut plan = Plan::island();
+    plan.v4.route(VrfId::MAIN, "203.0.113.99/32", Hop::Pool);
+    plan.v4.pools.push(Pool { addresses: vec![0xcb00_7163], ..Pool::default() });
+    plan.v6.pools.push(Pool::default());
+    let everywhere = Prefix::containing(0, 0);
+    let rule = EgressRule::new(everywhere, everywhere, EgressAction::Translate(PoolId(1)));
+    plan.v4.egress[ISLAND.index()].insert(0, EgressRule { selection: Selection::new(5), ..rule });
+    let mut world = World::with(&plan);
+    let family = FAMILIES[0];
+    begin(&mut world, family, 5_000..5_010);
+    plan.v4.egress[ISLAND.index()].push(EgressRule::new(everywhere, everywhere, EgressAction::Forward));
+    world.install_at_leisure(&plan);
+    for host in 0x0a01_0100..0x0a01_0200 {
+        plan.v4.selected[ISLAND.index()].add(host, Selections(1 << 5));
+    }
+    world.install_at_leisure(&plan);
+    let segment = |flags| from(NODE_A).ip(family.pod_a, family.outside).tcp(6_000, 443).flags(flags).build();
+    let name = source(world.send(NODES, segment(SYN)).forwarded(UPLINK));
+    assert_eq!(source(world.send(NODES, segment(ACK)).forwarded(UPLINK)), name);
+}
+
+#[test]
+fn strangers_that_a_name_let_in_are_out_once_it_lets_in_none() {
+    let plan = |filtering| mapped(Behavior { filtering, ..Behavior::UDP });
+    for family in FAMILIES {
+        let mut world = World::with(&plan(Filtering::EndpointIndependent));
+        let name = begin(&mut world, family, 5_000..5_001)[&5_000];
+        let stranger = from(ROUTER).ip(family.outside2.to_ip(), name.0).udp(666, name.1).build();
+        world.send(UPLINK, &stranger).forwarded(NODES);
+        world.install(&plan(Filtering::AddressAndPortDependent));
+        world.send(UPLINK, &stranger).dropped(DropReason::NatUnsolicited);
+        world.send(UPLINK, answer(family, name)).forwarded(NODES);
     }
 }
 

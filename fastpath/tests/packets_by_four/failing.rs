@@ -5,11 +5,13 @@ use std::net::IpAddr;
 
 use causeway_fastpath::burst::Burst;
 use causeway_fastpath::command::{Event, SessionCursor, SessionPage, SessionRow};
+use causeway_fastpath::fib::Prefix;
 use causeway_fastpath::forwarder::{Capacity, Forwarder};
 use causeway_fastpath::fragment;
 use causeway_fastpath::frame::Frame;
 use causeway_fastpath::handoff::{Errand, Granted, Message, Workers};
 use causeway_fastpath::ids::{PortId, WorkerId};
+use causeway_fastpath::nat::{EgressAction, EgressRule};
 use causeway_fastpath::snapshot::Snapshot;
 use causeway_fastpath::time::Instant;
 use causeway_fastpath::verdict::{DropReason, Verdict};
@@ -17,7 +19,7 @@ use causeway_testkit::packet::*;
 use causeway_testkit::seed::{Rng, Seed};
 use std::sync::Arc;
 
-use crate::world::{NODE_A, NODES, Plan, ROUTER, UPLINK, V4, from};
+use crate::world::{ISLAND, NODE_A, NODES, Plan, ROUTER, UPLINK, V4, from};
 
 /// Ports of the one address.
 const PORTS: u16 = 24;
@@ -354,4 +356,27 @@ fn a_name_that_comes_back_late_is_not_taken_for_the_one_that_was_lent_since() {
         all.workers[lender].handle_message(Message::Release { name, from, pact }, all.now);
         assert_eq!(all.workers[lender].lent(), left);
     }
+}
+
+/// It fails while it goes over to other tables, which the others have by then.
+#[test]
+fn a_worker_that_begins_anew_by_newer_tables_borrows_as_before() {
+    let mut all = Rings::new(2, false, 2);
+    all.arrive(0, NODES, &from_pod(V4.pod_a, 5_000, V4.outside, false));
+    all.settle();
+    let home = usize::from(all.workers[0].sessions().0 == 0);
+    let mut plan = Plan::island().with_ports(2_000, 2_001);
+    let nobody = Prefix::host(0x0a01_0163);
+    let denied = EgressRule::new(nobody, Prefix::containing(0, 0), EgressAction::Drop(DropReason::PolicyDenied));
+    plan.v4.egress[ISLAND.index()].insert(0, denied);
+    all.snapshot = plan.compile(4);
+    all.workers[1 - home].install(Arc::clone(&all.snapshot), all.now);
+    all.fail(home);
+    all.settle();
+    all.sent.clear();
+    for port in 5_000..5_002 {
+        all.arrive(home, NODES, &from_pod(V4.pod_a, port, V4.outside, false));
+        all.settle();
+    }
+    assert_eq!(all.sent.len(), 2, "one port is its own, and one the other's");
 }
