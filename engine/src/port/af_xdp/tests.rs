@@ -357,10 +357,16 @@ fn assert_whole(account: Account) {
 }
 
 /// Opens one port by itself, in the namespace of the calling thread.
+/// A port, once the kernel believes in its carrier; else it stays down.
 fn open(device: &str) -> Result<(AfXdp, Rc<Umem>), OpenError> {
     let options = options(0, device);
     let umem = Umem::for_ports(slice::from_ref(&options), OWNER)?;
-    AfXdp::open(&options, &umem).map(|port| (port, umem))
+    let mut port = AfXdp::open(&options, &umem)?;
+    let patience = std::time::Instant::now() + Duration::from_secs(2);
+    while port.stats().link != Link::Up && std::time::Instant::now() < patience {
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok((port, umem))
 }
 
 /// Sends heap frames and takes their memory back.
