@@ -11,7 +11,6 @@ use core::net::IpAddr;
 use hashbrown::HashMap;
 
 use super::Selected;
-use super::behavior::Mapping;
 use super::forward::Forwards;
 use super::keep::keeps_ports;
 use super::policy::{self, EgressAction, EgressRule};
@@ -295,7 +294,7 @@ impl<A: Address> Judge<A> {
     /// May names on an address be kept? Not where its ports were shared by destinations and are
     /// an endpoint's own from now on: nobody knows then which of them are anybody's.
     fn is_kept(&self, place: &Place, protocol: u8) -> bool {
-        let shares = |pool: &Pool<A>| pool.behavior(protocol).mapping == Mapping::AddressAndPortDependent;
+        let shares = |pool: &Pool<A>| pool.behavior(protocol).mapping.shares_ports();
         let shared = place.before.is_some_and(|(was, _)| shares(&self.before[was.index()]));
         place.is_kept && (!shared || shares(&self.pools[place.pool.index()]))
     }
