@@ -127,8 +127,9 @@ impl Nodes {
     /// keeps its nodes, which are judged anew. What another source says replaces them.
     pub(crate) fn followed(&self, before: &Config, config: &Config, domains: &Domains, now: Instant) -> Nodes {
         let follow = |(at, cluster): (usize, &Cluster)| {
-            let was = sourced(before).find(|(_, was)| was.name == cluster.name);
-            let Some((own, (_, was))) = was.and_then(|was| Some((self.clusters.get(&was.0)?, was))) else {
+            let was = before.cluster_named(&cluster.name);
+            let Some((own, was)) = was.and_then(|was| Some((self.clusters.get(&was.0)?, &before.clusters[was.0])))
+            else {
                 return (at, ClusterNodes::new(now));
             };
             let mut own = own.clone();
