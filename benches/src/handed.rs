@@ -45,7 +45,6 @@ impl Handed {
         let worker = |me| {
             let mut worker = Forwarder::of(place(me), capacity, [7; 32], now);
             worker.install(Arc::clone(&tables), Instant::ZERO);
-            while worker.settle(Instant::ZERO, u32::MAX) {}
             worker
         };
         let mut handed = Handed {

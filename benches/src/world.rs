@@ -187,8 +187,6 @@ impl World {
         snapshot.check().expect("the tables are sound");
         let epoch = snapshot.epoch.0;
         forwarder.install(Arc::new(snapshot), Instant::ZERO);
-        // There is nothing to judge, and no timer that finds that out.
-        while forwarder.settle(Instant::ZERO, u32::MAX) {}
         World { forwarder, packets, now, epoch }
     }
 

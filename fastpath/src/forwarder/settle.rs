@@ -68,6 +68,8 @@ impl Forwarder {
         self.limits.errors.set(errors, snapshot.icmp_errors_per_destination);
         let epoch = snapshot.epoch;
         let retired = core::mem::replace(&mut self.snapshot, snapshot);
+        // Where there is nothing to judge, that is seen now, and packets need not ask.
+        self.settle(now, 1);
         Event::Installed { epoch, retired }
     }
 
@@ -83,15 +85,14 @@ impl Forwarder {
         room.map(Box::new)
     }
 
-    /// Judges more of the sessions that tables before have admitted, `budget` at most; says
-    /// whether there are more.
+    /// Judges more of the sessions that tables before have admitted, `budget` at most of each
+    /// family; says whether there are more.
     pub fn settle(&mut self, now: Instant, budget: u32) -> bool {
         let Some(room) = &mut self.rooms.settling else {
             return false;
         };
-        if self.v4.is_settling() {
-            self.v4.settle(&mut room.v4, now, budget, &mut self.counters);
-        } else {
+        self.v4.settle(&mut room.v4, now, budget, &mut self.counters);
+        if !self.v4.is_settling() {
             self.v6.settle(&mut room.v6, now, budget, &mut self.counters);
         }
         if !self.v4.is_settling() && !self.v6.is_settling() {
