@@ -21,7 +21,7 @@ use crate::liveness::{Liveness, News, Question, echo};
 use crate::neighbors::{Effect, Neighbors, Row, Waiting, free};
 use crate::nodes::{Memory, NodeRow, Nodes, Quarantine, SourceRow, Update};
 use crate::pods::{NamespaceUpdate, PodUpdate, Pods};
-use crate::reload::{InForce, JudgeWalk, Judged, NeedsRestart, Owners, Prepared};
+use crate::reload::{Former, InForce, JudgeWalk, Judged, NeedsRestart, Owners, Prepared};
 use crate::rib::{Change, Route};
 use crate::rooms::Rooms;
 use crate::sessions::Walks;
@@ -114,7 +114,26 @@ impl Control {
     /// # Errors
     /// It differs in what is only looked at on start.
     pub fn prepare(&self, config: Config, now: Instant) -> Result<Prepared, NeedsRestart> {
-        let in_force = InForce {
+        self.in_force().prepare(config, now)
+    }
+
+    /// The configuration in force, to go back to: with [`Control::prepare_return`].
+    pub fn former(&self) -> Former {
+        Former { config: self.config.clone(), nodes: self.nodes.clone(), pods: self.pods.clone() }
+    }
+
+    /// As [`Control::prepare`], for a configuration that was in force. Where that in force now
+    /// lacks a cluster of it, or asks another source, what its sources had said counts
+    /// until they speak again.
+    ///
+    /// # Errors
+    /// As [`Control::prepare`].
+    pub fn prepare_return(&self, former: Former, now: Instant) -> Result<Prepared, NeedsRestart> {
+        self.in_force().prepare_return(former, now)
+    }
+
+    fn in_force(&self) -> InForce<'_> {
+        InForce {
             config: &self.config,
             domains: &self.domains,
             pool_ids: &self.pool_ids,
@@ -124,8 +143,7 @@ impl Control {
             liveness: &self.liveness,
             next: Epoch(self.epoch.0 + 1),
             settled: self.settled(),
-        };
-        in_force.prepare(config, now)
+        }
     }
 
     /// Works by another configuration from now on: new tables follow, if it makes any other.

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use causeway_control::api::{Answer, AwaitedView, ConfigText, PlanView, Refusal, VersionView};
 use causeway_control::config::{Config, ConfigErrors};
 use causeway_control::control::Control;
-use causeway_control::reload::Prepared;
+use causeway_control::reload::{Former, Prepared};
 use causeway_fastpath::time::Instant;
 use tracing::{error, info, warn};
 
@@ -45,8 +45,8 @@ struct Trial {
     /// To take the place of the file's once it is confirmed.
     staged: Staged,
     settled: Settled,
-    /// The one before it.
-    before: (Config, String),
+    /// The one before it, and what stands in it.
+    before: (Former, String),
 }
 
 /// A configuration, and what stands in it.
@@ -150,7 +150,7 @@ impl Changes {
             staged.put().map_err(unwritable)?;
             return Ok(self.adopt(control, plan, config.text, &by, now));
         };
-        let before = (control.config().clone(), std::mem::replace(&mut self.text, config.text));
+        let before = (control.former(), std::mem::replace(&mut self.text, config.text));
         control.adopt(plan.prepared, now);
         info!(by, seconds, "a configuration is in force on trial: causeway confirm keeps it");
         let until = now + Duration::from_secs(seconds.into());
@@ -303,9 +303,9 @@ impl Changes {
 
     /// The configuration before the one on trial is in force again; says what that changed.
     fn take_back(&mut self, control: &mut Control, now: Instant) -> Option<PlanView> {
-        let Trial { staged, before: (config, text), .. } = self.trial.take()?;
+        let Trial { staged, before: (former, text), .. } = self.trial.take()?;
         staged.discard();
-        let prepared = control.prepare(config, now).expect("what was in force can be again");
+        let prepared = control.prepare_return(former, now).expect("what was in force can be again");
         let view = PlanView::of(&prepared, Vec::new());
         control.adopt(prepared, now);
         self.text = text;
