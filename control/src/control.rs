@@ -341,6 +341,13 @@ impl Control {
         self.installed.iter().zip(&self.judged).map(of).min().unwrap_or_default()
     }
 
+    /// Is there a worker that has not judged all its sessions by the newest tables by which it
+    /// is to?
+    pub fn is_judging(&mut self) -> bool {
+        self.settle();
+        self.judged.iter().any(|(wanted, done)| done < wanted)
+    }
+
     /// Are the newest tables in force, with every worker?
     pub fn is_settled(&self) -> bool {
         let in_force = self.installed.iter().all(|installed| *installed == self.epoch);
