@@ -8,7 +8,6 @@ use causeway_control::nodes::{NodeFact, Ready, Update};
 use causeway_control::rib::{Change, Origin, Route, Via};
 use causeway_fastpath::command::{Command, Event};
 use causeway_fastpath::ids::VrfId;
-use causeway_fastpath::nat::Room;
 use causeway_tests::folder::Folder;
 
 use super::*;
@@ -27,8 +26,8 @@ struct World {
     now: Instant,
     /// How often another configuration may have come into force.
     changes: usize,
-    /// Rooms that the worker has not used up.
-    rooms: Vec<Box<Room>>,
+    /// What the worker has to say once it has judged its sessions.
+    settled: Vec<Event>,
     /// Does it take its time over them?
     is_slow: bool,
 }
@@ -58,7 +57,7 @@ impl World {
         let facts = config.ports.iter().map(|_| PortFacts { mac: Default::default(), mtu: 1500 }).collect();
         let control = Control::new(config, facts, 7, Instant::ZERO);
         let mut world =
-            World { folder, clerk, control, bell, now: Instant::ZERO, changes: 0, rooms: Vec::new(), is_slow: false };
+            World { folder, clerk, control, bell, now: Instant::ZERO, changes: 0, settled: Vec::new(), is_slow: false };
         world.step();
         world
     }
@@ -73,7 +72,7 @@ impl World {
         }
         while let Some(command) = self.control.poll_command() {
             match command {
-                Command::Prepare(room) => self.rooms.push(room),
+                Command::Prepare(room) => self.settled.push(Event::Settled(room)),
                 Command::Install(snapshot) => {
                     let epoch = snapshot.epoch;
                     self.control.handle_event(Event::Installed { epoch, retired: snapshot }, self.now);
@@ -82,7 +81,7 @@ impl World {
             }
         }
         if !self.is_slow {
-            self.rooms.drain(..).for_each(|room| self.control.handle_event(Event::Settled(room), self.now));
+            self.settled.drain(..).for_each(|event| self.control.handle_event(event, self.now));
         }
     }
 
@@ -140,7 +139,7 @@ impl World {
         self.folder.write("g.toml", text(3000, gateway, ""));
         self.clerk.reload();
         self.until("a change that waits", |world| world.clerk.poll_timeout().is_some());
-        assert_eq!((self.last_port(), self.rooms.len()), (2000, 1));
+        assert_eq!((self.last_port(), self.settled.len()), (2000, 1));
     }
 }
 
@@ -159,7 +158,7 @@ fn a_change_waits_until_workers_have_judged_sessions_by_the_one_before() {
     let route = Route { domain: VrfId::MAIN, to, origin: Origin::Static, via };
     world.control.change_routes([Change::Add(route)], world.now);
     world.step();
-    assert!(world.control.is_settled() && world.rooms.len() == 1);
+    assert!(world.control.is_settled() && world.settled.len() == 1);
     // However often it is asked for in the meantime, the newest comes, once.
     world.folder.write("g.toml", text(4000, "", ""));
     (0..3).for_each(|_| world.clerk.reload());
@@ -180,7 +179,7 @@ fn a_worker_that_does_not_get_there_holds_no_change_for_ever() {
     assert_eq!(until, world.now + Duration::from_secs(5));
     world.now = until;
     world.until("the change", |world| world.last_port() == 3000);
-    assert_eq!(world.rooms.len(), 2, "it has judged by none of them");
+    assert_eq!(world.settled.len(), 2, "it has judged by none of them");
 }
 
 #[test]
