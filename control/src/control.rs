@@ -25,6 +25,7 @@ use crate::reload::{Former, InForce, JudgeWalk, Judged, NeedsRestart, Owners, Pr
 use crate::rib::{Change, Route};
 use crate::rooms::Rooms;
 use crate::sessions::Walks;
+use crate::vacancies::Vacancies;
 
 /// Room around a frame that control makes, for the headers of an ICMP error.
 const ROOM: usize = 128;
@@ -51,6 +52,7 @@ pub struct Control {
     judged: Vec<(Epoch, Epoch)>,
     commands: Vec<VecDeque<Command>>,
     rooms: Rooms,
+    vacancies: Vacancies,
     walks: Walks,
     pools: PoolWalk,
     hosts: HostWalk,
@@ -97,6 +99,7 @@ impl Control {
             judged: vec![(Epoch(0), Epoch(0)); workers],
             commands: (0..workers).map(|_| VecDeque::new()).collect(),
             rooms,
+            vacancies: Vacancies::new(workers),
             walks: Walks::new(workers),
             pools: PoolWalk::new(workers),
             hosts: HostWalk::new(workers),
@@ -268,10 +271,12 @@ impl Control {
             Event::Installed { epoch, retired } => {
                 self.installed[worker.index()] = epoch;
                 drop(retired);
+                self.vacancies.heed(self.judged_by_all());
             }
             Event::Settled(room) => {
                 let (_, after) = room.epochs();
                 self.judged[worker.index()].1 = after;
+                self.vacancies.heed(self.judged_by_all());
             }
             Event::Punted(reason, frame, errand) => {
                 self.punted(reason, Waiting { frame, worker, errand }, now);
@@ -330,28 +335,36 @@ impl Control {
 
     /// The version of the tables that hold everything that control knows now.
     pub fn next_epoch(&self) -> Epoch {
-        let changed = self.neighbors.has_changed() || self.compiler.has_changed();
-        Epoch(self.epoch.0 + u64::from(changed))
+        Epoch(self.epoch.0 + u64::from(self.has_changed()))
     }
 
-    /// The newest tables by which every worker has judged all its sessions.
+    fn has_changed(&self) -> bool {
+        self.neighbors.has_changed() || self.compiler.has_changed() || self.vacancies.are_free()
+    }
+
+    /// The newest tables that are all in force, and by which every worker has judged all its
+    /// sessions.
     pub fn settled(&self) -> Epoch {
+        self.vacancies.in_force(self.judged_by_all())
+    }
+
+    fn judged_by_all(&self) -> Epoch {
         let of =
             |(installed, (wanted, done)): (&Epoch, &(Epoch, Epoch))| if done < wanted { *done } else { *installed };
         self.installed.iter().zip(&self.judged).map(of).min().unwrap_or_default()
     }
 
     /// Is there a worker that has not judged all its sessions by the newest tables by which it
-    /// is to?
+    /// is to, or will be?
     pub fn is_judging(&mut self) -> bool {
         self.settle();
-        self.judged.iter().any(|(wanted, done)| done < wanted)
+        self.vacancies.are_going() || self.judged.iter().any(|(wanted, done)| done < wanted)
     }
 
     /// Are the newest tables in force, with every worker?
     pub fn is_settled(&self) -> bool {
         let in_force = self.installed.iter().all(|installed| *installed == self.epoch);
-        in_force && !self.neighbors.has_changed() && !self.compiler.has_changed()
+        in_force && !self.has_changed() && !self.vacancies.are_waiting()
     }
 
     /// The configuration it works by.
@@ -600,9 +613,11 @@ impl Control {
         if self.neighbors.has_changed() {
             self.compiler.set_neighbors(self.neighbors.take_facts());
         }
-        if self.compiler.has_changed() {
+        if self.compiler.has_changed() || self.vacancies.are_free() {
             self.epoch = Epoch(self.epoch.0 + 1);
-            let snapshot = Arc::new(self.compiler.snapshot(self.epoch));
+            let mut snapshot = self.compiler.snapshot(self.epoch);
+            self.vacancies.pass(self.rooms.last(), &mut snapshot);
+            let snapshot = Arc::new(snapshot);
             let rooms = self.rooms.next(&snapshot).into_iter().zip(&mut self.judged);
             for (commands, (room, judged)) in self.commands.iter_mut().zip(rooms) {
                 if room.is_some() {
