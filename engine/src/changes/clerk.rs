@@ -188,7 +188,9 @@ impl Floor {
             let _ = reply.send(work(control, now));
         };
         self.send(kind(Box::new(work)));
-        answered.recv().map_err(|_| Refusal::Not("the gateway ends".to_owned()))
+        answered
+            .recv()
+            .map_err(|_| Refusal::Not("the gateway ends; it starts again with what its file holds".to_owned()))
     }
 
     /// Something for the gateway.
