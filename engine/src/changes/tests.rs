@@ -221,6 +221,28 @@ fn a_file_that_changes_after_it_was_read_is_read_again() {
     world.until("the newest", |world| world.last_port() == 4000);
 }
 
+/// The file is a pipe that nobody writes to: whoever opens it hangs.
+#[test]
+fn a_disk_that_hangs_holds_up_nothing_but_changes() {
+    let mut world = World::start(&text(1500, "", ""));
+    let file = world.folder.path().join("g.toml");
+    std::fs::remove_file(&file).expect("it is there");
+    let name = std::ffi::CString::new(file.as_os_str().as_encoded_bytes()).expect("a path");
+    // SAFETY: the name ends with a zero, and outlives the call.
+    assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+    world.clerk.reload();
+    let waiting = world.ask(Ask::Show(Show::History));
+    let to = "198.51.100.0/24".parse().expect("a prefix");
+    let route = Route { domain: VrfId::MAIN, to, origin: Origin::Static, via: Via::Blackhole };
+    world.control.change_routes([Change::Add(route)], world.now);
+    world.step();
+    assert!(world.control.is_settled() && waiting.wait(Duration::ZERO).is_none() && world.changes == 0);
+    // Waits for the reader.
+    std::fs::write(&file, text(2000, "", "")).expect("a pipe");
+    world.until("a change", |world| world.last_port() == 2000);
+    world.until("an answer", |_| waiting.wait(Duration::ZERO).is_some());
+}
+
 #[test]
 fn whoever_has_given_up_waiting_changes_nothing() {
     let mut world = World::start(&text(1500, "", ""));
