@@ -27,3 +27,4 @@ mod rooms;
 mod rounds;
 mod sessions;
 mod shore;
+mod vacancies;

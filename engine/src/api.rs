@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -20,14 +20,49 @@ const CONNECTIONS: usize = 16;
 /// How long a client may take to ask, or control to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+const LATE: &str = "the gateway did not answer in time; a change of its configuration that has begun is carried out: \
+                    causeway history says what is in force";
+
 /// A question from a client, waiting for control.
 pub struct Asked {
     /// What is asked.
     pub ask: Ask,
     reply: SyncSender<Answer>,
+    given_up: Arc<AtomicBool>,
+}
+
+/// The answer to a question, for whoever waits for it. He has given up when this is dropped.
+pub(crate) struct Awaited {
+    answered: Receiver<Answer>,
+    given_up: Arc<AtomicBool>,
+}
+
+impl Awaited {
+    /// The answer, unless it takes longer than that.
+    pub(crate) fn wait(&self, patience: Duration) -> Option<Answer> {
+        self.answered.recv_timeout(patience).ok()
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        self.given_up.store(true, Ordering::Release);
+    }
 }
 
 impl Asked {
+    /// A question, and where its answer comes.
+    pub(crate) fn new(ask: Ask) -> (Asked, Awaited) {
+        let (reply, answered) = mpsc::sync_channel(1);
+        let given_up = Arc::new(AtomicBool::new(false));
+        (Asked { ask, reply, given_up: Arc::clone(&given_up) }, Awaited { answered, given_up })
+    }
+
+    /// Does somebody still wait for the answer?
+    pub(crate) fn is_awaited(&self) -> bool {
+        !self.given_up.load(Ordering::Acquire)
+    }
+
     /// Sends the answer. A client that has gone does not hear it.
     pub fn answer(self, answer: Answer) {
         let _ = self.reply.send(answer);
@@ -187,13 +222,12 @@ fn converse(stream: &UnixStream, ask: &SyncSender<Asked>, bell: &Doorbell) -> io
         }
         let answer = match Request::parse(&line) {
             Ok(question) => {
-                let (reply, answered) = mpsc::sync_channel(1);
-                if ask.send(Asked { ask: question, reply }).is_err() {
+                let (asked, awaited) = Asked::new(question);
+                if ask.send(asked).is_err() {
                     return Ok(());
                 }
                 bell.ring();
-                let late = |_| Answer::Error("the gateway did not answer in time".into());
-                answered.recv_timeout(PATIENCE).unwrap_or_else(late)
+                awaited.wait(PATIENCE).unwrap_or_else(|| Answer::Error(LATE.into()))
             }
             Err(error) => error,
         };

@@ -47,7 +47,8 @@ pub enum Command {
     /// Apply a configuration to a running gateway, and write it to the gateway's file.
     ///
     /// What `causeway plan` says comes to pass. A configuration that is not sound, or that
-    /// needs a restart, changes nothing.
+    /// needs a restart, changes nothing. If the gateway does not answer in time, a change that
+    /// has begun is carried out all the same: `causeway history` says what is in force.
     Apply(Apply),
     /// Keep the configuration that was applied with --confirm.
     Confirm(Asking),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use causeway_control::alarm::{Alarm, Turn};
 use causeway_control::api::{
     Answer, Ask, CounterView, CutOffView, Deed, EgressView, ForwardView, MOST_SESSIONS, NeighborView, NodeView,
-    PodSourceView, PortView, Refusal, RouteView, Show, SourceView, TableView, mac_text,
+    PodSourceView, PortView, RouteView, Show, SourceView, TableView, mac_text,
 };
 use causeway_control::compile::PortFacts;
 use causeway_control::config::{Config, ConfigErrors, PortIdx};
@@ -22,7 +22,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use tracing::{error, info, warn};
 
 use crate::api::{Asked, Server};
-use crate::changes::{self, Changes, Plans};
+use crate::changes::{self, Changes, Clerk, Note, Plans};
 use crate::clock;
 use crate::crew::Crew;
 use crate::launch::Launch;
@@ -73,6 +73,11 @@ pub enum GatewayError {
          what stands above"
     )]
     WorkerFailed,
+    /// What changes the configuration panicked: one that is on trial would never be taken back.
+    #[error(
+        "the thread that changes the configuration has failed: a bug in Causeway, please report it with what stands above"
+    )]
+    ClerkFailed,
 }
 
 /// Runs a gateway until SIGTERM or SIGINT. Writes a line `ready` to `out` when its
@@ -81,15 +86,14 @@ pub enum GatewayError {
 /// # Errors
 /// It could not start, or a worker failed. Nothing is left behind either way.
 pub fn run(launch: Launch, out: &mut dyn Write) -> Result<(), GatewayError> {
-    let mut loaded = changes::load(&launch)?;
+    let loaded = changes::load(&launch)?;
     let system = |what| move |source| GatewayError::System { what, source };
     let bell = Arc::new(Doorbell::new().map_err(system("a doorbell"))?);
     let signals = Signals::new().map_err(system("signal handlers"))?;
-    let api_path = loaded.0.gateway.api.clone();
+    let api_path = loaded.config.gateway.api.clone();
     let server =
         Server::start(&api_path, Arc::clone(&bell)).map_err(|source| GatewayError::Api { path: api_path, source })?;
-    let changes = Changes::begin(launch, &mut loaded)?;
-    let (config, _) = loaded;
+    let (changes, config) = Changes::begin(launch, loaded)?;
     for warning in forwarding::warnings(&config) {
         warn!("{warning}");
     }
@@ -110,6 +114,8 @@ pub fn run(launch: Launch, out: &mut dyn Write) -> Result<(), GatewayError> {
     }
     let facts = crew.ports().iter().map(|port| PortFacts { mac: port.mac, mtu: port.mtu }).collect();
     let now = clock::now();
+    let clerk = Clerk::start(changes, &config.gateway.cores, Arc::clone(&bell));
+    let clerk = clerk.map_err(system("a thread that changes the configuration"))?;
     let mut control = Control::new(config, facts, flow_seed(seed), now);
     let keep = |remembered: Remembered| {
         remembered.recall(&mut control, now);
@@ -119,7 +125,7 @@ pub fn run(launch: Launch, out: &mut dyn Write) -> Result<(), GatewayError> {
     let links = vec![Link::Up; crew.ports().len()];
     let mut gateway = Gateway {
         control,
-        changes,
+        clerk,
         nodes,
         bell: Arc::clone(&bell),
         keeper,
@@ -133,6 +139,7 @@ pub fn run(launch: Launch, out: &mut dyn Write) -> Result<(), GatewayError> {
     };
     let result = gateway.serve(&bell, &signals, &server, out);
     drop(server);
+    drop(gateway.clerk);
     let orderly = gateway.crew.stop();
     if let Some(keeper) = gateway.keeper.take() {
         keeper.end(&gateway.control, clock::now());
@@ -143,7 +150,8 @@ pub fn run(launch: Launch, out: &mut dyn Write) -> Result<(), GatewayError> {
 
 struct Gateway {
     control: Control,
-    changes: Changes,
+    /// Who changes the configuration.
+    clerk: Clerk,
     nodes: NodeSources,
     /// Rings when nodes have something to say.
     bell: Arc<Doorbell>,
@@ -185,47 +193,48 @@ impl Gateway {
                 self.control.handle_timeout(now);
                 nodes::log_liveness(&mut self.control);
             }
-            if self.changes.handle_timeout(&mut self.control, now) {
-                self.follow_sources();
+            self.heed_changes(now);
+            if self.nodes.is_to_follow(now) {
+                self.follow_sources(now);
             }
             while let Some(asked) = server.next() {
                 self.answer(asked, now);
             }
             let (v4, v6) = self.crew.sessions();
             self.walks.advance(&mut self.control, v4 + v6);
-            self.plans.advance(&self.changes, &mut self.control, now);
+            self.plans.advance(&mut self.control, now);
             self.crew.send_commands(&mut self.control);
             self.heed_notices();
             self.keep_promises();
             if self.crew.has_lost_one() {
                 return Err(GatewayError::WorkerFailed);
             }
+            if self.clerk.has_gone() {
+                return Err(GatewayError::ClerkFailed);
+            }
             if !ready && self.control.is_settled() && self.crew.is_up_to_date() {
                 ready = true;
-                self.changes.started();
+                self.clerk.started();
                 info!(api = %self.control.config().gateway.api.display(), "ready");
                 // Whoever started us may not be listening.
                 let _ = writeln!(out, "ready").and_then(|()| out.flush());
             }
             self.nodes.tell(&self.control);
             // What a configuration on trial makes of nodes does not outlive it.
-            if let Some(keeper) = self.keeper.as_mut().filter(|_| !self.changes.has_trial()) {
+            if let Some(keeper) = self.keeper.as_mut().filter(|_| !self.clerk.has_trial()) {
                 keeper.look(&self.control, now);
             }
             self.watch_ports();
             self.watch_room(now);
             if signals.asked_to_reload() {
-                self.changes.reload_and_log(&mut self.control, "SIGHUP", now);
-                self.follow_sources();
+                self.clerk.reload();
             }
             if signals.asked_to_stop() {
                 info!("asked to stop");
                 return Ok(());
             }
-            let due = [self.control.poll_timeout(), self.nodes.due(), self.changes.poll_timeout()]
-                .into_iter()
-                .flatten()
-                .min();
+            let due =
+                [self.control.poll_timeout(), self.nodes.due(), self.clerk.poll_timeout()].into_iter().flatten().min();
             let due = due.map(|due| Duration::from_nanos(due.nanos_since(clock::now())));
             let patience =
                 if self.crew.is_up_to_date() { due.unwrap_or(SLEEP).min(SLEEP) } else { Duration::from_millis(1) };
@@ -303,9 +312,9 @@ impl Gateway {
     }
 
     /// Whoever knows the nodes is who the configuration says.
-    fn follow_sources(&mut self) {
-        if let Err(error) = self.nodes.follow(self.control.config(), &self.bell) {
-            error!(%error, "a thread for nodes cannot be started: they stay as they are");
+    fn follow_sources(&mut self, now: Instant) {
+        if let Err(error) = self.nodes.follow(self.control.config(), &self.bell, now) {
+            error!(%error, "a thread for nodes cannot be started: they stay as they are, and it is tried again");
         }
     }
 
@@ -318,13 +327,15 @@ impl Gateway {
         }
     }
 
-    /// Does something to the configuration; the answer comes once it is in force.
-    fn configure(&mut self, asked: Asked, done: Result<Answer, Refusal>) {
-        match done {
-            Ok(answer) => self.promised.push((self.control.next_epoch(), asked, answer)),
-            Err(refusal) => asked.answer(Answer::Refused(refusal)),
+    /// Does what whoever changes the configuration wants.
+    fn heed_changes(&mut self, now: Instant) {
+        while let Some(note) = self.clerk.next(&mut self.control, now) {
+            match note {
+                Note::Changed => self.follow_sources(now),
+                Note::Plan(asked, config, warnings) => self.plans.begin(asked, config, warnings),
+                Note::Promise(epoch, asked, answer) => self.promised.push((epoch, asked, answer)),
+            }
         }
-        self.follow_sources();
     }
 
     fn answer(&mut self, asked: Asked, now: Instant) {
@@ -351,26 +362,11 @@ impl Gateway {
             Ask::Show(Show::Hosts { limit }) => {
                 Err((&Vec::new(), Purpose::Hosts { most: (*limit).min(MOST_SESSIONS) }))
             }
-            Ask::Show(Show::Plan { .. }) => return self.plans.begin(asked),
-            Ask::Show(Show::History) => Ok(self.changes.versions(now)),
+            Ask::Show(Show::Plan { .. } | Show::History)
+            | Ask::Do(Deed::Reload | Deed::Apply { .. } | Deed::Confirm | Deed::Rollback { .. }) => {
+                return self.clerk.ask(asked);
+            }
             Ask::Do(Deed::KillSessions { filter, dry_run }) => Err((filter, Purpose::Kill { dry_run: *dry_run })),
-            Ask::Do(Deed::Reload) => {
-                let done = self.changes.reload(&mut self.control, "reload", now);
-                return self.configure(asked, done);
-            }
-            Ask::Do(Deed::Apply { config, confirm }) => {
-                let by = format!("apply {}", config.name);
-                let done = self.changes.apply(&mut self.control, config.clone(), by, *confirm, now);
-                return self.configure(asked, done);
-            }
-            Ask::Do(Deed::Confirm) => {
-                let done = self.changes.confirm();
-                return self.configure(asked, done);
-            }
-            Ask::Do(Deed::Rollback { to, confirm }) => {
-                let done = self.changes.rollback(&mut self.control, *to, *confirm, now);
-                return self.configure(asked, done);
-            }
         };
         let answer = match answer {
             Ok(answer) => answer,

@@ -1,6 +1,7 @@
 //! The half of Causeway that touches the world: ports, threads, clocks.
 
 pub mod api;
+mod aside;
 mod changes;
 pub mod channel;
 pub mod cli;

@@ -11,7 +11,8 @@ mod pools;
 mod table;
 mod view;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::config::LARGEST_FILE;
 
@@ -99,10 +100,22 @@ pub enum Deed {
 /// A configuration on its way to the gateway.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigText {
-    /// What messages and the history call it.
+    /// What messages and the history call it: [`LONGEST_NAME`] bytes at most.
+    #[serde(deserialize_with = "short_name")]
     pub name: String,
     /// What stands in it.
     pub text: String,
+}
+
+/// The longest name of a configuration, in bytes: no path is longer.
+pub const LONGEST_NAME: usize = 4096;
+
+fn short_name<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let name = String::deserialize(from)?;
+    if name.len() > LONGEST_NAME {
+        return Err(D::Error::custom(format!("the name of a configuration has at most {LONGEST_NAME} bytes")));
+    }
+    Ok(name)
 }
 
 /// What can be seen.
@@ -333,6 +346,17 @@ mod tests {
             panic!("version 9 is not spoken");
         };
         assert_eq!(what, "version 9 is not spoken here; ask in version 1");
+    }
+
+    #[test]
+    fn the_name_of_a_configuration_is_no_longer_than_a_path() {
+        let named = |length| {
+            let config = ConfigText { name: "n".repeat(length), text: String::new() };
+            let apply = Request::new(Ask::Do(Deed::Apply { config, confirm: None }));
+            Request::parse(&serde_json::to_string(&apply).expect("a request is JSON"))
+        };
+        assert!(named(LONGEST_NAME).is_ok());
+        assert!(matches!(named(LONGEST_NAME + 1), Err(Answer::Error(what)) if what.contains("4096 bytes")));
     }
 
     proptest! {

@@ -125,20 +125,38 @@ impl Nodes {
 
     /// Those of another configuration, as far as they are known: a cluster that keeps its name
     /// keeps its nodes, which are judged anew. What another source says replaces them.
-    pub(crate) fn followed(&self, before: &Config, config: &Config, domains: &Domains, now: Instant) -> Nodes {
+    ///
+    /// `former` are those that the other configuration had when it was last in force: they count
+    /// where it has a cluster or a source that `before` has not, until the source speaks again.
+    pub(crate) fn followed(
+        &self,
+        before: &Config,
+        config: &Config,
+        domains: &Domains,
+        former: Option<&Nodes>,
+        now: Instant,
+    ) -> Nodes {
         let follow = |(at, cluster): (usize, &Cluster)| {
-            let was = before.cluster_named(&cluster.name);
-            let Some((own, was)) = was.and_then(|was| Some((self.clusters.get(&was.0)?, &before.clusters[was.0])))
-            else {
-                return (at, ClusterNodes::new(now));
+            let was = before.cluster_named(&cluster.name).map(|was| was.0);
+            let own = was.and_then(|was| Some((self.clusters.get(&was)?, &before.clusters[was].nodes_from)));
+            let former = former.and_then(|former| former.clusters.get(&at));
+            let mut own = match (own, former) {
+                (Some((own, from)), _) if *from == cluster.nodes_from => own.clone(),
+                (_, Some(former)) => {
+                    let mut own = former.clone();
+                    own.turn(Err(NOT_REACHED.to_owned()), now);
+                    own
+                }
+                (Some((own, _)), None) => {
+                    let mut own = own.clone();
+                    own.turn(Err(NOT_REACHED.to_owned()), now);
+                    own.known = Knowledge::Nothing;
+                    own
+                }
+                (None, None) => return (at, ClusterNodes::new(now)),
             };
-            let mut own = own.clone();
             own.stale = true;
             own.nodes.values_mut().for_each(|known| known.wants = None);
-            if was.nodes_from != cluster.nodes_from {
-                own.turn(Err(NOT_REACHED.to_owned()), now);
-                own.known = Knowledge::Nothing;
-            }
             (at, own)
         };
         let clusters = sourced(config).map(follow).collect();

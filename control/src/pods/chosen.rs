@@ -15,6 +15,7 @@ use crate::nodes::SourceRow;
 
 /// Chosen pods of one cluster, and as many namespaces.
 const MOST_CHOSEN: usize = 262_144;
+const NOT_REACHED: &str = "not reached yet";
 const CROWDED: &str = "egress rules choose more than 262144 pods or namespaces: the others are left out";
 
 /// What sources last said of the pods of their clusters.
@@ -61,11 +62,22 @@ impl Pods {
 
     /// Those of another configuration: in a cluster that keeps its name, selectors that stay
     /// choose whom they chose; whom a new one chooses is known once its source speaks.
-    pub(crate) fn followed(&self, before: &Config, config: &Config, now: Instant) -> Pods {
+    ///
+    /// `former` are those that the other configuration had when it was last in force: they count
+    /// where it has a cluster, a source or selectors that `before` has not, until the source
+    /// speaks again.
+    pub(crate) fn followed(&self, before: &Config, config: &Config, former: Option<&Pods>, now: Instant) -> Pods {
         let mut pods = Pods::new(config, now);
         for (at, own) in &mut pods.clusters {
-            let was = before.cluster_named(&config.clusters[at.0].name).and_then(|was| self.clusters.get(&was));
-            if let Some(was) = was {
+            let cluster = &config.clusters[at.0];
+            let was = before.cluster_named(&cluster.name);
+            let was = was.and_then(|was| Some((self.clusters.get(&was)?, &before.clusters[was.0].pods_from)));
+            let is_asked_the_same =
+                was.is_some_and(|(was, from)| was.selectors == own.selectors && *from == cluster.pods_from);
+            if let Some(former) = former.and_then(|former| former.clusters.get(at)).filter(|_| !is_asked_the_same) {
+                own.clone_from(former);
+                own.lose_source(now);
+            } else if let Some((was, _)) = was {
                 let renumbered = |by| was.selectors.renumbered(by, &own.selectors);
                 own.pods = was.pods.renumbered(|pod| &mut pod.by, renumbered);
                 if let (Some(own), Some(was)) = (&mut own.namespaces, &was.namespaces) {
@@ -130,6 +142,14 @@ impl Pods {
 }
 
 impl ClusterPods {
+    /// What it knows, its source has said some time ago.
+    fn lose_source(&mut self, now: Instant) {
+        self.pods.turn(Err(NOT_REACHED.to_owned()), now);
+        if let Some(namespaces) = &mut self.namespaces {
+            namespaces.turn(Err(NOT_REACHED.to_owned()), now);
+        }
+    }
+
     /// Pods that are chosen and live where pods of the cluster do: by what, and their
     /// addresses.
     fn chosen<'a>(&'a self, cluster: &'a Cluster) -> impl Iterator<Item = (Vec<IpAddr>, Selections)> + 'a {
@@ -146,7 +166,7 @@ impl ClusterPods {
 
 impl<T: Named + PartialEq> Known<T> {
     fn new(now: Instant) -> Known<T> {
-        Known { all: BTreeMap::new(), crowded: false, source: Err("not reached yet".to_owned()), since: now }
+        Known { all: BTreeMap::new(), crowded: false, source: Err(NOT_REACHED.to_owned()), since: now }
     }
 
     /// The same, chosen by others; who is by none is left out.

@@ -41,6 +41,13 @@ pub struct Prepared {
     routes: Vec<RouteChanges>,
 }
 
+/// A configuration that was in force, to go back to, and what sources had said by then.
+pub struct Former {
+    pub(crate) config: Config,
+    pub(crate) nodes: Nodes,
+    pub(crate) pods: Pods,
+}
+
 /// How many destinations have another route, in a routing domain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RouteChanges {
@@ -76,7 +83,23 @@ pub(crate) struct InForce<'a> {
 
 impl InForce<'_> {
     /// Works out what follows from another configuration.
-    pub(crate) fn prepare(&self, mut config: Config, now: Instant) -> Result<Prepared, NeedsRestart> {
+    pub(crate) fn prepare(&self, config: Config, now: Instant) -> Result<Prepared, NeedsRestart> {
+        self.prepare_with(config, (None, None), now)
+    }
+
+    /// Works out what follows from a configuration that was in force before, in which clusters
+    /// that are not there now have the nodes and pods that they had.
+    pub(crate) fn prepare_return(&self, former: Former, now: Instant) -> Result<Prepared, NeedsRestart> {
+        let Former { config, nodes, pods } = former;
+        self.prepare_with(config, (Some(&nodes), Some(&pods)), now)
+    }
+
+    fn prepare_with(
+        &self,
+        mut config: Config,
+        (nodes, pods): (Option<&Nodes>, Option<&Pods>),
+        now: Instant,
+    ) -> Result<Prepared, NeedsRestart> {
         ports::in_order_of(&mut config, self.config);
         let differences = differences(self.config, &config);
         let restarts: Vec<String> = differences.iter().flat_map(Difference::restarts).collect();
@@ -85,10 +108,10 @@ impl InForce<'_> {
         }
         let domains = self.domains.followed(&config, self.next, self.settled);
         let pool_ids = self.pool_ids.followed(&config, self.next, self.settled);
-        let nodes = self.nodes.followed(self.config, &config, &domains, now);
+        let nodes = self.nodes.followed(self.config, &config, &domains, nodes, now);
         let mut compiler = self.compiler.clone();
         compiler.set_policy(&config, &domains, &pool_ids);
-        let mut pods = self.pods.followed(self.config, &config, now);
+        let mut pods = self.pods.followed(self.config, &config, pods, now);
         for (domain, hosts) in pods.reconcile(&config, &domains) {
             compiler.select(domain, &hosts);
         }

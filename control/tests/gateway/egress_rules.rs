@@ -5,7 +5,7 @@ use std::sync::Arc;
 use causeway_control::api::{Answer, EgressView, PodSourceView, render};
 use causeway_control::config::ClusterIdx;
 use causeway_control::feed::Update;
-use causeway_control::pods::{PodFact, PodName, Selectors};
+use causeway_control::pods::{NamespaceFact, PodFact, PodName, Selectors};
 use causeway_fastpath::ids::{PoolId, VrfId};
 use causeway_fastpath::nat::EgressAction;
 use causeway_fastpath::snapshot::Snapshot;
@@ -185,4 +185,43 @@ fn pods_stay_selected_when_other_rules_come_and_go() {
     }
     world.reload(&island(source, &other, ""));
     assert_eq!(action(&world, "10.1.7.5", "8.8.8.8"), pool(0));
+}
+
+#[test]
+fn what_is_taken_back_has_the_pods_that_it_had() {
+    let web = rule("pod-selector = \"app=web\"\npool = \"partners\"");
+    let other = rule("pod-selector = \"app=db\"\npool = \"four\"");
+    let of_spaces = rule("namespace-selector = \"team=web\"\npool = \"partners\"");
+    let source = "pods-from = { in-cluster = true }";
+    let bare = |text: String| text.split_once("[[cluster]]").map(|(before, _)| before.to_owned()).expect("a cluster");
+    let (a, b) = (["10.1.7.5", "fd00:10:0:7::5"], ["10.1.7.6", "fd00:10:0:7::6"]);
+    let say = |world: &mut World, addresses| {
+        let selectors = Selectors::of(&world.control.config().clusters[0]);
+        let shop = NamespaceFact { name: "shop".into(), labels: [("team".to_owned(), "web".to_owned())].into() };
+        let pods = selectors.choose(&pod("a", "web", addresses)).into_iter().collect();
+        let namespaces = selectors.choose_namespace(&shop).into_iter().collect();
+        world.control.update_pods([(CLUSTER, Update::All(pods))], [(CLUSTER, Update::All(namespaces))], world.now);
+        world.settle();
+    };
+    for rules in [&web, &of_spaces] {
+        for (trial, expected) in [
+            (bare(island("", "", "")), a),
+            (island(source, "", ""), a),
+            (island(source, &other, ""), a),
+            (island("pods-from = { file = \"pods.json\" }", rules, ""), a),
+            (island(&format!("{source}\nnon-masquerade-cidrs = [\"172.16.0.0/12\"]"), rules, ""), b),
+        ] {
+            let mut world = gateway(source, rules, "");
+            say(&mut world, a);
+            assert_eq!(action(&world, a[0], "8.8.8.8"), pool(1));
+            let former = world.control.former();
+            world.reload(&trial);
+            if !world.control.config().clusters.is_empty() {
+                say(&mut world, b);
+            }
+            world.take_back(former);
+            let chosen = [a, b].map(|addresses| action(&world, addresses[0], "8.8.8.8") == pool(1));
+            assert_eq!(chosen, [expected == a, expected == b], "{trial}");
+        }
+    }
 }

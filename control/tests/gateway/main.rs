@@ -33,4 +33,5 @@ mod scan;
 mod sessions;
 mod sites;
 mod snapshots;
+mod vacancies;
 mod world;

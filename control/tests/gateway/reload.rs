@@ -7,7 +7,7 @@ use std::sync::Arc;
 use causeway_control::config::{ClusterIdx, Config};
 use causeway_control::control::Control;
 use causeway_control::nodes::{NodeFact, Ready, Update};
-use causeway_control::reload::{Fates, differences};
+use causeway_control::reload::{Fates, Former, differences};
 use causeway_fastpath::address::Address;
 use causeway_fastpath::command::SessionRow;
 use causeway_fastpath::fib::Hop;
@@ -161,6 +161,12 @@ impl World {
     pub(crate) fn reload(&mut self, text: &str) {
         let (config, _) = Config::parse("test.toml", text).unwrap_or_else(|errors| panic!("{errors}"));
         self.control.reload(config, self.now).unwrap_or_else(|error| panic!("{error}"));
+        self.settle();
+    }
+
+    pub(crate) fn take_back(&mut self, former: Former) {
+        let prepared = self.control.prepare_return(former, self.now).unwrap_or_else(|error| panic!("{error}"));
+        self.control.adopt(prepared, self.now);
         self.settle();
     }
 }

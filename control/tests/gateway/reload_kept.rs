@@ -70,20 +70,32 @@ fn a_static_neighbour_takes_the_place_of_a_learned_one_and_the_other_way_round()
     assert_eq!(world.state(UPLINK, SERVER.v4), None, "nobody needs it, and nobody says where it is");
 }
 
-#[test]
-fn nodes_that_a_source_knows_stay_routed() {
-    let (before, _) =
-        lab().split_once("[[cluster.node]]").map(|(before, after)| (before.to_owned(), after.len())).expect("nodes");
-    let sourced = before + "ports = [\"nodes\"]\nnodes-from = { in-cluster = true }\n";
-    let mut world = World::start(&sourced).started();
-    let node = NodeFact {
-        name: "n".to_owned(),
+/// The laboratory, where an API server knows the nodes.
+fn sourced() -> String {
+    let text = lab();
+    let (before, _) = text.split_once("[[cluster.node]]").expect("nodes");
+    before.to_owned() + "ports = [\"nodes\"]\nnodes-from = { in-cluster = true }\n"
+}
+
+/// The API server of the first cluster knows these nodes, each with a pod CIDR.
+fn say_nodes(world: &mut World, nodes: &[(&str, &str)]) {
+    let fact = |(name, pod_cidr): &(&str, &str)| NodeFact {
+        name: (*name).to_owned(),
         addresses: vec![NODE_A.v4.to_owned()],
-        pod_cidrs: vec!["10.1.9.0/24".to_owned()],
+        pod_cidrs: vec![(*pod_cidr).to_owned()],
         ready: Ready::Ready,
         flaws: Vec::new(),
     };
-    world.control.update_nodes([(ClusterIdx(0), Update::All(vec![node])), (ClusterIdx(0), Update::InStep)], world.now);
+    let all = Update::All(nodes.iter().map(fact).collect());
+    world.control.update_nodes([(ClusterIdx(0), all), (ClusterIdx(0), Update::InStep)], world.now);
+    world.settle();
+}
+
+#[test]
+fn nodes_that_a_source_knows_stay_routed() {
+    let sourced = sourced();
+    let mut world = World::start(&sourced).started();
+    say_nodes(&mut world, &[("n", "10.1.9.0/24")]);
     let routed = |world: &World| world.control.nodes().filter(|node| !node.routed.is_empty()).count();
     assert_eq!(routed(&world), 1);
     // A cluster before it, so that its place in the file is another.
@@ -99,6 +111,41 @@ fn nodes_that_a_source_knows_stay_routed() {
     assert_eq!((routed(&world), source(&world)), (1, vec![false]), "the other source has not spoken yet");
     world.reload(&lab());
     assert_eq!(world.control.nodes().count(), 0);
+}
+
+#[test]
+fn what_is_taken_back_has_the_nodes_that_it_had() {
+    let routed = |world: &World| -> Vec<String> {
+        world.control.nodes().flat_map(|node| node.routed).map(|(to, _)| to.to_string()).collect()
+    };
+    let source = |world: &World| world.control.node_sources().map(|row| row.state.is_ok()).collect::<Vec<_>>();
+    let (bare, _) =
+        lab().split_once("[[cluster]]").map(|(before, after)| (before.to_owned(), after.len())).expect("one");
+    let another = sourced().replace("in-cluster = true", "file = \"nodes.json\"");
+    for (trial, heard, expected, in_step) in [
+        (bare, false, "10.1.9.0/24", false),
+        // The other source has spoken in the meantime.
+        (another.clone(), true, "10.1.9.0/24", false),
+        (another, false, "10.1.9.0/24", false),
+        // The same one has: what it said last counts.
+        (sourced() + "non-masquerade-cidrs = [\"172.16.0.0/12\"]\n", true, "10.1.8.0/24", true),
+    ] {
+        let mut world = World::start(&sourced()).started();
+        say_nodes(&mut world, &[("n", "10.1.9.0/24")]);
+        let before = world.control.routes().collect::<Vec<_>>();
+        let former = world.control.former();
+        world.reload(&trial);
+        if heard {
+            say_nodes(&mut world, &[("n", "10.1.8.0/24")]);
+        }
+        world.take_back(former);
+        assert_eq!((routed(&world), source(&world)), (vec![expected.to_owned()], vec![in_step]), "{trial}");
+        if expected == "10.1.9.0/24" {
+            assert_eq!(world.control.routes().collect::<Vec<_>>(), before, "{trial}");
+        }
+        say_nodes(&mut world, &[("n", "10.1.7.0/24")]);
+        assert_eq!((routed(&world), source(&world)), (vec!["10.1.7.0/24".to_owned()], vec![true]));
+    }
 }
 
 #[test]

@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 
-use causeway_control::api::{Answer, Ask, FatesView, PlanView, Show};
+use causeway_control::api::{Answer, FatesView, PlanView};
+use causeway_control::config::Config;
 use causeway_control::control::Control;
 use causeway_fastpath::time::Instant;
 
-use super::{Changes, Plan};
 use crate::api::Asked;
 
 /// Requests of these walks; those of others are counted from 0 on.
@@ -15,47 +15,38 @@ const REQUESTS: u64 = 1 << 63;
 /// Who waits for a plan.
 #[derive(Default)]
 pub(crate) struct Plans {
-    waiting: VecDeque<Asked>,
-    /// The first one's, while sessions are looked at.
-    going: Option<PlanView>,
+    waiting: VecDeque<(Asked, Box<Config>, Vec<String>)>,
+    /// The one that is being made, while sessions are looked at.
+    going: Option<(Asked, PlanView)>,
     requests: u64,
 }
 
 impl Plans {
-    /// One more is to be made.
-    pub(crate) fn begin(&mut self, asked: Asked) {
-        self.waiting.push_back(asked);
+    /// One more is to be made, for this configuration, which is sound but for these warnings.
+    pub(crate) fn begin(&mut self, asked: Asked, config: Box<Config>, warnings: Vec<String>) {
+        self.waiting.push_back((asked, config, warnings));
     }
 
     /// Answers whose plan is there, and starts on the next.
-    pub(crate) fn advance(&mut self, changes: &Changes, control: &mut Control, now: Instant) {
+    pub(crate) fn advance(&mut self, control: &mut Control, now: Instant) {
         if let Some(judged) = control.take_judged()
-            && let Some(view) = self.going.take()
-            && let Some(asked) = self.waiting.pop_front()
+            && let Some((asked, view)) = self.going.take()
         {
             let sessions = Some(FatesView::of(control, &judged));
             asked.answer(Answer::Plan(Box::new(PlanView { sessions, ..view })));
         }
         while self.going.is_none()
-            && let Some(asked) = self.waiting.front()
+            && let Some((asked, config, warnings)) = self.waiting.pop_front()
         {
-            let Ask::Show(Show::Plan { config }) = &asked.ask else {
-                self.waiting.pop_front();
-                continue;
-            };
-            match changes.plan(control, config, now) {
-                Ok(Plan { mut prepared, view, .. }) => {
+            match control.prepare(*config, now) {
+                Ok(mut prepared) => {
                     self.requests += 1;
-                    if control.judge_sessions(REQUESTS + self.requests, &mut prepared) {
-                        self.going = Some(view);
-                    }
-                    return;
+                    let view = PlanView::of(&prepared, warnings);
+                    let started = control.judge_sessions(REQUESTS + self.requests, &mut prepared);
+                    debug_assert!(started, "no other walk of this kind goes on");
+                    self.going = Some((asked, view));
                 }
-                Err(refusal) => {
-                    if let Some(asked) = self.waiting.pop_front() {
-                        asked.answer(Answer::Refused(refusal));
-                    }
-                }
+                Err(why) => asked.answer(Answer::Refused(why.into())),
             }
         }
     }

@@ -8,7 +8,7 @@ use causeway_fastpath::time::Instant;
 use crate::looks::Looks;
 
 /// Between two looks.
-const LOOK: Duration = Duration::from_secs(1);
+pub(super) const LOOK: Duration = Duration::from_secs(1);
 
 /// What was seen of the file.
 pub(super) struct Watch {
@@ -20,10 +20,20 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// The file is in force as it is now.
+    /// The file is in force as it is now: to be made before it is read.
     pub(super) fn new(file: &Path) -> Watch {
         let looks = Looks::of(file).ok();
         Watch { used: looks, seen: looks, next: Instant::ZERO }
+    }
+
+    /// This is in force, and was just written to the file. If something else stands there,
+    /// somebody has changed it since.
+    pub(super) fn wrote(file: &Path, text: &str) -> Watch {
+        let mut watch = Watch::new(file);
+        if std::fs::read(file).is_ok_and(|content| content != text.as_bytes()) {
+            watch.used = None;
+        }
+        watch
     }
 
     /// Is the file another than the one that is used, and the same as at the last look, so that
@@ -69,6 +79,16 @@ mod tests {
         assert!(!looks(&mut watch) && !looks(&mut watch));
         folder.write("g.toml", "another");
         assert!(!looks(&mut watch) && looks(&mut watch));
+    }
+
+    #[test]
+    fn what_others_write_over_what_was_written_is_a_change() {
+        let folder = causeway_tests::folder::Folder::new();
+        folder.write("g.toml", "of somebody else");
+        let file = folder.path().join("g.toml");
+        let (mut own, mut others) = (Watch::wrote(&file, "of somebody else"), Watch::wrote(&file, "our own"));
+        let now = Instant::from_millis(1_000);
+        assert!(!own.has_changed(&file, now) && others.has_changed(&file, now));
     }
 
     #[test]

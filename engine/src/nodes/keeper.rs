@@ -11,8 +11,7 @@ use causeway_control::nodes::Memory;
 use causeway_fastpath::time::Instant;
 use tracing::{info, warn};
 
-use super::aside::spawn_aside;
-use super::wait_for;
+use crate::aside::{spawn_aside, wait_for};
 use crate::clock::wall_s;
 use crate::state::{NodeStore, StateError};
 

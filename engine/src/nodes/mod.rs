@@ -3,7 +3,6 @@
 //! Each kind has a thread of its own, off the packet cores. What they find out waits in a
 //! mailbox, folded together, until control takes it.
 
-mod aside;
 mod files;
 mod keeper;
 mod mailbox;
@@ -23,8 +22,8 @@ use causeway_fastpath::time::Instant;
 use causeway_kubernetes::{Running, Said, Server, Teller, Told, Watched, What};
 use tracing::{error, info, warn};
 
+use crate::aside::{spawn_aside, wait_for};
 use crate::wake::Doorbell;
-use aside::spawn_aside;
 use files::Place;
 pub(crate) use keeper::{Keeper, Remembered};
 use mailbox::{Mail, Mailbox};
@@ -33,8 +32,8 @@ use mailbox::{Mail, Mailbox};
 /// follow in one go.
 const REST: Duration = Duration::from_millis(50);
 
-/// How long threads have to end.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// How long until threads that could not be started are tried again.
+const AGAIN: Duration = Duration::from_secs(5);
 /// Of nodes that go wrong at once.
 const MOST_LOGGED: usize = 10;
 
@@ -51,6 +50,8 @@ pub(crate) struct NodeSources {
     told: u64,
     stop_files: Arc<Doorbell>,
     threads: Vec<JoinHandle<()>>,
+    /// When those that could not be started are tried again.
+    again: Option<Instant>,
 }
 
 impl NodeSources {
@@ -65,6 +66,7 @@ impl NodeSources {
             told: 0,
             stop_files: Arc::new(Doorbell::new()?),
             threads: Vec::new(),
+            again: None,
         };
         let (mut files, mut servers) = (Vec::new(), Vec::new());
         for Asked { cluster: at, source, .. } in sources.sources.clone() {
@@ -100,11 +102,42 @@ impl NodeSources {
 
     /// Those of another configuration from now on, unless they are the same. Takes a second at
     /// most.
-    pub(crate) fn follow(&mut self, config: &Config, bell: &Arc<Doorbell>) -> io::Result<()> {
-        if self.sources != known_by_all(config) {
-            *self = NodeSources::start(config, Arc::clone(bell))?;
+    ///
+    /// # Errors
+    /// They cannot be started: nobody says anything of nodes until [`NodeSources::is_to_follow`]
+    /// and they can.
+    pub(crate) fn follow(&mut self, config: &Config, bell: &Arc<Doorbell>, now: Instant) -> io::Result<()> {
+        self.follow_by(config, bell, now, NodeSources::start)
+    }
+
+    fn follow_by(
+        &mut self,
+        config: &Config,
+        bell: &Arc<Doorbell>,
+        now: Instant,
+        start: impl FnOnce(&Config, Arc<Doorbell>) -> io::Result<NodeSources>,
+    ) -> io::Result<()> {
+        if self.sources == known_by_all(config) && self.again.is_none() {
+            return Ok(());
         }
+        // Whatever those of before still say, they say of clusters whose numbers others may have.
+        self.mailbox = Arc::new(Mailbox::new(Arc::clone(bell)));
+        self.tellers.clear();
+        self.end();
+        self.again = Some(now + AGAIN);
+        *self = start(config, Arc::clone(bell))?;
         Ok(())
+    }
+
+    /// Are there some to be started that could not be, and is it time to try again?
+    pub(crate) fn is_to_follow(&self, now: Instant) -> bool {
+        self.again.is_some_and(|again| again <= now)
+    }
+
+    fn end(&mut self) {
+        self.servers.take();
+        self.stop_files.ring();
+        wait_for(self.threads.drain(..));
     }
 
     /// Where is heard what becomes of a cluster's nodes.
@@ -138,17 +171,16 @@ impl NodeSources {
         }
     }
 
-    /// When [`NodeSources::take`] has something, if it does.
+    /// When [`NodeSources::take`] has something, if it does, or [`NodeSources::is_to_follow`].
     pub(crate) fn due(&self) -> Option<Instant> {
-        (!self.mailbox.is_empty()).then_some(self.next)
+        let said = (!self.mailbox.is_empty()).then_some(self.next);
+        said.into_iter().chain(self.again).min()
     }
 }
 
 impl Drop for NodeSources {
     fn drop(&mut self) {
-        self.servers.take();
-        self.stop_files.ring();
-        wait_for(self.threads.drain(..));
+        self.end();
     }
 }
 
@@ -205,17 +237,6 @@ fn known_by(cluster: &Cluster) -> Vec<Source> {
         sources.push(of(from, What::Pods(selectors)));
     }
     sources
-}
-
-/// Until they have ended, or it takes too long. One that hangs, in a kubeconfig's plug-in or on
-/// a dead file system, ends with the process.
-fn wait_for(threads: impl IntoIterator<Item = JoinHandle<()>>) {
-    let patience = std::time::Instant::now() + FAREWELL;
-    for thread in threads {
-        while !thread.is_finished() && std::time::Instant::now() < patience {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
 }
 
 /// Hands control what files say now; whoever else knows nodes and pods is not asked.
@@ -291,5 +312,44 @@ pub(crate) fn log_liveness(control: &mut Control) {
     let turned = news.iter().filter(|one| matches!(one, News::Turned { .. })).count();
     if let Some(more @ 1..) = turned.checked_sub(logged) {
         warn!(more, "and so with more addresses: see causeway show nodes");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use causeway_tests::folder::Folder;
+
+    #[test]
+    fn sources_that_cannot_be_replaced_are_silent_until_they_can() {
+        let folder = Folder::new();
+        let nodes = folder.write("nodes.json", r#"{"kind":"NodeList","items":[{"metadata":{"name":"a"}}]}"#);
+        let config = |cluster: &str| {
+            let text = format!(
+                "gateway.name = \"g\"\n[[port]]\nname = \"nodes\"\ndriver = \"memory\"\naddresses = [\"192.168.0.1/24\"]\n\
+                 [[port]]\nname = \"out\"\ndriver = \"memory\"\naddresses = [\"203.0.113.2/24\"]\n\
+                 [[cluster]]\nname = \"{cluster}\"\nmodel = \"isolated\"\npod-cidrs = [\"10.1.0.0/16\"]\nports = [\"nodes\"]\n\
+                 nodes-from = {{ file = {nodes:?} }}\n"
+            );
+            Config::parse("t.toml", &text).unwrap_or_else(|errors| panic!("{errors}")).0
+        };
+        let bell = Arc::new(Doorbell::new().expect("a doorbell"));
+        let mut sources = NodeSources::start(&config("a"), Arc::clone(&bell)).expect("a thread");
+        let old = Arc::clone(&sources.mailbox);
+        let second = |count: u64| Instant::from_millis(1_000 * count);
+        let refused = |_: &Config, _| Err(io::ErrorKind::WouldBlock.into());
+        assert!(sources.follow_by(&config("b"), &bell, second(1), refused).is_err());
+        // One that hangs may come back late.
+        old.put(ClusterIdx(0), Said::Nodes(Update::Gone("a".to_owned())));
+        assert_eq!(sources.take(second(9)), None);
+        assert!(!sources.is_to_follow(second(5)) && sources.is_to_follow(second(6)));
+        assert_eq!(sources.due(), Some(second(6)));
+        sources.follow(&config("b"), &bell, second(6)).expect("a thread");
+        assert!(!sources.is_to_follow(second(99)));
+        let patience = std::time::Instant::now() + Duration::from_secs(60);
+        while sources.mailbox.is_empty() && std::time::Instant::now() < patience {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(sources.take(second(9)).is_some_and(|mail| !mail.nodes.is_empty()), "the new one speaks");
     }
 }

@@ -42,6 +42,12 @@ impl<A: Address> Forwards<A> {
         self.addresses.insert(public, to);
     }
 
+    /// Nothing is forwarded any more that is for a public address, but its ports that have a
+    /// forward of their own.
+    pub fn remove_address(&mut self, public: A) {
+        self.addresses.remove(&public);
+    }
+
     /// The forward for a flow from outside. Two look-ups at most.
     pub fn find(&self, flow: &FlowKey<A>) -> Option<&Forward<A>> {
         self.ports.get(&(flow.dst, flow.protocol, flow.dst_port)).or_else(|| self.addresses.get(&flow.dst))

@@ -3,10 +3,14 @@
 use std::io;
 use std::mem::{size_of, zeroed};
 use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// How long threads have to end.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Starts a thread that runs on any core of this process but `cores`; on any at all, if it
 /// has no other.
-pub(super) fn spawn_aside(
+pub(crate) fn spawn_aside(
     name: &str,
     cores: &[usize],
     work: impl FnOnce() + Send + 'static,
@@ -16,6 +20,17 @@ pub(super) fn spawn_aside(
         step_aside(&cores);
         work();
     })
+}
+
+/// Until they have ended, or it takes too long. One that hangs, in a kubeconfig's plug-in or on
+/// a dead file system, ends with the process.
+pub(crate) fn wait_for(threads: impl IntoIterator<Item = JoinHandle<()>>) {
+    let patience = Instant::now() + FAREWELL;
+    for thread in threads {
+        while !thread.is_finished() && Instant::now() < patience {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
 }
 
 fn step_aside(cores: &[usize]) {
