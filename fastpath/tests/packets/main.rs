@@ -13,6 +13,7 @@ mod cutting;
 mod errors_from_inside;
 mod errors_from_outside;
 mod exhaustion;
+mod extension_headers;
 mod filtering;
 mod forwards;
 mod fragments;

@@ -19,6 +19,8 @@ mod errors_from_inside;
 mod errors_from_outside;
 #[path = "../packets/exhaustion.rs"]
 mod exhaustion;
+#[path = "../packets/extension_headers.rs"]
+mod extension_headers;
 mod failing;
 #[path = "../packets/filtering.rs"]
 mod filtering;
