@@ -23,6 +23,7 @@ mod hairpin;
 mod hostile;
 mod identification;
 mod islands;
+mod keeping_alive;
 mod limits;
 mod mapping;
 mod masquerade;

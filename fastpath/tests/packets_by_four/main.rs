@@ -40,6 +40,8 @@ mod hostile;
 mod identification;
 #[path = "../packets/islands.rs"]
 mod islands;
+#[path = "../packets/keeping_alive.rs"]
+mod keeping_alive;
 mod lending;
 #[path = "../packets/mapping.rs"]
 mod mapping;
