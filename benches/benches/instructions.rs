@@ -11,7 +11,7 @@ use std::process::{Command, ExitCode};
 
 use causeway_benches::arena::Arena;
 use causeway_benches::scale::Scale;
-use causeway_benches::scenario::{Scenario, WARM};
+use causeway_benches::scenario::{NEW, NEW_FLOWS, Scenario, WARM};
 use causeway_fastpath::burst::Burst;
 
 /// Tells the program that it runs under callgrind, and for which row.
@@ -20,6 +20,7 @@ const ROW: &str = "CAUSEWAY_INSTRUCTIONS_OF";
 const COUNTED: &str = "causeway_benches::world::process";
 /// Bursts of a count.
 const BURSTS: u64 = 64;
+const _: () = assert!(BURSTS as usize * Burst::MAX <= NEW_FLOWS);
 /// How much more than recorded is a regression, in percent.
 const TOLERANCE: f64 = 20.0;
 
@@ -30,7 +31,7 @@ fn main() -> ExitCode {
     }
     if Scale::asked_for() == Scale::Quick {
         // A smoke test: other profiles take other numbers of instructions.
-        WARM.iter().for_each(|scenario| work(scenario.name));
+        rows().for_each(|scenario| work(scenario.name));
         return ExitCode::SUCCESS;
     }
     if Command::new("valgrind").arg("--version").output().is_err() {
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
 
 /// What callgrind watches.
 fn work(row: &str) {
-    let scenario = WARM.iter().find(|scenario| scenario.name == row).expect("a row of that name");
+    let scenario = rows().find(|scenario| scenario.name == row).expect("a row of that name");
     let mut arena = Arena::new();
     let mut world = scenario.world(Scale::Quick, &mut arena);
     for _ in 0..BURSTS {
@@ -62,7 +63,7 @@ fn compare() -> ExitCode {
     let mut counted = String::new();
     let mut worse = false;
     say(&format!("{:<14}{:>14}{:>10}{:>8}", "", "instructions", "recorded", ""));
-    for scenario in WARM.iter().filter(|scenario| is_of_its_own(scenario)) {
+    for scenario in rows() {
         let count = count(scenario.name);
         _ = writeln!(counted, "{}\t{count:.0}", scenario.name);
         let change = recorded(scenario.name).map(|was| (count / was - 1.0) * 100.0);
@@ -85,10 +86,11 @@ fn compare() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Rows that differ only in how much memory they walk through take the same
+/// What is counted. Rows that differ only in how much memory they walk through take the same
 /// instructions.
-fn is_of_its_own(scenario: &Scenario) -> bool {
-    !matches!(scenario.name, "nat_hit_100k" | "nat_hit_1m")
+fn rows() -> impl Iterator<Item = &'static Scenario> {
+    let is_of_its_own = |scenario: &&Scenario| !matches!(scenario.name, "nat_hit_100k" | "nat_hit_1m");
+    WARM.iter().filter(is_of_its_own).chain([&NEW])
 }
 
 /// Instructions a packet of one row: those of the function, and of all it calls.

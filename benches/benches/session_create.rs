@@ -76,7 +76,7 @@ fn create(criterion: &mut Criterion) {
         let (standing, passing) = flows.split_at(live);
         let pool = Pool { addresses: (0xcb00_7100..0xcb00_7108).collect(), ..Pool::default() };
         let limits = SenderLimits::default();
-        let translation = Translation { pool: PoolId(0), outer: VrfId::MAIN, inward: false, limits };
+        let (outer, inward) = (VrfId::MAIN, false);
         let mut nat = Nat::<u32>::new(flows.len(), Seed([1, 2]), Workers::ALONE, Instant::ZERO);
         let tables = Tables { pools: Arc::from([pool]), ..Tables::empty() };
         let (before, sessions) = (Tables::empty(), nat.sessions.capacity());
@@ -85,6 +85,7 @@ fn create(criterion: &mut Criterion) {
         nat.settle(&mut change, Instant::ZERO, u32::MAX, &mut Counters::default());
         let (timeouts, mut chance) = (Timeouts::default(), Chance::new([7; 32]));
         let mut begin = |nat: &mut Nat<u32>, flow: &Flow| {
+            let translation = Translation { pool: PoolId(0), outer, inward, limits, word: chance.word() };
             nat.begin(&flow.key(), translation, Choice::Any, &timeouts, Instant::ZERO, &mut chance)
                 .expect("NAT has room")
         };

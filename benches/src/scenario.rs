@@ -49,6 +49,12 @@ pub const WARM: [Scenario; 10] = [
     Scenario { name: "nat_fragments_10k", make: |scale, arena| in_fragments(scale, arena, 10_000) },
 ];
 
+/// Every packet begins a session, for as many packets.
+pub const NEW: Scenario =
+    Scenario { name: "nat_new", make: |_, _| World::island(&flows(NEW_FLOWS, protocol::UDP, &mut Rng::new(1))) };
+/// How many packets do, in [`NEW`].
+pub const NEW_FLOWS: usize = 8192;
+
 /// A pod CIDR and a neighbour a node.
 fn pods<A: Family>(scale: Scale, nodes: usize) -> World
 where

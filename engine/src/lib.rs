@@ -14,6 +14,7 @@ pub mod ipam;
 pub mod launch;
 mod looks;
 mod nodes;
+pub mod pages;
 pub mod port;
 pub mod replay;
 mod shift;

@@ -12,10 +12,14 @@ use causeway_engine::cli::{
     Plan, Replay, Rollback, Run, Sessions, Show, What,
 };
 use causeway_engine::launch::Launch;
+use causeway_engine::pages::HugePages;
 use causeway_engine::port::forwarding;
 use causeway_engine::replay::{ReplayOptions, replay};
 use causeway_engine::{api, gateway, ipam};
 use clap::{CommandFactory, Parser};
+
+#[global_allocator]
+static ALLOCATOR: HugePages = HugePages;
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {

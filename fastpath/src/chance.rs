@@ -18,11 +18,10 @@ impl Chance {
         Chance(ChaCha8Rng::from_seed(seed))
     }
 
-    /// A port of `first..=last`, each as likely as the other to within 2^-16.
-    pub fn port(&mut self, first: u16, last: u16) -> u16 {
-        let span = u32::from(last - first) + 1;
-        let scaled = (u64::from(self.0.next_u32()) * u64::from(span)) >> 32;
-        first + scaled as u16
+    /// A word, each as likely as the other.
+    #[inline]
+    pub fn word(&mut self) -> u32 {
+        self.0.next_u32()
     }
 
     /// A number below `count`, each as likely as the other to within `count` in 2^32.

@@ -71,12 +71,26 @@ impl<'a, A: Address> Walk<'a, A> {
     fn prepare(&mut self, packets: Set) {
         for i in packets {
             match self.scratch.found[i] {
-                None => self.nat.prefetch(&self.scratch.keys[i]),
+                None if self.scratch.kinds[i].tells_flow() => self.prepare_name(i),
                 Some(found) if found.direction == Direction::Back => {
                     self.address_by(i, found);
                 }
-                Some(_) => {}
+                _ => {}
             }
+        }
+    }
+
+    /// Asks for what a name will need, before the look-up of where it goes.
+    fn prepare_name(&mut self, i: usize) {
+        let key = &self.scratch.keys[i];
+        self.nat.prefetch(key);
+        // A masquerading port is known once it is known to whom the packet goes.
+        if let Ok(EgressRule { action: EgressAction::Translate(pool), limits, .. }) = self.rule(i) {
+            let word = self.chance.word();
+            self.scratch.words[i] = Some(word);
+            let outer = self.scratch.beyond[i];
+            let translation = Translation { pool: *pool, outer, inward: false, limits: *limits, word };
+            self.nat.prefetch_answers(&self.scratch.keys[i], translation);
         }
     }
 
@@ -186,7 +200,8 @@ impl<'a, A: Address> Walk<'a, A> {
         let (outer, limits) = (self.scratch.beyond[i], rule.limits);
         let begun = match pool {
             Some(pool) => {
-                let translation = Translation { pool, outer, inward: matches!(way, Way::Inward(_)), limits };
+                let word = self.scratch.words[i].take().unwrap_or_else(|| self.chance.word());
+                let translation = Translation { pool, outer, inward: matches!(way, Way::Inward(_)), limits, word };
                 self.begin_among(i, &key, translation)?
             }
             None => {

@@ -68,8 +68,10 @@ impl Forwarder {
         self.limits.errors.set(errors, snapshot.icmp_errors_per_destination);
         let epoch = snapshot.epoch;
         let retired = core::mem::replace(&mut self.snapshot, snapshot);
-        // Where there is nothing to judge, that is seen now, and packets need not ask.
-        self.settle(now, 1);
+        if self.sessions() == (0, 0) {
+            // That there is nothing to judge is seen now, and no packet has to ask.
+            self.settle(now, 1);
+        }
         Event::Installed { epoch, retired }
     }
 

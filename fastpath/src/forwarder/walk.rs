@@ -64,6 +64,8 @@ pub(super) struct Scratch<A> {
     pub(super) kinds: [L4Kind; Burst::MAX],
     pub(super) tcp_flags: [u8; Burst::MAX],
     pub(super) found: [Option<Found>; Burst::MAX],
+    /// Of chance, for those that will begin a session.
+    pub(super) words: [Option<u32>; Burst::MAX],
     /// Packets that are fragments of a datagram whose flow is known, and which.
     pub(super) fragments: Set,
     pub(super) places: [Place<A>; Burst::MAX],
@@ -124,6 +126,7 @@ impl<A: Address> Scratch<A> {
             kinds: [L4Kind::Other; Burst::MAX],
             tcp_flags: [0; Burst::MAX],
             found: [None; Burst::MAX],
+            words: [None; Burst::MAX],
             fragments: Set::EMPTY,
             places: [Place::Whole { l4: 0 }; Burst::MAX],
             identifications: [None; Burst::MAX],

@@ -111,11 +111,15 @@ pub(super) struct Sweep<A> {
     bindings: u32,
     /// Is all known in the spaces of pools that was given out of their addresses before?
     all_taken_over: bool,
+    /// What taking addresses over has cost since a step began, in sessions that are judged.
+    cost: u32,
 }
 
 /// Records that a step passes over, at most, for each of its budget: those that only have to be
 /// told from what is to be judged.
 const SKIPPED: u32 = 8;
+/// Sessions that are judged in the time that it takes to take an address over.
+const TAKE_OVER: u32 = 16;
 /// Rules that are looked at in the time that a session takes anyway.
 const RULES: usize = 16;
 
@@ -154,6 +158,7 @@ impl<A: Address> Change<A> {
                 leases: 0,
                 bindings: 0,
                 all_taken_over: false,
+                cost: 0,
             }),
             spaces: Spaces::for_pools(pools),
             fresh,
@@ -279,13 +284,12 @@ impl<A: Address> Nat<A> {
         let mut passed = left.saturating_mul(SKIPPED);
         while left > 0 && passed > 0 {
             passed -= 1;
-            match self.settle_one(now, counters) {
-                Some(was_judged) => left -= u32::from(was_judged),
-                None => {
-                    self.retire(change);
-                    return;
-                }
-            }
+            let Some(was_judged) = self.settle_one(now, counters) else {
+                self.retire(change);
+                return;
+            };
+            let taken_over = self.sweep.as_mut().map_or(0, |sweep| core::mem::take(&mut sweep.cost));
+            left = left.saturating_sub(u32::from(was_judged) + taken_over);
         }
     }
 
@@ -445,9 +449,10 @@ impl<A: Address> Nat<A> {
 
     /// Lets what was given out of a pool's address be known where it is given out now.
     pub(super) fn take_over(&mut self, pool: PoolId, address: u32) {
-        let Some(sweep) = self.sweep.as_ref().filter(|_| self.spaces.of(pool).pending.contains(address)) else {
+        let Some(sweep) = self.sweep.as_mut().filter(|_| self.spaces.of(pool).pending.contains(address)) else {
             return;
         };
+        sweep.cost += TAKE_OVER;
         let name = self.pools[pool.index()].addresses[address as usize];
         let place = sweep.judge.place(name).and_then(|place| place.before);
         let had = place.map(|(pool, address)| (sweep.had[pool.index()], address));

@@ -36,7 +36,7 @@ impl<A: Address> Nat<A> {
             return self.name_as_it_is(key, translation);
         }
         match self.name_owner(translation.pool, key) {
-            Some(owner) => self.name_by_owner(key, owner, translation, choice, chance),
+            Some(owner) => self.name_by_owner(key, owner, translation, choice),
             None => self.name_by_destination(key, translation, choice, chance),
         }
     }
@@ -94,7 +94,6 @@ impl<A: Address> Nat<A> {
         owner: FlowKey<A>,
         translation: Translation,
         choice: Choice<A>,
-        chance: &mut Chance,
     ) -> Result<(FlowKey<A>, u32), DropReason> {
         if let Some(number) = self.known(&owner, translation.pool) {
             let Binding { outside, port, .. } = *self.bindings.get(number);
@@ -102,11 +101,9 @@ impl<A: Address> Nat<A> {
             let is_taken = self.sessions.find(&outside).is_some();
             return if is_taken { Err(DropReason::NatConflict) } else { Ok((outside, number)) };
         }
-        let (address, port) = self.take(key, translation, choice, chance)?;
+        let (address, port) = self.take(key, translation, choice)?;
         let pool = &self.pools[translation.pool.index()];
         let outside = outside_key(key, pool.addresses[address as usize], port, translation.outer);
-        // While the binding is noted, the place of the session arrives in the cache.
-        self.sessions.prefetch(&outside);
         let space = self.spaces.number(translation.pool);
         let binding = Binding { key: owner, outside: outside.dst, port, space, address, ..Binding::default() };
         let bound = self.bind(binding, translation.pool, translation.outer);
@@ -116,18 +113,29 @@ impl<A: Address> Nat<A> {
         Ok((outside, bound?))
     }
 
+    /// How the answers arrive if the port that is tried first is free, and the flow gets a new
+    /// name.
+    pub(super) fn first_name(&self, key: &FlowKey<A>, translation: Translation) -> Option<FlowKey<A>> {
+        let pool = &self.pools[translation.pool.index()];
+        if pool.addresses.is_empty() {
+            return None;
+        }
+        let stripe = self.spaces.of(translation.pool).stripe;
+        let port = stripe.port(first_choice(pool, stripe, key, translation.word)?);
+        Some(outside_key(key, pool.addresses[self.paired(pool, key) as usize], port, translation.outer))
+    }
+
     /// Takes a free port for an endpoint that has none, and says on which address.
     fn take(
         &mut self,
         key: &FlowKey<A>,
         translation: Translation,
         choice: Choice<A>,
-        chance: &mut Chance,
     ) -> Result<(u32, u16), DropReason> {
         let pool = &self.pools[translation.pool.index()];
         let (first, only) = (self.paired(pool, key), matches!(choice, Choice::Paired));
         let stripe = self.spaces.of(translation.pool).stripe;
-        let mut from = first_choice(pool, stripe, key, chance).ok_or(DropReason::NatPortsExhausted)?;
+        let mut from = first_choice(pool, stripe, key, translation.word).ok_or(DropReason::NatPortsExhausted)?;
         let mut draws = DRAWS;
         while draws > 0 {
             let space = self.spaces.of_mut(translation.pool);
@@ -169,7 +177,7 @@ impl<A: Address> Nat<A> {
             let toward = destination(&FlowKey { vrf: translation.outer, ..*key }, address);
             let number = self.known(&toward, translation.pool);
             let outside = |port| outside_key(key, address, port, translation.outer);
-            let Some(port) = self.port_toward(number, translation.pool, key, outside, chance) else {
+            let Some(port) = self.port_toward(number, translation, key, outside, chance) else {
                 continue;
             };
             let space = self.spaces.number(translation.pool);
@@ -185,20 +193,20 @@ impl<A: Address> Nat<A> {
     fn port_toward(
         &mut self,
         binding: Option<u32>,
-        pool: PoolId,
+        translation: Translation,
         key: &FlowKey<A>,
         outside: impl Fn(u16) -> FlowKey<A>,
         chance: &mut Chance,
     ) -> Option<u16> {
         let Nat { sessions, bindings, pools, forwards, spaces, lent, sweep, .. } = self;
-        let (pool, space) = (&pools[pool.index()], spaces.of_mut(pool));
+        let (pool, space) = (&pools[translation.pool.index()], spaces.of_mut(translation.pool));
         let stripe = space.stripe;
         let is_free = |port| {
             let outside = outside(port);
             let is_lent = lent.find(&outside).is_some();
             sessions.find(&outside).is_none() && !is_lent && !forwards.holds(outside.dst, port, key)
         };
-        let first = first_choice(pool, stripe, key, chance)?;
+        let first = first_choice(pool, stripe, key, translation.word)?;
         if let Some(binding) = binding {
             // Of those that are not judged yet, some may have ports that are no longer given out.
             if sweep.is_none() && bindings.get(binding).sessions as usize == stripe.len() {
@@ -214,7 +222,7 @@ impl<A: Address> Nat<A> {
         if is_free(stripe.port(first)) {
             return Some(stripe.port(first));
         }
-        let drawn = (1..DRAWS).map(|_| stripe.port(stripe.draw(chance))).find(|port| is_free(*port));
+        let drawn = (1..DRAWS).map(|_| stripe.port(stripe.draw(chance.word()))).find(|port| is_free(*port));
         drawn.or_else(|| {
             let ports = stripe.len() as u32;
             let each = (1..ports).map(|step| stripe.port((first + step) % ports));
@@ -244,9 +252,9 @@ impl<A> Pool<A> {
 
 /// The number of the port that a flow gets, if it is free; `None`: the worker has no port
 /// of the pool.
-fn first_choice<A>(pool: &Pool<A>, stripe: Stripe, key: &FlowKey<A>, chance: &mut Chance) -> Option<u32> {
+fn first_choice<A>(pool: &Pool<A>, stripe: Stripe, key: &FlowKey<A>, word: u32) -> Option<u32> {
     let kept = if pool.keep_ports { stripe.number(key.src_port) } else { None };
-    kept.or_else(|| (stripe.len() > 0).then(|| stripe.draw(chance)))
+    kept.or_else(|| (stripe.len() > 0).then(|| stripe.draw(word)))
 }
 
 /// How the answers to `key` arrive, if its sender is called `address`:`port` outside.

@@ -58,6 +58,23 @@ impl NumberSet {
         self.count -= 1;
     }
 
+    /// Takes away what is not free in `other`, a set of the same range. Looks at each word once, and
+    /// counts where both have taken something.
+    pub(super) fn intersect(&mut self, other: &NumberSet) {
+        debug_assert_eq!(self.free.len(), other.free.len(), "of the same range");
+        self.count = other.count;
+        for (at, (free, theirs)) in self.free.iter_mut().zip(&other.free).enumerate() {
+            let left = *free & theirs;
+            if left != *theirs {
+                self.count -= (left ^ theirs).count_ones();
+            }
+            *free = left;
+            if left == 0 {
+                self.words[at / 64] &= !(1 << (at % 64));
+            }
+        }
+    }
+
     /// Takes away what is not free among the first `len` of `other`, whose number `n` is our
     /// `n + shift`. Looks at each word once.
     pub(super) fn take_away(&mut self, other: &NumberSet, len: usize, shift: i64) {
@@ -165,6 +182,23 @@ mod tests {
                 set.remove(number);
             }
             assert_eq!((found, set.len()), (expected, 0));
+        }
+    }
+
+    #[test]
+    fn what_is_free_in_two_sets_is_left() {
+        let mut rng = Rng::new(12);
+        for _ in 0..300 {
+            let len = rng.range(1..9000);
+            let (mut set, mut other) = (NumberSet::all(len), NumberSet::all(len));
+            let (ours, theirs) = (rng.range(1..40), rng.range(1..4));
+            (0..len as u32).filter(|_| rng.chance(1, ours as u64)).for_each(|number| set.remove(number));
+            (0..len as u32).filter(|_| rng.chance(1, theirs as u64)).for_each(|number| other.remove(number));
+            let mut expected = NumberSet::none(len);
+            let both = (0..len as u32).filter(|number| set.contains(*number) && other.contains(*number));
+            both.for_each(|number| expected.insert(number));
+            set.intersect(&other);
+            assert_eq!((&set.free, &set.words, set.count), (&expected.free, &expected.words, expected.count));
         }
     }
 

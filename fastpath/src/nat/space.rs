@@ -102,11 +102,14 @@ impl Space {
         let Some(shift) = self.stripe.shift_from(&before.stripe) else {
             return;
         };
-        let len = before.stripe.len();
+        let (len, is_same_range) = (before.stripe.len(), self.stripe == before.stripe);
         for (ports, was) in [(&mut self.tcp, &before.tcp), (&mut self.udp, &before.udp), (&mut self.icmp, &before.icmp)]
         {
             if let (Ports::Owned(ports), Ports::Owned(was)) = (ports, was) {
-                ports.take_over(address, &was.free[as_it_was as usize], len, shift);
+                let was = &was.free[as_it_was as usize];
+                ports.take_from(address, |free| {
+                    if is_same_range { free.intersect(was) } else { free.take_away(was, len, shift) }
+                });
             }
         }
     }
@@ -257,10 +260,11 @@ impl Owned {
         }
     }
 
-    fn take_over(&mut self, address: u32, before: &NumberSet, len: usize, shift: i64) {
+    /// Some ports of an address are no longer free.
+    fn take_from(&mut self, address: u32, take: impl FnOnce(&mut NumberSet)) {
         let free = &mut self.free[address as usize];
         let had = free.len() > 0;
-        free.take_away(before, len, shift);
+        take(free);
         if had && free.len() == 0 {
             self.addresses.remove(address);
         }

@@ -72,6 +72,8 @@ pub struct Translation {
     pub inward: bool,
     /// What its sender may have.
     pub limits: SenderLimits,
+    /// Of chance: decides which port is tried first.
+    pub word: u32,
 }
 
 /// Where a name for a flow is taken from.
@@ -147,6 +149,14 @@ impl<A: Address> Nat<A> {
     pub fn prefetch(&self, key: &FlowKey<A>) {
         if key.protocol != protocol::TCP {
             self.bindings.prefetch(&endpoint(key));
+        }
+    }
+
+    /// Asks the CPU for where the answers of the flow will be looked for, if the port that
+    /// [`Nat::begin`] tries first is free.
+    pub fn prefetch_answers(&self, key: &FlowKey<A>, translation: Translation) {
+        if let Some(outside) = self.first_name(key, translation) {
+            self.sessions.prefetch(&outside);
         }
     }
 
