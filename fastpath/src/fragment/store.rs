@@ -223,7 +223,7 @@ mod tests {
     fn a_long_fragment_waits_in_several_buffers_and_comes_out_in_one() {
         let (mut store, mut cuttings) = (Store::new(6, 4), Cuttings::new());
         for len in [BUFFER - 1, BUFFER, BUFFER + 1, 2 * BUFFER, LONGEST_FRAME] {
-            let bytes: Vec<u8> = (0..len).map(|at| (at * at >> 5) as u8).collect();
+            let bytes: Vec<u8> = (0..len).map(|at| ((at * at) >> 5) as u8).collect();
             let mut chain = NONE;
             let mut original = Frame::boxed(&bytes, 0, 0);
             original.ingress = PortId(7);
