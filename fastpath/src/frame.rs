@@ -168,10 +168,18 @@ impl Frame {
     pub(crate) fn fill(&mut self, parts: &[&[u8]]) {
         (self.start, self.len) = (0, 0);
         for part in parts {
-            let end = self.len();
-            self.grow_back(part.len());
-            self.bytes_mut()[end..].copy_from_slice(part);
+            self.append(part);
         }
+    }
+
+    /// Adds bytes behind the packet.
+    ///
+    /// # Panics
+    /// The buffer has no room for them.
+    pub(crate) fn append(&mut self, bytes: &[u8]) {
+        let end = self.len();
+        self.grow_back(bytes.len());
+        self.bytes_mut()[end..].copy_from_slice(bytes);
     }
 
     /// The packet, from the destination MAC on.

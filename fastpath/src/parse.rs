@@ -3,6 +3,7 @@
 //! In two steps, because most packets need only the first: [`ipv4`] and [`ipv6`]
 //! find what a router must look at, [`layers`] what a translator must.
 
+mod extensions;
 mod fragment;
 mod network;
 mod quote;
@@ -12,7 +13,7 @@ pub use fragment::{Fragment, Part, fragment};
 pub use network::{IpHeader, ipv4, ipv4_with_bad_options, ipv6};
 pub(crate) use network::{plain_ipv4, plain_ipv6};
 pub use quote::{Quote, quote};
-pub use transport::{L4Kind, Layers, carried, first_fragment, layers, may_be_error};
+pub use transport::{L4Kind, Layers, first_fragment, layers, may_be_error, may_be_of_icmp};
 
 #[cfg(test)]
 mod tests {

@@ -66,6 +66,9 @@ fn traffic(world: &mut World, round: u16) -> Vec<(PortId, Vec<u8>)> {
         frames.extend([1, 0, 2].map(|at: usize| (NODES, outward[at].clone())));
         let inward = outside().udp(53, name.1).payload([0; 3_000]).fragments(round.into(), 1_280);
         frames.push((UPLINK, inward[2].clone()));
+        // One that waits in several buffers, and is short enough for the link.
+        let long = inside(family.outside).udp(5_000, 53).payload([0; 8_000]).fragments(1_000 + u32::from(round), 4_000);
+        frames.extend([1, 0, 2].map(|at: usize| (NODES, long[at].clone())));
     }
     frames
 }
@@ -77,7 +80,9 @@ fn a_warm_forwarder_never_asks_for_memory() {
 }
 
 fn never_asks(plan: &Plan) {
-    let mut world = World::with(plan);
+    let mut plan = plan.clone();
+    plan.adjacencies[ROUTER.index()].mtu = 9_000;
+    let mut world = World::with(&plan);
     let mut burst = Burst::new();
     for round in 0..50 {
         for (port, bytes) in traffic(&mut world, round) {
@@ -92,7 +97,7 @@ fn never_asks(plan: &Plan) {
             drop(frame.into_heap());
         }
         let asked = calls(|| {
-            assert_eq!(world.forwarder.alone().release(&mut burst), FAMILIES.len());
+            assert_eq!(world.forwarder.alone().release(&mut burst), 2 * FAMILIES.len());
             world.forwarder.alone().process_released(world.now, &mut burst);
             for (frame, _) in burst.drain() {
                 world.forwarder.alone().take_back(frame);

@@ -92,8 +92,27 @@ fn fragment(input: &mut Unstructured<'_>, family: Family, name: Endpoint, outwar
     }
     Ok(match ip {
         Ip::V4(ip) => ip.id(id).fragment(offset, more).raw(protocol, payload).build(),
-        Ip::V6(ip) => ip.fragment(id.into(), offset, more).raw(protocol, payload).build(),
+        Ip::V6(ip) => {
+            let options = |ip: Ipv6| ip.dest_opts([1, 4, 0, 0, 0, 0]);
+            let before = (0..input.int_in_range(0..=2)?).fold(ip, |ip, _| options(ip));
+            let ip = before.fragment(id.into(), offset, more);
+            // What stands behind its header a later one tells of, and does not show.
+            match (input.int_in_range(0..=9u8)?.saturating_sub(6), offset) {
+                (0, _) => ip.raw(protocol, payload).build(),
+                (count, 0) => (0..count).fold(ip, |ip, _| options(ip)).raw(protocol, payload).build(),
+                _ => ip.raw(60, payload).build(),
+            }
+        }
     })
+}
+
+/// Where the fragment header of an IPv6 frame begins.
+fn fragment_header(frame: &[u8]) -> usize {
+    let (mut next, mut at) = (frame[20], 54);
+    while next != 44 {
+        (next, at) = (frame[at], at + 8 * (usize::from(frame[at + 1]) + 1));
+    }
+    at
 }
 
 fn judge(sent: &Sent, gone: &mut Gone, now: Instant) {
@@ -119,8 +138,9 @@ fn judge(sent: &Sent, gone: &mut Gone, now: Instant) {
             word(16) - 20,
         )
     } else {
-        let place = word(56);
-        ([&frame[22..54], &frame[58..62]].concat(), place & 0xfff8, place & 1 != 0, word(18) - 8)
+        let header = fragment_header(frame);
+        let (place, id, end) = (word(header + 2), &frame[header + 4..header + 8], 54 + word(18));
+        ([&frame[22..54], id].concat(), place & 0xfff8, place & 1 != 0, end - header - 8)
     };
     if start == 0 && !more {
         return;

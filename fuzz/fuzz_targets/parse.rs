@@ -36,7 +36,7 @@ fn keeps_its_promises<A: Address>(frame: &[u8], layers: &Layers<A>) {
     assert!(layers.end - layers.l4 >= least, "the header that the kind promises is there");
     if layers.kind == L4Kind::Fragment {
         parse::first_fragment(frame, layers);
-        parse::carried(frame, layers);
+        parse::may_be_of_icmp(frame, layers);
     }
     if layers.kind == L4Kind::Tcp {
         window_scale(&frame[layers.l4 as usize..]);

@@ -163,6 +163,18 @@ fn errors_carry_the_mtu_and_the_quote_where_pnet_looks() {
 }
 
 #[test]
+fn headers_that_do_not_go_with_every_fragment_are_cut_up_with_the_rest() {
+    let ip = eth().ipv6(V6[0], V6[1]).hop_by_hop([5, 2, 0, 0]).per_fragment().dest_opts([1, 4, 0, 0, 0, 0]);
+    let whole = ip.udp(1, 2).payload([7; 100]);
+    let pieces = whole.fragments(77, 96);
+    assert_eq!(pieces.len(), 3);
+    let bodies: Vec<u8> = pieces.iter().flat_map(|piece| piece[14 + 40 + 8 + 8..].to_vec()).collect();
+    assert_eq!(bodies, whole.packet()[48..]);
+    // Hop-by-hop options lead to the fragment header, and that to the destination options.
+    assert!(pieces.iter().all(|piece| (piece[20], piece[54], piece[62]) == (0, 44, 60)));
+}
+
+#[test]
 fn fragments_put_together_are_the_whole() {
     for (ip, header) in [(eth().ip(V4[0], V4[1]), 20), (eth().ip(V6[0], V6[1]), 48)] {
         let whole = ip.udp(5000, 53).payload((0..=255).cycle().take(4000).collect::<Vec<u8>>());

@@ -109,13 +109,19 @@ impl<A: Address> Walk<'_, A> {
             {
                 let kind = scratch.kinds[i];
                 let session = nat.sessions.get_mut(found.session);
-                session.touch(found.direction, now_ms);
+                session.count(found.direction);
                 let frame = &mut frames[i];
                 let names = translate(frame, kind, l4, session, found.direction);
                 let adjacency = &adjacencies[id.index()];
                 let may_be_cut = rewrite_renamed(frame, adjacency, end, names);
                 verdicts[i] = Verdict::Forward(adjacency.port);
-                is_more_to_do |= may_be_cut | (kind == L4Kind::Tcp);
+                is_more_to_do |= may_be_cut;
+                // What a segment does to its session is seen to with what it says.
+                if kind == L4Kind::Tcp {
+                    is_more_to_do = true;
+                } else {
+                    session.last_ms = now_ms;
+                }
             } else {
                 odd.insert(i);
             }

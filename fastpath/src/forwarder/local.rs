@@ -90,9 +90,12 @@ impl<A: Address> Walk<'_, A> {
     #[cold]
     #[inline(never)]
     fn echo_fragment(&mut self, i: usize, layers: &Layers<A>) {
-        let may_be_of_ping =
-            matches!(parse::first_fragment(self.frames[i].bytes(), layers), L4Kind::EchoRequest | L4Kind::Fragment)
-                && parse::carried(self.frames[i].bytes(), layers) == A::ICMP;
+        let bytes = self.frames[i].bytes();
+        let may_be_of_ping = match parse::first_fragment(bytes, layers) {
+            L4Kind::EchoRequest => true,
+            L4Kind::Fragment => parse::may_be_of_icmp(bytes, layers),
+            _ => false,
+        };
         if !may_be_of_ping {
             return self.drop(i, DropReason::LocalUnwanted);
         }

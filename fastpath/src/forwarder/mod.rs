@@ -286,10 +286,12 @@ impl Forwarder {
     /// since; says how many. Goes with [`Forwarder::process_released`], until there is none.
     pub fn release(&mut self, burst: &mut Burst) -> usize {
         let before = burst.len();
+        let Forwarder { fragments4, fragments6, cuttings, counters, handed, .. } = self;
         while burst.room() > 0
-            && let Some(frame) = self.fragments4.next_released().or_else(|| self.fragments6.next_released())
+            && let Some(frame) =
+                fragments4.next_released(cuttings, counters).or_else(|| fragments6.next_released(cuttings, counters))
         {
-            burst.push(frame.lent_by(self.handed.workers.me()));
+            burst.push(frame.lent_by(handed.workers.me()));
         }
         burst.len() - before
     }

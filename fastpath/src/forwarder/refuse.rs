@@ -165,7 +165,7 @@ impl<A: Address> Walk<'_, A> {
             || (kind == L4Kind::IcmpOther && parse::may_be_error::<A>(frame, layers))
             || kind == L4Kind::NeighborDiscovery
             // Cut short, it may have been an error.
-            || (kind == L4Kind::Damaged && layers.key.protocol == A::ICMP)
+            || (kind == L4Kind::Damaged && (layers.key.protocol == A::ICMP || layers.kind == L4Kind::Fragment))
             // RFC 1812 says so of IPv4; ICMPv6 answers later fragments too.
             || (A::BITS == 32 && kind == L4Kind::Fragment)
             || ethernet::is_group(frame)

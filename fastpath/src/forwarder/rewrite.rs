@@ -12,7 +12,7 @@ use crate::session::{Direction, FlowKey, Found, Session};
 use crate::snapshot::Adjacency;
 use crate::wire::checksum::{self, Delta};
 use crate::wire::ethernet::HEADER_LEN as L2;
-use crate::wire::{get16, icmp, ipv4, put16, put32, tcp, udp};
+use crate::wire::{get16, icmp, ipv4, protocol, put16, put32, tcp, udp};
 
 /// Ethernet header and TTL of a packet that ends at `end` and is not translated.
 #[inline(always)]
@@ -212,7 +212,11 @@ impl<A: Address> Walk<'_, A> {
         let l4 = self.l4(i);
         let Walk { frames, scratch, nat, now, .. } = self;
         let session = nat.sessions.get_mut(found.session);
-        session.touch(found.direction, now.as_millis() as u32);
+        session.count(found.direction);
+        // Of a segment in fragments it is the first that counts, which went before.
+        if session.forth.protocol != protocol::TCP {
+            session.last_ms = now.as_millis() as u32;
+        }
         match l4 {
             Some(l4) => translate(&mut frames[i], scratch.kinds[i], l4, session, found.direction),
             None => later_fragment(session, found.direction),

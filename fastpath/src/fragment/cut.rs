@@ -4,6 +4,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use super::HEADROOM;
 use crate::frame::Frame;
 use crate::ids::PortId;
 use crate::wire::checksum::{finish, sum};
@@ -78,7 +79,8 @@ fn copied_options(mut options: &[u8], out: &mut [u8; MOST_OPTIONS]) -> usize {
 }
 
 /// Pieces that were cut off, in buffers of the forwarder's own: each is free, waits to be
-/// sent, or is lent out as a [`Frame`] until [`Cuttings::take_back`].
+/// sent, or is lent out as a [`Frame`] until [`Cuttings::take_back`]. Fragments that were held
+/// and are too long for the buffers in which they waited are lent out in these, too.
 ///
 /// Allocates when it is made, and never after.
 pub struct Cuttings {
@@ -96,7 +98,7 @@ impl Cuttings {
 
     /// All buffers free.
     pub fn new() -> Cuttings {
-        let frame = |_| Frame::held(Cuttings::TOKEN, L2 + LONGEST_PIECE);
+        let frame = |_| Frame::held(Cuttings::TOKEN, HEADROOM + L2 + LONGEST_PIECE);
         Cuttings {
             free: (0..Cuttings::BUFFERS).map(frame).collect(),
             ready: VecDeque::with_capacity(Cuttings::BUFFERS),
@@ -106,7 +108,7 @@ impl Cuttings {
 
     /// What it occupies once every buffer was used, in bytes.
     pub fn bytes(&self) -> usize {
-        Cuttings::BUFFERS * (L2 + LONGEST_PIECE + 2 * size_of::<Frame>())
+        Cuttings::BUFFERS * (HEADROOM + L2 + LONGEST_PIECE + 2 * size_of::<Frame>())
     }
 
     /// Are there buffers for all pieces?
@@ -153,6 +155,14 @@ impl Cuttings {
         let piece = self.ready.pop_front();
         self.lent += usize::from(piece.is_some());
         piece
+    }
+
+    /// A buffer for a frame that these bytes begin, lent out; `None`: there is none.
+    pub(super) fn lend(&mut self, bytes: &[u8]) -> Option<Frame> {
+        let mut frame = self.free.pop()?;
+        frame.refill(HEADROOM, bytes);
+        self.lent += 1;
+        Some(frame)
     }
 
     /// Takes back the buffer of a piece that was sent or dropped. One too many is of buffers

@@ -24,6 +24,10 @@ pub use datagram::{BadPiece, Datagram, Piece};
 pub use store::LONGEST_FRAME;
 pub use table::{Capacity, Standing, TIMEOUT, Table};
 
+/// Room in front of a frame in a buffer of the forwarder's, for the headers of an ICMP error
+/// about it.
+const HEADROOM: usize = 128;
+
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -11,6 +11,11 @@ use crate::verdict::DropReason;
 /// A datagram by the number of its sender and its own.
 pub(super) type Name = (u32, u32);
 
+/// How many buffers the frame of a piece takes while it is held: one, two or three.
+pub(super) fn buffers(piece: Piece) -> usize {
+    1 + usize::from(piece.start() / 8) % 3
+}
+
 /// Datagrams in a list, oldest first, searched from end to end.
 pub(super) struct ReferenceTable {
     capacity: Capacity,
@@ -26,7 +31,7 @@ pub(super) struct Entry {
     dead: bool,
     seen: Vec<Piece>,
     deadline: Instant,
-    held: Vec<Piece>,
+    pub(super) held: Vec<Piece>,
     charged: usize,
 }
 
@@ -81,18 +86,21 @@ impl ReferenceTable {
     fn hold(&mut self, name: Name, piece: Piece, now: Instant) -> Result<(), DropReason> {
         let charged: usize =
             self.waiting.iter().filter(|entry| entry.name.0 == name.0).map(|entry| entry.charged).sum();
-        if charged >= self.capacity.held / 4 {
+        let buffers = buffers(piece);
+        if charged + buffers > self.capacity.held / 4 {
             return Err(DropReason::FragmentSourceLimit);
         }
-        if self.free == 0 || self.waiting.len() == self.capacity.held {
+        let mut given_up = 0;
+        while given_up < buffers && (self.free < buffers || self.waiting.len() == self.capacity.held) {
             if self.waiting.is_empty() {
                 return Err(DropReason::FragmentStoreFull);
             }
             let oldest = self.waiting.remove(0);
-            self.give_up(DropReason::FragmentStoreFull, oldest.held.len());
-            if self.free == 0 {
-                return Err(DropReason::FragmentStoreFull);
-            }
+            self.give_up(DropReason::FragmentStoreFull, &oldest.held);
+            given_up += 1;
+        }
+        if self.free < buffers {
+            return Err(DropReason::FragmentStoreFull);
         }
         let at = self.waiting.iter().position(|entry| entry.name == name).unwrap_or_else(|| {
             self.waiting.push(Entry::new(name, now));
@@ -100,15 +108,15 @@ impl ReferenceTable {
         });
         self.add_waiting(at, piece)?;
         self.waiting[at].held.push(piece);
-        self.waiting[at].charged += 1;
-        self.free -= 1;
+        self.waiting[at].charged += buffers;
+        self.free -= buffers;
         Ok(())
     }
 
     pub(super) fn expire(&mut self, now: Instant) {
         while let Some(at) = self.waiting.iter().position(|entry| entry.deadline <= now) {
             let entry = self.waiting.remove(at);
-            self.give_up(DropReason::FragmentTimeout, entry.held.len());
+            self.give_up(DropReason::FragmentTimeout, &entry.held);
         }
         self.known.retain(|entry| entry.deadline > now);
     }
@@ -116,7 +124,7 @@ impl ReferenceTable {
     fn expire_one(&mut self, name: Name, now: Instant) {
         if let Some(at) = self.waiting.iter().position(|entry| entry.name == name && entry.deadline <= now) {
             let entry = self.waiting.remove(at);
-            self.give_up(DropReason::FragmentTimeout, entry.held.len());
+            self.give_up(DropReason::FragmentTimeout, &entry.held);
         }
         self.known.retain(|entry| entry.name != name || entry.deadline > now);
     }
@@ -125,7 +133,7 @@ impl ReferenceTable {
         let added = self.waiting[at].add(piece);
         if self.waiting[at].dead {
             let held = std::mem::take(&mut self.waiting[at].held);
-            self.give_up(DropReason::FragmentOverlap, held.len());
+            self.give_up(DropReason::FragmentOverlap, &held);
         }
         added
     }
@@ -138,9 +146,9 @@ impl ReferenceTable {
         Ok(())
     }
 
-    fn give_up(&mut self, reason: DropReason, count: usize) {
-        self.free += count;
-        *self.given_up.entry(reason).or_default() += count as u64;
+    fn give_up(&mut self, reason: DropReason, held: &[Piece]) {
+        self.free += held.iter().map(|piece| buffers(*piece)).sum::<usize>();
+        *self.given_up.entry(reason).or_default() += held.len() as u64;
     }
 }
 

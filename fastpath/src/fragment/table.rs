@@ -5,9 +5,9 @@ use core::time::Duration;
 
 use super::pieces::{Misfit, Pieces};
 use super::queue::{Link, NONE, Queue};
-use super::store::{LONGEST_FRAME, Store};
+use super::store::{BUFFER, LONGEST_FRAME, Store};
 use super::tally::Tally;
-use super::{Datagram, Piece};
+use super::{Cuttings, Datagram, Piece};
 use crate::address::Address;
 use crate::counters::Counters;
 use crate::frame::Frame;
@@ -30,7 +30,8 @@ pub struct Capacity {
     /// Datagrams whose first fragment went through: about 350 bytes each with IPv4,
     /// 450 with IPv6. At most 65,535.
     pub datagrams: usize,
-    /// Fragments that wait for the first of their datagram: 2.3 KB each. At most 65,535.
+    /// Buffers for fragments that wait for the first of their datagram: 2.3 KB each, for
+    /// 2,048 bytes of a frame. At most 65,535.
     pub held: usize,
 }
 
@@ -48,7 +49,7 @@ impl Default for Capacity {
 /// Datagrams in pieces, by what their fragments say.
 ///
 /// Allocates when it is made, and never after. A call looks at one datagram, and at
-/// those that it gives up for it: one, or two.
+/// those that it gives up for it: one, or two, or one a buffer that a long fragment takes.
 pub struct Table<A> {
     index: Index,
     records: Vec<Record<A>>,
@@ -188,7 +189,7 @@ impl<A: Address> Table<A> {
         record.flow = Some(flow);
         record.deadline = now + TIMEOUT;
         self.known.push(&mut self.links, number);
-        self.known_by_source.add(source);
+        self.known_by_source.add(source, 1);
         self.pass(number, piece, counters).map(|()| number)
     }
 
@@ -230,17 +231,21 @@ impl<A: Address> Table<A> {
         if frame.len() > LONGEST_FRAME {
             return Err(DropReason::FragmentTooLong);
         }
+        let buffers = frame.len().div_ceil(BUFFER);
         let source = datagram.source_hash(self.seed);
-        if usize::from(self.held_by_source.of(source)) >= (self.capacity.held / HELD_SHARE).max(1) {
+        if usize::from(self.held_by_source.of(source)) + buffers > (self.capacity.held / HELD_SHARE).max(1) {
             return Err(DropReason::FragmentSourceLimit);
         }
         // A datagram that waits holds a buffer, or died and held one.
-        if !self.store.has_room() || self.waiting.len() >= self.capacity.held {
+        for _ in 0..buffers {
+            if self.store.room() >= buffers && self.waiting.len() < self.capacity.held {
+                break;
+            }
             let oldest = self.waiting.oldest().ok_or(DropReason::FragmentStoreFull)?;
             self.remove(oldest, DropReason::FragmentStoreFull, counters);
-            if !self.store.has_room() {
-                return Err(DropReason::FragmentStoreFull);
-            }
+        }
+        if self.store.room() < buffers {
+            return Err(DropReason::FragmentStoreFull);
         }
         let number = match self.find(datagram, now, counters) {
             Some(number) => number,
@@ -254,8 +259,8 @@ impl<A: Address> Table<A> {
         self.add(number, piece, counters)?;
         let record = &mut self.records[number as usize];
         self.store.hold(frame, &mut record.chain);
-        record.charged += 1;
-        self.held_by_source.add(source);
+        record.charged += buffers as u16;
+        self.held_by_source.add(source, buffers as u16);
         Ok(())
     }
 
@@ -275,12 +280,18 @@ impl<A: Address> Table<A> {
         self.due(now).is_some()
     }
 
-    /// The next fragment that was released, in a buffer of the table's own.
-    pub fn next_released(&mut self) -> Option<Frame> {
-        self.store.next_released()
+    /// The next fragment that was released, in a buffer of the table's own, or a long one in a
+    /// buffer of `cuttings`. Those for which there is none are counted as dropped.
+    pub fn next_released(&mut self, cuttings: &mut Cuttings, counters: &mut Counters) -> Option<Frame> {
+        loop {
+            match self.store.next_released(cuttings)? {
+                Ok(frame) => return Some(frame),
+                Err(_) => counters.give_up(DropReason::CutBuffersFull, 1),
+            }
+        }
     }
 
-    /// Takes back the buffer of a fragment that was released.
+    /// Takes back the buffer of a fragment that was released, if it was the table's own.
     ///
     /// # Panics
     /// It is another's.

@@ -31,10 +31,10 @@ impl Tally {
         self.rows[0][first].min(self.rows[1][second])
     }
 
-    /// It has one more.
-    pub(super) fn add(&mut self, source: u64) {
+    /// It has so many more.
+    pub(super) fn add(&mut self, source: u64, count: u16) {
         for (row, column) in self.rows.iter_mut().zip(columns(source)) {
-            row[column] += 1;
+            row[column] += count;
         }
     }
 
@@ -59,9 +59,9 @@ mod tests {
         let mut tally = Tally::new();
         let (one, other) = (0x0000_0001_0000_0005, 0x0000_0002_0000_0005);
         for _ in 0..9 {
-            tally.add(one);
+            tally.add(one, 1);
         }
-        tally.add(other);
+        tally.add(other, 1);
         assert_eq!((tally.of(one), tally.of(other)), (9, 1));
         tally.take(one, 9);
         assert_eq!((tally.of(one), tally.of(other)), (0, 1));

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::vec::Vec;
 
-use super::{Capacity, Datagram, LONGEST_FRAME, Piece, Standing, TIMEOUT, Table};
+use super::{Capacity, Cuttings, Datagram, LONGEST_FRAME, Piece, Standing, TIMEOUT, Table};
 use crate::counters::Counters;
 use crate::frame::Frame;
 use crate::ids::VrfId;
@@ -16,13 +16,15 @@ const SEED: Seed = Seed([0x1234_5678_9abc_def1, 0x0fed_cba9_8765_4321]);
 
 struct Bench {
     table: Table<u32>,
+    cuttings: Cuttings,
     counters: Counters,
     now: Instant,
 }
 
 impl Bench {
     fn new() -> Bench {
-        Bench { table: Table::new(Capacity::default(), SEED), counters: Counters::default(), now: T0 }
+        let (table, cuttings) = (Table::new(Capacity::default(), SEED), Cuttings::new());
+        Bench { table, cuttings, counters: Counters::default(), now: T0 }
     }
 
     fn first(&mut self, datagram: &Datagram<u32>) -> Result<(), DropReason> {
@@ -31,10 +33,19 @@ impl Bench {
     }
 
     fn hold(&mut self, datagram: &Datagram<u32>, piece: Piece) -> Result<(), DropReason> {
-        let frame = Frame::boxed(&[1; 64], 0, 0);
+        self.hold_long(datagram, piece, 64)
+    }
+
+    /// In a frame of so many bytes.
+    fn hold_long(&mut self, datagram: &Datagram<u32>, piece: Piece, len: usize) -> Result<(), DropReason> {
+        let frame = Frame::boxed(&std::vec![1; len], 0, 0);
         let held = self.table.hold(datagram, piece, &frame, self.now, &mut self.counters);
         drop(frame.into_heap());
         held
+    }
+
+    fn next_released(&mut self) -> Option<Frame> {
+        self.table.next_released(&mut self.cuttings, &mut self.counters)
     }
 
     fn standing(&mut self, datagram: &Datagram<u32>) -> Standing<u32> {
@@ -62,7 +73,7 @@ fn a_datagram_has_ten_seconds_to_show_its_first_fragment_and_not_a_nanosecond_mo
         bench.hold(&datagram(1, 1), piece(1, false)).expect("there is room");
         bench.now = Instant::from_nanos((T0 + TIMEOUT).as_nanos().wrapping_add_signed(ns));
         bench.first(&datagram(1, 1)).expect("there is room");
-        assert_eq!(bench.table.next_released().map(|frame| bench.table.take_back(frame)).is_some(), in_time);
+        assert_eq!(bench.next_released().map(|frame| bench.table.take_back(frame)).is_some(), in_time);
         assert_eq!(bench.dropped(DropReason::FragmentTimeout), u64::from(!in_time));
     }
 }
@@ -182,8 +193,31 @@ fn strangers_take_nothing_from_a_datagram_that_is_known_and_the_newest_of_them_i
     let Standing::Known { number, .. } = bench.standing(&good) else { panic!("it is known") };
     bench.table.pass(number, piece(1, false), &mut bench.counters).expect("it fits");
     bench.first(&datagram(100_999, 100_999)).expect("there is room");
-    let released = bench.table.next_released().expect("the newest was held");
+    let released = bench.next_released().expect("the newest was held");
     bench.table.take_back(released);
+}
+
+#[test]
+fn long_fragments_take_as_many_buffers_as_they_need_and_the_oldest_give_way_to_them() {
+    let mut bench = Bench::new();
+    let long = |bench: &mut Bench, src: u32| bench.hold_long(&datagram(src, 1), piece(1, true), LONGEST_FRAME);
+    // Five buffers each: a source may have 64.
+    let held = (0..20).filter(|id| bench.hold_long(&datagram(1, *id), piece(1, true), LONGEST_FRAME).is_ok()).count();
+    assert_eq!(held, 12);
+    for stranger in 1_000..11_000 {
+        long(&mut bench, stranger).expect("older ones give way");
+    }
+    assert_eq!(bench.table.len(), (0, 256 / 5));
+    for stranger in 20_000..20_256 {
+        bench.hold(&datagram(stranger, 1), piece(1, true)).expect("older ones give way");
+    }
+    assert_eq!(bench.table.len(), (0, 256), "the last of the long ones is gone");
+    long(&mut bench, 30_000).expect("five short ones give way");
+    assert_eq!((bench.table.len(), bench.dropped(DropReason::FragmentStoreFull)), ((0, 252), 12 + 10_000 + 5));
+    bench.first(&datagram(30_000, 1)).expect("there is room");
+    let released = bench.next_released().expect("it was held");
+    assert_eq!(released.bytes(), [1; LONGEST_FRAME]);
+    bench.cuttings.take_back(released);
 }
 
 #[test]
@@ -199,12 +233,10 @@ fn a_table_full_of_known_datagrams_forgets_the_oldest() {
 }
 
 #[test]
-fn a_fragment_longer_than_a_buffer_is_not_held_nor_any_without_buffers() {
+fn a_fragment_longer_than_any_piece_is_not_held_nor_any_without_buffers() {
     let mut bench = Bench::new();
-    let frame = Frame::boxed(&[0; LONGEST_FRAME + 1], 0, 0);
-    let held = bench.table.hold(&datagram(1, 1), piece(1, true), &frame, T0, &mut bench.counters);
-    assert_eq!(held, Err(DropReason::FragmentTooLong));
-    drop(frame.into_heap());
+    assert_eq!(bench.hold_long(&datagram(1, 1), piece(1, true), LONGEST_FRAME + 1), Err(DropReason::FragmentTooLong));
+    bench.hold_long(&datagram(1, 1), piece(1, true), LONGEST_FRAME).expect("there is room");
     bench.table = Table::new(Capacity::NONE, SEED);
     assert_eq!(bench.hold(&datagram(1, 1), piece(1, true)), Err(DropReason::FragmentStoreFull));
     assert_eq!(bench.first(&datagram(1, 1)), Err(DropReason::FragmentTableFull));

@@ -4,8 +4,9 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::vec::Vec;
 
-use super::reference::{Name, ReferenceTable};
-use super::{Capacity, Datagram, Piece, Standing, Table};
+use super::reference::{Name, ReferenceTable, buffers};
+use super::store::BUFFER;
+use super::{Capacity, Cuttings, Datagram, Piece, Standing, Table};
 use crate::counters::Counters;
 use crate::frame::Frame;
 use crate::ids::VrfId;
@@ -58,6 +59,7 @@ fn frame(name: Name, piece: Piece) -> Frame {
     bytes.extend(piece.start().to_be_bytes());
     bytes.extend(piece.end().to_be_bytes());
     bytes.push(u8::from(piece.is_last()));
+    bytes.extend((0..(buffers(piece) - 1) * BUFFER).map(|at| (at / 3) as u8));
     Frame::boxed(&bytes, 0, 0)
 }
 
@@ -101,6 +103,7 @@ proptest! {
         let capacity = Capacity { datagrams: 36, held: 12 };
         let mut now = Instant::from_secs(1);
         let mut counters = Counters::default();
+        let mut cuttings = Cuttings::new();
         let mut table = Table::<u32>::new(capacity, Seed([0x1234_5678_9abc_def1, 0x0fed_cba9_8765_4321]));
         let mut twin = ReferenceTable::new(capacity);
         let mut under_way = Vec::new();
@@ -119,12 +122,22 @@ proptest! {
                     prop_assert!(!table.is_behind(now));
                 }
                 Step::Walk { count } => for _ in 0..count {
-                    let released = table.next_released();
+                    let released = table.next_released(&mut cuttings, &mut counters);
                     let fragment = released.as_ref().map(|frame| read(frame.bytes()));
                     prop_assert_eq!(fragment, twin.released.pop_front());
                     counters.released += u64::from(released.is_some());
-                    under_way.extend(released);
-                    if let Some((name, piece)) = fragment {
+                    if let (Some(released), Some((name, piece))) = (released, fragment) {
+                        let original = frame(name, piece);
+                        prop_assert_eq!(released.bytes(), original.bytes());
+                        drop(original.into_heap());
+                        // A long one is in a buffer of others.
+                        match buffers(piece) {
+                            1 => under_way.push(released),
+                            many => {
+                                cuttings.take_back(released);
+                                twin.free += many;
+                            }
+                        }
                         let outcome = walk(&mut table, (name, piece), now, &mut counters);
                         prop_assert_eq!(outcome, twin.fragment(name, piece, now));
                         counters.held += u64::from(outcome == Ok(false));
@@ -141,7 +154,7 @@ proptest! {
             let expected: BTreeMap<_, _> = twin.given_up.iter().map(|row| (*row.0, *row.1)).filter(|row| row.1 > 0).collect();
             prop_assert_eq!(given_up, expected);
             let in_store = counters.held - counters.released;
-            let expected = capacity.held - twin.free - under_way.len();
+            let expected = twin.waiting.iter().map(|entry| entry.held.len()).sum::<usize>() + twin.released.len();
             prop_assert_eq!(in_store as usize, expected, "what is held is in the store");
         }
         for frame in under_way {

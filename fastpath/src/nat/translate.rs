@@ -20,7 +20,7 @@ use crate::counters::Counters;
 use crate::handoff::Workers;
 use crate::ids::{Epoch, PoolId, VrfId};
 use crate::session::tcp::Phase;
-use crate::session::window::Segment;
+use crate::session::window::{Passed, Segment};
 use crate::session::{FlowKey, Found, Seed, Session, SessionTable};
 use crate::snapshot::{Pool, Timeouts};
 use crate::time::Instant;
@@ -279,10 +279,15 @@ impl<A: Address> Nat<A> {
         })
     }
 
-    /// A TCP segment passes through its session.
+    /// A TCP segment passes through its session, which it keeps alive if its receiver may take it.
     pub fn pass(&mut self, found: Found, segment: &Segment, timeouts: &Timeouts, now: Instant) {
+        let session = self.sessions.get_mut(found.session);
+        let passed = session.tcp.pass(segment, found.direction);
+        if passed != Passed::Unheard {
+            session.last_ms = now.as_millis() as u32;
+        }
         // The one change that shortens a deadline; longer ones are found out when the old one comes up.
-        if self.sessions.get_mut(found.session).tcp.pass(segment, found.direction) {
+        if passed == Passed::Ended {
             self.sessions.reschedule(found.session, timeouts.tcp_transitory_ms, now);
         }
     }

@@ -1,7 +1,7 @@
 //! What a fragment is a piece of, and what its first one shows.
 
-use super::network::is_extension;
-use super::transport::{Layers, icmp, is_address_bound, other, tcp, udp_up_to};
+use super::extensions::{behind_extensions, is_extension};
+use super::transport::{L4Kind, Layers, icmp, is_address_bound, other, tcp, udp_up_to};
 use crate::address::Address;
 use crate::fragment::{Datagram, Piece};
 use crate::verdict::DropReason;
@@ -32,7 +32,7 @@ pub enum Part<A> {
 /// Looks into a fragment. `layers` are those of this frame, and their kind is `Fragment`.
 ///
 /// # Errors
-/// Why it cannot be translated: RFC 1858 and RFC 3128 (tiny fragments), RFC 8200, 4.5.
+/// Why it cannot be translated: RFC 1858, RFC 3128 and RFC 7112 (tiny fragments), RFC 8200, 4.5.
 pub fn fragment<A: Address>(frame: &[u8], layers: &Layers<A>) -> Result<Fragment<A>, DropReason> {
     let at = layers.l4 as usize;
     let key = layers.key;
@@ -45,16 +45,19 @@ pub fn fragment<A: Address>(frame: &[u8], layers: &Layers<A>) -> Result<Fragment
         let (offset, more) = (word & ipv6::FRAGMENT_OFFSET, word & ipv6::MORE_FRAGMENTS != 0);
         (frame[at], at + ipv6::FRAGMENT_LEN, offset, more, get32(frame, at + ipv6::FRAGMENT_IDENTIFICATION))
     };
-    if A::BITS == 128 && (carried == protocol::FRAGMENT || is_extension(carried)) {
+    let packet = &frame[..layers.end as usize];
+    // A later one shows but what stood in front of where its datagram was cut up.
+    let (l4, carried) =
+        if A::BITS == 128 && offset == 0 { behind_extensions(packet, body_at, carried)? } else { (body_at, carried) };
+    if A::BITS == 128 && carried == protocol::FRAGMENT {
         return Err(DropReason::NatFragment);
     }
     if carried != A::ICMP && is_address_bound(carried) {
         return Err(DropReason::NatProtocol);
     }
     let datagram = Datagram::new((key.src, key.dst), identification, key.protocol, key.vrf);
-    let body = &frame[body_at..layers.end as usize];
     let whole = offset == 0 && !more;
-    let piece = match Piece::new(offset, body.len(), more) {
+    let piece = match Piece::new(offset, packet.len() - body_at, more) {
         Ok(piece) => piece,
         Err(_) if whole => return Err(DropReason::L4HeaderBad),
         Err(_) => return Err(DropReason::FragmentBad),
@@ -64,12 +67,18 @@ pub fn fragment<A: Address>(frame: &[u8], layers: &Layers<A>) -> Result<Fragment
         let tiny = carried == protocol::TCP && usize::from(offset) < wire::tcp::HEADER_LEN;
         return if tiny { Err(DropReason::FragmentTiny) } else { Ok(Fragment { datagram, part: Part::Later(piece) }) };
     }
-    let mut shown = Layers { l4: body_at as u32, ..*layers };
+    let body = &packet[l4..];
+    // Its extension headers go on in another fragment (RFC 7112), or in none.
+    let is_cut = A::BITS == 128 && is_extension(carried);
+    if !whole && (is_cut || body.len() < header_len::<A>(carried, body)) {
+        return Err(DropReason::FragmentTiny);
+    }
+    let mut shown = Layers { l4: l4 as u32, ..*layers };
     shown.key.protocol = carried;
     // What is not whole may be as long as a datagram can be.
     let most = if whole { body.len() } else { usize::from(u16::MAX) };
     shown.kind = match carried {
-        _ if !whole && body.len() < header_len::<A>(carried, body) => return Err(DropReason::FragmentTiny),
+        _ if is_cut => L4Kind::Damaged,
         protocol::TCP => tcp(body, &mut shown),
         protocol::UDP => udp_up_to(most, body, &mut shown),
         carried if carried == A::ICMP => icmp(body, &mut shown),
@@ -100,7 +109,7 @@ fn header_len<A: Address>(protocol: u8, body: &[u8]) -> usize {
 mod tests {
     use super::*;
     use crate::ids::VrfId;
-    use crate::parse::{self, L4Kind};
+    use crate::parse;
     use causeway_testkit::packet::*;
     use std::vec::Vec;
 
@@ -177,12 +186,16 @@ mod tests {
     }
 
     #[test]
-    fn what_protects_addresses_and_what_lies_behind_extension_headers_are_not_for_translation() {
+    fn what_protects_addresses_and_headers_that_lead_to_nothing_are_not_for_translation() {
         let signed = eth().ipv4("10.0.0.1", "10.0.0.2").raw(protocol::AH, [0; 2_000]).fragments(1, 1_500);
         assert_eq!(v4(&signed[0]).err(), Some(DropReason::NatProtocol));
         assert_eq!(v4(&signed[1]).err(), Some(DropReason::NatProtocol));
-        let mut options = eth().ipv6("fd00::1", "fd00::2").udp(5, 6).payload([1; 2_000]).fragments(1, 1_500);
-        options[0][54] = protocol::DESTINATION_OPTIONS;
-        assert_eq!(v6(&options[0]).err(), Some(DropReason::NatFragment));
+        let options = eth().ipv6("fd00::1", "fd00::2").per_fragment().dest_opts([0; 14]).udp(5, 6).payload([1; 2_000]);
+        let mut options = options.fragments(1, 1_500);
+        let Part::First(shown, _) = v6(&options[0]).expect("sound").part else { panic!("the first") };
+        assert_eq!((shown.key.src_port, shown.kind, shown.l4), (5, L4Kind::Udp, 14 + 40 + 8 + 16));
+        // Longer than the fragment.
+        options[0][63] = 255;
+        assert_eq!(v6(&options[0]).err(), Some(DropReason::FragmentTiny));
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Damage above IP is not looked for: it does not concern those who merely route.
 
+use super::extensions::behind_extensions;
 use crate::address::Address;
 use crate::verdict::DropReason;
 use crate::wire::checksum::{fold, sum};
@@ -27,10 +28,6 @@ pub struct IpHeader<A> {
     /// What it carries; an extension header, where one is cut short.
     pub protocol: u8,
 }
-
-/// The IPv6 extension headers that are walked at most (RFC 7045 leaves the limit
-/// to the implementation; RFC 8883 suggests 8).
-const EXTENSIONS: usize = 8;
 
 /// Finds the IPv4 header in an Ethernet frame.
 ///
@@ -122,7 +119,9 @@ pub fn ipv6(frame: &[u8]) -> Result<IpHeader<u128>, DropReason> {
     if total > packet.len() {
         return Err(DropReason::FrameTruncated);
     }
-    behind_extensions(frame, found(header, total))
+    let header: IpHeader<u128> = found(header, total);
+    let (l4, protocol) = behind_extensions(&frame[..header.end as usize], header.l4.into(), header.protocol)?;
+    Ok(IpHeader { l4: l4 as u16, protocol, ..header })
 }
 
 /// As [`ipv6`], for a sound TCP or UDP packet without extension headers. `None`
@@ -160,37 +159,4 @@ fn options(options: &[u8]) -> Result<(), (DropReason, usize)> {
         }
     }
     Ok(())
-}
-
-/// Walks IPv6 extension headers to what they lead to (RFC 8200, section 4).
-fn behind_extensions(frame: &[u8], mut header: IpHeader<u128>) -> Result<IpHeader<u128>, DropReason> {
-    let packet = &frame[..header.end as usize];
-    // Once more, for what stands behind the last of them.
-    for _ in 0..=EXTENSIONS {
-        if !is_extension(header.protocol) {
-            return Ok(header);
-        }
-        let at = usize::from(header.l4);
-        let Some(extension) = packet[at..].first_chunk::<8>() else {
-            return Ok(header);
-        };
-        let len = (usize::from(extension[1]) + 1) * 8;
-        if at + len > packet.len() {
-            return Ok(header);
-        }
-        // Type 0 with segments left is the source route of RFC 5095.
-        if header.protocol == protocol::ROUTING && extension[2] == 0 && extension[3] != 0 {
-            return Err(DropReason::SourceRoute);
-        }
-        header.protocol = extension[0];
-        header.l4 = (at + len) as u16;
-    }
-    Err(DropReason::Ipv6HeaderBad)
-}
-
-/// Is it an extension header that is walked?
-///
-/// AH is not: what it authenticates cannot be translated (RFC 3715, 2.1).
-pub(super) fn is_extension(protocol: u8) -> bool {
-    matches!(protocol, protocol::HOP_BY_HOP | protocol::ROUTING | protocol::DESTINATION_OPTIONS)
 }

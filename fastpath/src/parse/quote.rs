@@ -1,7 +1,7 @@
 //! The packet inside an ICMP error.
 
 use super::L4Kind;
-use super::network::is_extension;
+use super::extensions::{behind_extensions, is_extension};
 use super::transport::{icmp_kind, is_address_bound};
 use crate::address::Address;
 use crate::session::FlowKey;
@@ -20,8 +20,8 @@ pub struct Quote<A> {
 /// Finds the flow of the packet quoted at the start of `bytes`, which may be cut
 /// short anywhere behind the first eight bytes of its L4 header (RFC 792).
 ///
-/// Fragments but the first, extension headers and protocols that cannot be translated have
-/// no flow that could be matched: `None`, as for damage.
+/// Fragments but the first and protocols that cannot be translated have no flow that could
+/// be matched: `None`, as for damage, and for extension headers that lead to nothing.
 pub fn quote<A: Address>(bytes: &[u8]) -> Option<Quote<A>> {
     let (l4, protocol) = if A::ICMP == protocol::ICMP { quoted_ipv4(bytes)? } else { quoted_ipv6(bytes)? };
     let head = bytes.get(l4..l4 + 8)?;
@@ -63,5 +63,16 @@ fn quoted_ipv4(bytes: &[u8]) -> Option<(usize, u8)> {
 
 fn quoted_ipv6(bytes: &[u8]) -> Option<(usize, u8)> {
     let header = bytes.first_chunk::<{ ipv6::HEADER_LEN }>()?;
-    (header[ipv6::VERSION] >> 4 == 6).then_some((ipv6::HEADER_LEN, header[ipv6::NEXT_HEADER]))
+    if header[ipv6::VERSION] >> 4 != 6 {
+        return None;
+    }
+    let (at, protocol) = behind_extensions(bytes, ipv6::HEADER_LEN, header[ipv6::NEXT_HEADER]).ok()?;
+    if protocol != protocol::FRAGMENT {
+        return Some((at, protocol));
+    }
+    let fragment = bytes[at..].first_chunk::<{ ipv6::FRAGMENT_LEN }>()?;
+    if get16(fragment, ipv6::FRAGMENT_WORD) & ipv6::FRAGMENT_OFFSET != 0 {
+        return None;
+    }
+    behind_extensions(bytes, at + ipv6::FRAGMENT_LEN, fragment[0]).ok()
 }

@@ -1,7 +1,7 @@
 //! What an IP packet carries, as far as translation and answers care.
 
 use super::IpHeader;
-use super::network::is_extension;
+use super::extensions::{behind_extensions, is_extension};
 use crate::address::Address;
 use crate::ids::VrfId;
 use crate::session::FlowKey;
@@ -234,26 +234,34 @@ pub(super) fn icmp_kind<A: Address>(kind: u8) -> L4Kind {
     }
 }
 
-/// The protocol of what a fragment is a piece of, as the fragment says. `layers` are those of
-/// this frame, and their kind is `Fragment`.
-pub fn carried<A: Address>(frame: &[u8], layers: &Layers<A>) -> u8 {
-    if A::BITS == 32 { layers.key.protocol } else { frame[layers.l4 as usize] }
+/// May a later fragment be of an ICMP message? It shows but the protocol in front of which its
+/// datagram was cut up. `layers` are those of this frame, and their kind is `Fragment`.
+pub fn may_be_of_icmp<A: Address>(frame: &[u8], layers: &Layers<A>) -> bool {
+    if A::BITS == 32 {
+        return layers.key.protocol == A::ICMP;
+    }
+    let carried = frame[layers.l4 as usize];
+    carried == A::ICMP || is_extension(carried)
 }
 
 /// What the first fragment of a packet is of, as far as ICMP goes: `Fragment` for a
-/// later one, `Other` where it is not ICMP.
+/// later one, `Other` where it is not ICMP, and `Damaged` where it does not show that.
 ///
 /// `layers` are those of this frame, and their kind is `Fragment`.
 pub fn first_fragment<A: Address>(frame: &[u8], layers: &Layers<A>) -> L4Kind {
-    let l4 = layers.l4 as usize;
-    let (offset, protocol, at) = if A::ICMP == protocol::ICMP {
-        (get16(frame, L2 + ipv4::FLAGS_FRAGMENT) & ipv4::FRAGMENT_OFFSET, layers.key.protocol, l4)
+    let (packet, l4) = (&frame[..layers.end as usize], layers.l4 as usize);
+    let (offset, carried) = if A::BITS == 32 {
+        (get16(frame, L2 + ipv4::FLAGS_FRAGMENT) & ipv4::FRAGMENT_OFFSET, Ok((l4, layers.key.protocol)))
     } else {
-        (get16(frame, l4 + 2) & ipv6::FRAGMENT_OFFSET, frame[l4], l4 + ipv6::FRAGMENT_LEN)
+        let offset = get16(frame, l4 + ipv6::FRAGMENT_WORD) & ipv6::FRAGMENT_OFFSET;
+        (offset, behind_extensions(packet, l4 + ipv6::FRAGMENT_LEN, frame[l4]))
     };
-    match frame[..layers.end as usize].get(at) {
+    match carried {
         _ if offset != 0 => L4Kind::Fragment,
-        Some(kind) if protocol == A::ICMP => icmp_kind::<A>(*kind),
-        _ => L4Kind::Other,
+        Ok((at, protocol)) if protocol == A::ICMP => {
+            packet.get(at).map_or(L4Kind::Damaged, |kind| icmp_kind::<A>(*kind))
+        }
+        Ok((_, protocol)) if A::BITS == 32 || !is_extension(protocol) => L4Kind::Other,
+        _ => L4Kind::Damaged,
     }
 }

@@ -20,7 +20,7 @@ pub struct Session<A> {
     pub forth: FlowKey<A>,
     /// The answers, before translation.
     pub back: FlowKey<A>,
-    /// When a packet last passed, in milliseconds, wrapping after 49 days.
+    /// When a packet last passed that keeps it alive, in milliseconds, wrapping after 49 days.
     pub last_ms: u32,
     /// When it began, likewise.
     pub created_ms: u32,
@@ -99,10 +99,10 @@ impl<A: Address> Session<A> {
         if self.is_inbound() { &self.forth } else { &self.back }
     }
 
-    /// A packet passes in this direction.
+    /// A packet passes in this direction. Whether that keeps the session alive is said by
+    /// `last_ms`, which a TCP segment sets only where its receiver may take it.
     #[inline(always)]
-    pub fn touch(&mut self, direction: Direction, now_ms: u32) {
-        self.last_ms = now_ms;
+    pub fn count(&mut self, direction: Direction) {
         match direction {
             Direction::Forth => self.packets_forth = self.packets_forth.wrapping_add(1),
             Direction::Back => self.packets_back = self.packets_back.wrapping_add(1),

@@ -2,8 +2,9 @@
 //!
 //! A reset or FIN counts where its receiver expects the next segment, and an answer to a SYN
 //! where it acknowledges that one (RFC 7857, 2.2; RFC 5961; RFC 9293, 3.10.7): who cannot see
-//! the conversation can neither end it nor shorten its timer. Nothing is held back for that;
-//! the ends judge for themselves.
+//! the conversation can neither end it nor shorten its timer. Nor can he keep it alive: what its
+//! receiver would not take refreshes nothing. Nothing is held back for that; the ends judge for
+//! themselves.
 //!
 //! For that a side needs to be known by what it acknowledged last and the window that it
 //! announced with that. 24 bits hold both: the upper 20 bits of the number, and the magnitude
@@ -44,6 +45,17 @@ pub struct Segment {
     pub scale: Option<u8>,
 }
 
+/// What a segment that passed means to its conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passed {
+    /// Nothing, as its receiver does not take it: a blind one, or one that is of no use any more.
+    Unheard,
+    /// Its receiver may take it: both are still there.
+    Heard,
+    /// It ended what was open.
+    Ended,
+}
+
 /// The number that a side acknowledged last, or before that the one that its SYN had; and the
 /// magnitude of its window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,8 +69,8 @@ const GRANULE: u32 = 1 << 12;
 const UNSEEN_WINDOW: u32 = 1 << 18;
 /// What a SYN may carry, and its answer acknowledge (RFC 7413).
 const FAST_OPEN: u32 = 1 << 16;
-/// How much in front of what is expected a FIN may begin: a segment that was sent before, in
-/// part, is sent again with it.
+/// How much in front of what is expected a segment may begin: what was sent before, in part, is
+/// sent again with it, and keep-alives are one byte back (RFC 9293, 3.8.4).
 const AGAIN: u32 = 1 << 16;
 
 impl Segment {
@@ -110,42 +122,69 @@ impl Side {
 }
 
 impl Tcp {
-    /// A segment passes in this direction. Says whether it ended what was open.
+    /// A segment passes in this direction.
     #[inline]
-    pub fn pass(&mut self, segment: &Segment, direction: Direction) -> bool {
+    pub fn pass(&mut self, segment: &Segment, direction: Direction) -> Passed {
         if segment.flags & (SYN | FIN | RST) != 0 {
             return self.pass_odd(segment, direction);
         }
-        if segment.flags & ACK != 0 {
-            self.state = self.state.after_ack(direction);
-            self.sides[direction as usize] = Side::new(segment.acknowledgement, segment.window);
+        // Nobody takes such a one (RFC 9293, 3.10.7.4).
+        if segment.flags & ACK == 0 {
+            return Passed::Unheard;
         }
-        false
+        let other = direction.reversed();
+        // Nearly every one is so close that nobody need ask how wide the window is.
+        let ahead = segment.sequence.wrapping_add(AGAIN).wrapping_sub(self.sides[other as usize].floor());
+        let is_heard = ahead < 2 * AGAIN || self.may_be_heard(segment.sequence, other);
+        self.state = self.state.after_ack(direction);
+        self.sides[direction as usize] = Side::new(segment.acknowledgement, segment.window);
+        if is_heard { Passed::Heard } else { Passed::Unheard }
     }
 
     /// One that may open or close.
     #[cold]
     #[inline(never)]
-    fn pass_odd(&mut self, segment: &Segment, direction: Direction) -> bool {
+    fn pass_odd(&mut self, segment: &Segment, direction: Direction) -> Passed {
         let flags = segment.flags;
         let before = self.state;
+        let mut is_heard = false;
         if flags & RST != 0 {
             if self.may_reset(segment, direction) {
                 self.state = before.after(flags, direction);
+                // What is over stays so no longer for being said again.
+                is_heard = before.phase() != Phase::Closing;
             }
         } else if before.phase() == Phase::Closing && tcp::opens(flags) {
             // The same ports again: nothing that was known before counts.
             *self = Tcp { state: before.after(flags, direction), ..Tcp::default() };
             self.learn(segment, direction);
+            is_heard = true;
         } else if self.answers(segment, direction) && self.may_finish(segment, direction) {
             let other = direction.reversed();
             let is_new = !before.has_acknowledged(direction) || (flags & ACK != 0 && !before.has_acknowledged(other));
             self.state = before.after(flags, direction);
             if flags & SYN == 0 || is_new {
                 self.learn(segment, direction);
+                is_heard = true;
             }
         }
-        before.phase() == Phase::Established && self.state.phase() == Phase::Closing
+        if before.phase() == Phase::Established && self.state.phase() == Phase::Closing {
+            Passed::Ended
+        } else if is_heard {
+            Passed::Heard
+        } else {
+            Passed::Unheard
+        }
+    }
+
+    /// May this side take a segment with this number, which is far from what it acknowledged last?
+    #[inline(never)]
+    fn may_be_heard(&self, sequence: u32, side: Direction) -> bool {
+        let sequence = sequence.wrapping_add(AGAIN);
+        // How wide the windows are of what was picked up nobody knows.
+        !self.state.has_acknowledged(side)
+            || self.state.is_picked_up()
+            || self.sides[side as usize].is_within(sequence, self.window(side) + AGAIN)
     }
 
     /// Takes a side's numbers from what it says.

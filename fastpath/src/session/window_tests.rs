@@ -45,9 +45,9 @@ fn name_after(tcp: Tcp, passed: &Segment, direction: Direction) -> &'static str 
 
 fn resets(tcp: Tcp, sequence: u32, direction: Direction) -> bool {
     let mut tcp = tcp;
-    let ended = tcp.pass(&segment(RST, sequence, 0), direction);
-    assert_eq!(ended, tcp.state.name() == "reset");
-    ended
+    let passed = tcp.pass(&segment(RST, sequence, 0), direction);
+    assert_eq!(passed, if tcp.state.name() == "reset" { Passed::Ended } else { Passed::Unheard });
+    passed == Passed::Ended
 }
 
 #[test]
@@ -110,11 +110,14 @@ fn a_fin_counts_there_too_and_where_a_segment_is_sent_again_with_it() {
     }
     // Nobody ends a conversation by two of which he saw nothing.
     let mut blind = tcp;
-    assert!(!blind.pass(&segment(FIN | ACK, 7, 7), Back) && !blind.pass(&segment(FIN | ACK, 7, 7), Forth));
+    for direction in [Back, Forth] {
+        assert_eq!(blind.pass(&segment(FIN | ACK, 7, 7), direction), Passed::Unheard);
+    }
     assert_eq!(blind, tcp);
     let mut closed = tcp;
-    assert!(!closed.pass(&segment(FIN | ACK, 0x2000_0000, 0x3000_0000), Back));
-    assert!(closed.pass(&segment(FIN | ACK, 0x3000_0000, 0x2000_0001), Forth), "it was open, and is not any more");
+    assert_eq!(closed.pass(&segment(FIN | ACK, 0x2000_0000, 0x3000_0000), Back), Passed::Heard);
+    let last = closed.pass(&segment(FIN | ACK, 0x3000_0000, 0x2000_0001), Forth);
+    assert_eq!(last, Passed::Ended, "it was open, and is not any more");
 }
 
 #[test]
@@ -175,7 +178,8 @@ fn who_begins_anew_on_an_open_session_is_challenged_resets_and_is_let_open() {
     assert_eq!(tcp, known);
     tcp.pass(&Segment { window: 500, ..segment(ACK, SERVER + 1_000, CLIENT + 2_000) }, Back);
     assert_eq!(tcp, known);
-    assert!(tcp.pass(&segment(RST, CLIENT + 2_000, 0), Forth), "it is where the server expects it");
+    let passed = tcp.pass(&segment(RST, CLIENT + 2_000, 0), Forth);
+    assert_eq!(passed, Passed::Ended, "it is where the server expects it");
     for (passed, direction) in
         [(segment(SYN, 7, 0), Forth), (segment(SYN | ACK, 9_000, 8), Back), (segment(ACK, 8, 9_001), Forth)]
     {
@@ -237,6 +241,61 @@ fn of_what_was_picked_up_windows_are_not_known() {
     }
 }
 
+#[test]
+fn what_its_receiver_takes_keeps_a_conversation_alive_and_nothing_else_does() {
+    use Passed::{Heard, Unheard};
+    // Windows of 640 KiB, of which a power of two more is known.
+    let tcp = open([Some(10), Some(10)], (0x2000_0000, 640), (0x3000_0000, 640));
+    let heard = |tcp: Tcp, passed: Segment, direction| {
+        let mut tcp = tcp;
+        tcp.pass(&passed, direction)
+    };
+    let end = 4_096 + (1_024 << 10);
+    for (direction, number) in [(Back, 0x2000_0000u32), (Forth, 0x3000_0000)] {
+        for (ahead, expected) in [
+            (0, Heard),
+            (u32::MAX, Heard),
+            (0u32.wrapping_sub(AGAIN), Heard),
+            (0u32.wrapping_sub(AGAIN + 1), Unheard),
+            (640 << 10, Heard),
+            (end - 1, Heard),
+            (end, Unheard),
+            (1 << 31, Unheard),
+        ] {
+            let passed = segment(ACK, number.wrapping_add(ahead), 0);
+            assert_eq!(heard(tcp, passed, direction), expected, "{ahead:#x}");
+        }
+        // Without an acknowledgement, from somewhere else, and what an open conversation is not begun by.
+        assert_eq!(heard(tcp, segment(0, number, 0), direction), Unheard);
+        assert_eq!(heard(tcp, segment(RST, number ^ 1 << 31, 0), direction), Unheard);
+        assert_eq!(heard(tcp, segment(FIN | ACK, number ^ 1 << 31, 0), direction), Unheard);
+        assert_eq!(heard(tcp, segment(SYN, number, 0), direction), Unheard);
+        assert_eq!(heard(tcp, segment(SYN | ACK, number, number), direction), Unheard);
+        // A reset ends it, and says no more when it comes again.
+        let mut reset = tcp;
+        assert_eq!(reset.pass(&segment(RST, number, 0), direction), Passed::Ended);
+        assert_eq!(reset.pass(&segment(RST, number, 0), direction), Unheard);
+        assert_eq!(reset.pass(&segment(ACK, number, 0), direction), Heard);
+    }
+    // While it opens, SYNs and answers are sent again; a narrow window has 64 KiB at least.
+    let [syn, answer, ack] = handshake([None, None]);
+    assert!(
+        [syn, syn, answer, answer, ack]
+            .iter()
+            .try_fold(Tcp::default(), |mut tcp, (segment, direction)| {
+                (tcp.pass(segment, *direction) == Heard).then_some(tcp)
+            })
+            .is_some()
+    );
+    let narrow = open([None, None], (0x2000_0000, 0), (0x3000_0000, 0));
+    assert_eq!(heard(narrow, segment(ACK, 0x2000_ffff, 0), Back), Heard);
+    assert_eq!(heard(narrow, segment(ACK, 0x2001_0000, 0), Back), Unheard);
+    // How wide the windows are of what was picked up nobody knows.
+    let mut picked_up = Tcp { state: TcpState::PICKED_UP, ..Tcp::default() };
+    assert_eq!(picked_up.pass(&segment(ACK, 7, 0x2000_0000), Forth), Heard);
+    assert_eq!(picked_up.pass(&segment(ACK, 0xa000_0000, 7), Back), Heard);
+}
+
 /// A side as it would be kept with room enough: exactly.
 #[derive(Clone, Copy, Debug)]
 struct Exact {
@@ -266,6 +325,20 @@ proptest! {
         }
     }
 
+    /// What the receiver takes is never unheard, wherever its numbers are.
+    #[test]
+    fn nothing_that_a_receiver_takes_lets_its_session_end(
+        number: u32, window: u16, shift in 0..=14u8, at in 0.0..1.0f64, again in 0..AGAIN,
+    ) {
+        let exact = Exact { acknowledged: number, window: u32::from(window) << shift };
+        let tcp = open([Some(shift), Some(0)], (number, window), (CLIENT + 1, 1));
+        let ahead = (f64::from(exact.window) * at) as u32;
+        for sequence in [exact.acknowledged.wrapping_add(ahead), exact.acknowledged.wrapping_sub(again)] {
+            let mut tcp = tcp;
+            prop_assert_eq!(tcp.pass(&segment(ACK, sequence, CLIENT + 1), Back), Passed::Heard);
+        }
+    }
+
     /// Whatever passes, the state is one that has a name, and nothing panics.
     #[test]
     fn no_segments_confuse_it(
@@ -275,8 +348,8 @@ proptest! {
         for ([sequence, acknowledgement], flags, window, scale, back) in passed {
             let was_open = tcp.state.phase() == Phase::Established;
             let direction = if back { Back } else { Forth };
-            let ended = tcp.pass(&Segment { flags, sequence, acknowledgement, window, scale }, direction);
-            prop_assert_eq!(ended, was_open && tcp.state.phase() == Phase::Closing);
+            let passed = tcp.pass(&Segment { flags, sequence, acknowledgement, window, scale }, direction);
+            prop_assert_eq!(passed == Passed::Ended, was_open && tcp.state.phase() == Phase::Closing);
             prop_assert!(!tcp.state.name().is_empty());
         }
     }

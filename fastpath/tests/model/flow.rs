@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use causeway_fastpath::ids::VrfId;
-use causeway_testkit::packet::{Build, Eth, Network, eth};
+use causeway_testkit::packet::{Build, Eth, Ip, Network, eth};
 
 use crate::world::{Endpoint, Family};
 
@@ -44,7 +44,7 @@ pub(crate) struct Packet {
     pub(crate) flow: Flow,
     /// Of TCP.
     pub(crate) segment: Segment,
-    /// Tells payloads from one another; also their length.
+    /// Tells payloads from one another; also their length, and which headers stand before them.
     pub(crate) mark: u8,
 }
 
@@ -95,10 +95,30 @@ impl Flow {
 }
 
 impl Packet {
-    /// The frame on this link.
+    /// The frame on this link. Some IPv6 packets have extension headers.
     pub(crate) fn frame(&self, link: Eth, ttl: u8) -> Vec<u8> {
+        let ip = link.ip(self.flow.src.0, self.flow.dst.0).ttl(ttl);
+        match ip {
+            Ip::V6(ip) if self.mark & 0x80 != 0 => self.behind(ip.dest_opts(OPTIONS).into()),
+            ip => self.behind(ip),
+        }
+    }
+
+    /// As an error quotes it, and how long the headers are in front of what the packet carries.
+    /// Of IPv6 some are in fragments by then; this is the first.
+    fn quoted(&self) -> (Vec<u8>, usize) {
+        let ip = match eth().ip(self.flow.src.0, self.flow.dst.0).ttl(9) {
+            Ip::V6(ip) if self.mark & 0xc0 == 0xc0 => ip.fragment(7, 0, true).dest_opts(OPTIONS).into(),
+            Ip::V6(ip) if self.mark & 0x80 != 0 => ip.hop_by_hop(OPTIONS).dest_opts(OPTIONS).into(),
+            ip => ip,
+        };
+        let headers = ip.clone().raw(59, []).packet().len();
+        (self.behind(ip)[14..].to_vec(), headers)
+    }
+
+    /// The frame behind this IP layer.
+    fn behind(&self, ip: Ip) -> Vec<u8> {
         let Packet { flow, segment, mark } = self;
-        let ip = link.ip(flow.src.0, flow.dst.0).ttl(ttl);
         let payload = vec![*mark; usize::from(mark % 8)];
         let (src, dst) = (flow.src.1, flow.dst.1);
         match flow.protocol {
@@ -114,16 +134,19 @@ impl Packet {
     }
 }
 
+/// Options that every receiver passes over.
+const OPTIONS: [u8; 6] = [1, 4, 0, 0, 0, 0];
+
 impl Complaint {
     /// The frame on this link.
     pub(crate) fn frame(&self, family: Family, link: Eth, ttl: u8) -> Vec<u8> {
         let (kind, code) = family.host_unreachable;
-        let error =
-            link.ip(self.src, self.dst).ttl(ttl).icmp_error(kind, code, [0; 4], &self.quote.frame(eth(), 9)[14..]);
+        let (quoted, headers) = self.quote.quoted();
+        let error = link.ip(self.src, self.dst).ttl(ttl).icmp_error(kind, code, [0; 4], &quoted);
         match self.damage {
             Damage::None => error.build(),
-            Damage::Cut(len) => error.quote_len(family.ip_header + len).build(),
-            Damage::TooShort => error.quote_len(family.ip_header + 3).build(),
+            Damage::Cut(len) => error.quote_len(headers + len).build(),
+            Damage::TooShort => error.quote_len(headers + 3).build(),
             Damage::Checksum => error.bad_checksum().build(),
         }
     }

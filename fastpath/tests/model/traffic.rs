@@ -49,7 +49,8 @@ impl Item {
             }
             Operation::Complain { session, back, about } => {
                 let (forth, answer) = picked(reference, session)?;
-                let complaint = complaint(scene, if back { answer } else { forth }.answered(), about);
+                let quoted = if back { answer } else { forth }.answered();
+                let complaint = complaint(scene, quoted, session as u8, about);
                 let is_sent = complaint.src != complaint.dst && is_believed(scene, complaint.vrf, complaint.src);
                 is_sent.then_some(Item::Complaint(complaint))
             }
@@ -127,8 +128,8 @@ fn numbered(reference: &RefNat, flow: Option<&Flow>, flags: Flags) -> Segment {
     Segment { flags, sequence: expected.wrapping_add(ahead), acknowledgement, window, scale }
 }
 
-/// An error about a packet as the side saw it that complains.
-fn complaint(scene: &Scene, mut quoted: Flow, about: About) -> Complaint {
+/// An error about a packet as the side saw it that complains, with any `headers`.
+fn complaint(scene: &Scene, mut quoted: Flow, headers: u8, about: About) -> Complaint {
     let (sender, receiver) = (quoted.src.0, quoted.dst.0);
     let router = if scene.family.v4 { "192.0.2.77" } else { "2001:db8:77::1" };
     let src = if about == About::FromARouter { router.parse().expect("an address") } else { receiver };
@@ -147,7 +148,7 @@ fn complaint(scene: &Scene, mut quoted: Flow, about: About) -> Complaint {
         About::SomebodyElses => scene.peers()[0],
         _ => sender,
     };
-    let quote = Packet { flow: quoted, segment: Segment::default(), mark: 12 };
+    let quote = Packet { flow: quoted, segment: Segment::default(), mark: 12 | (headers & 0xc0) };
     Complaint { vrf: quoted.vrf, src, dst, quote, damage }
 }
 

@@ -59,6 +59,12 @@ pub(super) struct Scene {
 }
 
 pub(super) fn scene(family: Family, protocol: Protocol, way: Way) -> Scene {
+    scene_behind(family, protocol, way, |ip| ip)
+}
+
+/// As [`scene`], and these headers are added to the IP layer of the datagram.
+pub(super) fn scene_behind(family: Family, protocol: Protocol, way: Way, headers: impl Fn(Ip) -> Ip) -> Scene {
+    let pieces = |protocol, ip, ports, id| pieces(protocol, headers(ip), ports, id);
     let mut world = World::new();
     let name = outside_name(&mut world, family, protocol);
     let id = 0x1234_5678;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use causeway_fastpath::offload::{ChecksumState, Gso, Offload};
 use causeway_fastpath::verdict::DropReason;
 use causeway_testkit::packet::*;
-use causeway_testkit::print::assert_frames_eq;
+use causeway_testkit::print::{assert_frame_lists_eq, assert_frames_eq};
 use causeway_testkit::random;
 use causeway_testkit::seed::Seed;
 
@@ -99,6 +99,36 @@ fn what_follows_the_first_fragment_may_do_so_for_ten_seconds() {
                 sent.held();
             }
         });
+    }
+}
+
+#[test]
+fn fragments_of_jumbo_frames_wait_for_the_first_as_others_do() {
+    for family in FAMILIES {
+        let mut plan = Plan::island();
+        plan.adjacencies[ROUTER.index()].mtu = 9_216;
+        let mut world = World::with(&plan);
+        let opening = from(NODE_A).ip(family.pod_a, family.outside).udp(5_000, 53).build();
+        let name = source(world.send(NODES, opening).forwarded(UPLINK));
+        let data: Vec<u8> = (0..40_000u32).map(|at| ((at * at) >> 5) as u8).collect();
+        for mtu in [3_000, 9_000, 9_216] {
+            let pieces = |link: Eth, (src, port): Endpoint, ttl| {
+                link.ip(src, family.outside.to_ip()).ttl(ttl).udp(port, 53).payload(&data).fragments(7, mtu)
+            };
+            let came = pieces(from(NODE_A), (family.pod_a.to_ip(), 5_000), 64);
+            for late in came[1..].iter().rev() {
+                world.send(NODES, late).held();
+            }
+            let first = world.send(NODES, &came[0]).forwarded(UPLINK).to_vec();
+            let mut went = vec![first.clone()];
+            went.extend(world.released.drain(..).map(|sent| sent.forwarded(UPLINK).to_vec()));
+            let expected = as_sent(NODES, &pieces(to(ROUTER), name, 63), &first);
+            went.sort_by_key(|frame| expected.iter().position(|expected| expected == frame));
+            assert_frame_lists_eq(&expected, &went);
+            assert_eq!(world.datagrams_left(), [(0, 0); 2]);
+        }
+        let longer = from(NODE_A).ip(family.pod_a, family.outside).udp(5_000, 53).payload(&data).fragments(8, 9_232);
+        world.send(NODES, &longer[1]).dropped(DropReason::FragmentTooLong);
     }
 }
 

@@ -19,6 +19,8 @@ mod errors_from_inside;
 mod errors_from_outside;
 #[path = "../packets/exhaustion.rs"]
 mod exhaustion;
+#[path = "../packets/extension_headers.rs"]
+mod extension_headers;
 mod failing;
 #[path = "../packets/filtering.rs"]
 mod filtering;
@@ -38,6 +40,8 @@ mod hostile;
 mod identification;
 #[path = "../packets/islands.rs"]
 mod islands;
+#[path = "../packets/keeping_alive.rs"]
+mod keeping_alive;
 mod lending;
 #[path = "../packets/mapping.rs"]
 mod mapping;

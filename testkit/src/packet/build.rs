@@ -66,7 +66,8 @@ pub trait Transport: Sized {
     /// `mtu` leaves no room for eight bytes behind the IP header.
     fn fragments(&self, id: u32, mtu: usize) -> Vec<Vec<u8>> {
         let (protocol, segment) = self.segment();
-        let header = self.ip().fragment(id, 0, false).encode(protocol, &[]).len();
+        let (ip, protocol, segment) = self.ip().fragmentable(protocol, segment);
+        let header = ip.fragment(id, 0, false).encode(protocol, &[]).len();
         let room = mtu.saturating_sub(header) / 8 * 8;
         assert!(room > 0, "an MTU of {mtu} leaves no room behind {header} bytes of header");
         let count = segment.len().div_ceil(room).max(1);
@@ -74,7 +75,7 @@ pub trait Transport: Sized {
             .map(|index| {
                 let start = index * room;
                 let end = segment.len().min(start + room);
-                let piece = self.ip().fragment(id, start, index + 1 < count);
+                let piece = ip.fragment(id, start, index + 1 < count);
                 let packet = piece.encode(protocol, &segment[start..end]);
                 piece.eth().encode(piece.ethertype(), &packet)
             })

@@ -16,6 +16,8 @@ pub struct Ipv6 {
     hop_limit: Option<u8>,
     /// Protocol number and bytes of each; the next-header byte is filled in last.
     extensions: Vec<(u8, Vec<u8>)>,
+    /// Those that go with every fragment, if not all do.
+    per_fragment: Option<usize>,
     version: u8,
     payload_length: Option<u16>,
     next_header: Option<u8>,
@@ -31,6 +33,7 @@ impl Ipv6 {
             flow_label: 0,
             hop_limit: None,
             extensions: Vec::new(),
+            per_fragment: None,
             version: 6,
             payload_length: None,
             next_header: None,
@@ -87,6 +90,13 @@ impl Ipv6 {
         bytes.extend((offset | u16::from(more)).to_be_bytes());
         bytes.extend(id.to_be_bytes());
         self.extension(44, bytes)
+    }
+
+    /// Headers added so far go with every fragment; those that follow are cut up with what the
+    /// packet carries (RFC 8200, 4.5). Otherwise all go with every fragment.
+    pub fn per_fragment(mut self) -> Self {
+        self.per_fragment = Some(self.extensions.len());
+        self
     }
 
     /// Adds any extension header as bytes; the first becomes the next header's number.
@@ -148,6 +158,18 @@ impl Ipv6 {
         // RFC 4861 demands it of all five messages: what was forwarded is not believed.
         self.hop_limit.get_or_insert(255);
         self.icmp(kind, 0, rest, body)
+    }
+
+    /// The headers of every fragment of a packet, and protocol and bytes of what is cut up.
+    pub(super) fn fragmentable(&self, protocol: u8, segment: Vec<u8>) -> (Ipv6, u8, Vec<u8>) {
+        let mut headers = self.clone();
+        let cut_up = headers.extensions.split_off(self.per_fragment.unwrap_or(self.extensions.len()));
+        let Some((first, _)) = cut_up.first() else {
+            return (headers, protocol, segment);
+        };
+        let first = *first;
+        let bytes = Ipv6 { extensions: cut_up, ..headers.clone() }.encode(protocol, &segment).split_off(40);
+        (headers, first, bytes)
     }
 
     fn options_header(self, protocol: u8, options: &[u8]) -> Self {

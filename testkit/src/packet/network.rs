@@ -158,6 +158,17 @@ impl Ip {
         }
     }
 
+    /// The headers of every fragment of a packet, and protocol and bytes of what is cut up.
+    pub(super) fn fragmentable(&self, protocol: u8, segment: Vec<u8>) -> (Ip, u8, Vec<u8>) {
+        match self {
+            Ip::V4(_) => (self.clone(), protocol, segment),
+            Ip::V6(ip) => {
+                let (headers, protocol, bytes) = ip.fragmentable(protocol, segment);
+                (Ip::V6(headers), protocol, bytes)
+            }
+        }
+    }
+
     /// A copy that is the fragment at byte `offset`.
     pub(super) fn fragment(&self, id: u32, offset: usize, more: bool) -> Ip {
         let offset = u16::try_from(offset).expect("an IP packet is at most 65535 bytes");

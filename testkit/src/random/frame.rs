@@ -181,6 +181,9 @@ fn ip(rng: &mut Rng) -> Ip {
         let data = rng.bytes(20);
         ip = ip.routing(253, 0, data);
     }
+    if rng.chance(1, 4) {
+        ip = ip.per_fragment();
+    }
     if rng.chance(1, 12) {
         ip = ip.dest_opts([1, 4, 0, 0, 0, 0]);
     }

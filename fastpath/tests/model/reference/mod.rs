@@ -256,10 +256,10 @@ impl RefNat {
     fn go_through(&mut self, packet: &Packet, path: &[Found]) {
         for (number, way) in path {
             let session = &mut self.sessions[*number];
-            session.last = self.now;
             session.packets[*way as usize] += 1;
-            if packet.flow.protocol == Protocol::Tcp {
-                session.tcp.pass(packet.segment, *way);
+            // What its receiver would not take keeps nothing alive.
+            if packet.flow.protocol != Protocol::Tcp || session.tcp.pass(packet.segment, *way) {
+                session.last = self.now;
             }
             // Into an island by its own name, a packet leaves the outside like any that leaves.
             let inward = session.answer(*way).vrf != VrfId::MAIN && !session.keeps_name();

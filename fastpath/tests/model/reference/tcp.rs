@@ -50,16 +50,18 @@ impl Conversation {
         Conversation { sides: [greeted; 2], picked_up: true, ..Conversation::default() }
     }
 
-    /// A segment passes.
-    pub(crate) fn pass(&mut self, segment: Segment, way: Way) {
+    /// A segment passes. May its receiver take it?
+    pub(crate) fn pass(&mut self, segment: Segment, way: Way) -> bool {
         let has = |flag| segment.flags & flag != 0;
         if has(RST) {
-            self.reset |= self.believes_reset(&segment, way);
-            return;
+            let (was_over, believed) = (self.is_over(), self.believes_reset(&segment, way));
+            self.reset |= believed;
+            return believed && !was_over;
         }
         if self.is_over() && has(SYN) && !has(ACK) && !has(FIN) {
             *self = Conversation::default();
         }
+        let was_open = self.is_open();
         let other = self.sides[way.reversed() as usize];
         // An answer must be for the SYN of the other side, as long as that is what it waits for.
         if has(SYN)
@@ -68,15 +70,16 @@ impl Conversation {
             && let Side { syn: Some(syn), acknowledged: None, .. } = other
             && !is_within(segment.acknowledgement, syn, 65_536)
         {
-            return;
+            return false;
         }
         // A FIN must be where it is expected, or somewhat before, where it is sent again.
         if has(FIN)
             && let Some((number, _)) = other.acknowledged
             && !is_within(segment.sequence.wrapping_add(65_536), number, self.window(way.reversed()) + 65_536)
         {
-            return;
+            return false;
         }
+        let taken = has(SYN) || has(FIN) || (has(ACK) && self.expects(&segment, way));
         let side = &mut self.sides[way as usize];
         side.fin |= has(FIN);
         let acknowledged = side.acknowledged;
@@ -85,7 +88,8 @@ impl Conversation {
             let is_new = acknowledged.is_none() || (has(ACK) && other.acknowledged.is_none());
             if !is_new {
                 side.syn = side.syn.or(Some(0));
-                return;
+                // With the other FIN it ends the conversation all the same.
+                return was_open && self.is_over();
             }
             side.scale = segment.scale;
             side.syn = if has(ACK) { side.syn.or(Some(segment.sequence)) } else { Some(segment.sequence) };
@@ -95,6 +99,17 @@ impl Conversation {
             let shift = if has(SYN) { self.shift(way) } else { 0 };
             self.sides[way as usize].acknowledged = Some((segment.acknowledgement, segment.window >> shift));
         }
+        taken
+    }
+
+    /// Is a segment where its receiver waits for one, or 64 KiB before that or behind it?
+    fn expects(&self, segment: &Segment, way: Way) -> bool {
+        let other = self.sides[way.reversed() as usize];
+        other.acknowledged.is_none_or(|(number, _)| {
+            let most = (self.window(way.reversed()) + GRANULE).max(65_536);
+            let from = (number & !(GRANULE - 1)).wrapping_sub(65_536);
+            self.picked_up || segment.sequence.wrapping_sub(from) < 65_536 + most
+        })
     }
 
     /// May a reset be from whom it says it is?
