@@ -204,7 +204,7 @@ fn count_until_silent(sink: &UdpSocket, start: Instant) -> io::Result<Arrivals> 
     }
 }
 
-fn bind(host: &Host, towards: IpAddr) -> io::Result<UdpSocket> {
+pub(super) fn bind(host: &Host, towards: IpAddr) -> io::Result<UdpSocket> {
     host.run(|| UdpSocket::bind((Family::of(towards).unspecified(), 0)))
 }
 
