@@ -204,7 +204,9 @@ mod tests {
     #[test]
     fn what_comes_late_or_twice_is_out_of_order() {
         let mut arrivals = Arrivals::default();
-        [0, 1, 4, 2, 4, 5].map(|sequence| arrivals.note(sequence));
+        for sequence in [0, 1, 4, 2, 4, 5] {
+            arrivals.note(sequence);
+        }
         assert_eq!((arrivals.count, arrivals.out_of_order), (6, 2));
     }
 
