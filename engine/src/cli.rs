@@ -381,7 +381,7 @@ pub enum What {
 /// A driver for network devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum NicDriver {
-    /// The best one for each device.
+    /// The best one for each device; of the lab, each that may be used here in turn.
     Auto,
     /// AF_PACKET: works everywhere, passes super-frames on.
     AfPacket,

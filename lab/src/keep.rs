@@ -9,19 +9,29 @@ use crate::privilege::Privilege;
 use crate::world::{Host, World};
 
 /// Says how to get into each host, and what to try.
-pub(crate) fn explain(narrator: &mut Narrator<'_>, world: &World, executable: &Path, api: &Path) -> io::Result<()> {
+pub(crate) fn explain(
+    narrator: &mut Narrator<'_>,
+    world: &World,
+    executable: &Path,
+    config: &Path,
+    api: &Path,
+) -> io::Result<()> {
     let enter = Enter::current();
     narrator.heading("Left running until Ctrl-C. From another terminal:")?;
     let pod = enter.host(world.host("pod-a1"));
     let client = enter.host(world.host("client"));
     let server = world.host("server");
     let causeway = executable.display();
-    let api = api.display();
+    let (config, api) = (config.display(), api.display());
     narrator.line(&format!(
         "
-  # the gateway's own view: ports routes neighbors sessions counters
+  # the gateway's own view: ports routes neighbors nodes egress pools hosts sessions counters
   {causeway} show sessions --api {api}
   {causeway} show counters --api {api}
+
+  # other rules while packets flow: change {config}, then
+  {causeway} plan {config} --api {api}
+  {causeway} reload --api {api}
 
   # out through the pool, across the nodes, and what must not work
   {pod} ping -c 3 {}

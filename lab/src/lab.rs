@@ -154,7 +154,7 @@ fn tell(options: &LabOptions, privilege: Privilege, narrator: &mut Narrator<'_>)
         if let Some(gateway) = &mut stage.gateway
             && is_last
         {
-            keep::explain(narrator, &stage.world, &options.executable, &stage.api)?;
+            keep::explain(narrator, &stage.world, &options.executable, &stage.config, &stage.api)?;
             interrupts.wait(|| gateway.exited().is_some());
         }
     }

@@ -15,6 +15,11 @@ fn routed_world(test: &str) -> Option<World> {
     require_for_test(test).then(|| {
         let world = World::island().build().expect("a world");
         world.route_with_kernel().expect("the kernel as router");
+        // IPv6 was just switched on there, and begins once the kernel believes in the carrier.
+        let (pod, server) = (world.host("pod-a1"), world.host("server"));
+        let passes =
+            || traffic::ping(pod, server.address(Family::V6), 1, 56, SOON).is_ok_and(|ping| ping.received() == 1);
+        assert!((0..20).any(|_| passes()), "the kernel does not route IPv6");
         world
     })
 }

@@ -87,8 +87,9 @@ fn a_lab_left_running_says_which_commands_to_type_and_they_work() {
     let lab = Service::start(&mut command, |said| said.contains(last));
     let said = lab.said();
     let (_, commands) = said.split_once("Left running until Ctrl-C").expect("an explanation");
-    let typed: Vec<_> = commands.lines().filter(|line| line.contains(" show ") || line.contains(" ping ")).collect();
-    assert_eq!(typed.len(), 6, "{commands}");
+    let words = [" show ", " plan ", " reload ", " ping "];
+    let typed: Vec<_> = commands.lines().filter(|line| words.iter().any(|word| line.contains(word))).collect();
+    assert_eq!(typed.len(), 8, "{commands}");
     for line in typed {
         let finished = run(Command::new("sh").args(["-c", line]), Duration::from_secs(20));
         // From outside to the pool: what must not work.

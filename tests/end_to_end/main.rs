@@ -126,14 +126,20 @@ fn nodes_are_remembered_over_a_restart_while_their_source_is_away() {
     play(name, Medium::AfPacket, &[], nodes::nodes_are_remembered_over_a_restart_while_their_source_is_away);
 }
 
-/// What a configuration says is decided before a driver sees it.
+/// What packets notice of another configuration depends on how they are carried; what a configuration says is decided
+/// before a driver sees it.
 macro_rules! reloads {
-    ($($test:ident over $medium:ident needs [$($program:literal),*];)+) => {
+    ($($test:ident over $($module:ident $medium:ident),+ needs $programs:tt;)+) => {
         mod reloads {
             $(
-                #[test]
-                fn $test() {
-                    crate::play(stringify!($test), crate::Medium::$medium, &[$($program),*], crate::reload::$test);
+                mod $test {
+                    $(
+                        #[test]
+                        fn $module() {
+                            let name = concat!(stringify!($test), "::", stringify!($module));
+                            crate::play(name, crate::Medium::$medium, &$programs, crate::reload::$test);
+                        }
+                    )+
                 }
             )+
         }
@@ -141,10 +147,11 @@ macro_rules! reloads {
 }
 
 reloads! {
-    legal_sessions_do_not_notice_that_the_configuration_changes over TwoWorkers needs ["iperf3"];
-    what_cannot_be_applied_changes_nothing over AfPacket needs [];
-    a_configuration_on_trial_is_taken_back_unless_it_is_confirmed over AfPacket needs [];
-    a_watched_file_is_reloaded_once_it_rests over AfPacket needs [];
+    legal_sessions_do_not_notice_that_the_configuration_changes
+        over two_workers TwoWorkers, af_xdp AfXdp, two_xdp_workers TwoXdpWorkers needs ["iperf3", "ethtool"];
+    what_cannot_be_applied_changes_nothing over af_packet AfPacket, af_xdp AfXdp needs [];
+    a_configuration_on_trial_is_taken_back_unless_it_is_confirmed over af_packet AfPacket, af_xdp AfXdp needs [];
+    a_watched_file_is_reloaded_once_it_rests over af_packet AfPacket needs [];
 }
 
 /// Who meets whom is decided before a driver sees it: over one driver is enough.

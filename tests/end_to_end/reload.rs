@@ -1,13 +1,16 @@
 //! Other configurations while packets flow.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use causeway_lab::Host;
 use causeway_lab::plan::{self, Family};
-use causeway_lab::traffic;
+use causeway_lab::traffic::{self, Flow};
 use causeway_testkit::seed::{Rng, Seed};
-use causeway_tests::program::{Service, run, send_signal, wait_until};
+use causeway_tests::needs;
+use causeway_tests::program::{Service, send_signal, wait_until};
 use causeway_tests::stage::Stage;
 use serde_json::Value;
 
@@ -27,8 +30,7 @@ fn with(stage: &Stage, more: &str) -> String {
     let state = stage.folder().path().join("state");
     let text = plan::CONFIG.replacen("[gateway]", &format!("[gateway]\nstate = {state:?}"), 1) + more;
     // As the stage does for itself.
-    let two = stage.medium() == causeway_tests::stage::Medium::TwoWorkers;
-    if two { text.replace("cores = [0]", "cores = [0, 1]") } else { text }
+    if stage.medium().workers() == 2 { text.replace("cores = [0]", "cores = [0, 1]") } else { text }
 }
 
 /// Applies a text that lies in a file of its own.
@@ -71,62 +73,112 @@ fn harmless(rng: &mut Rng) -> String {
 
 /// Sessions by what stays of them.
 fn sessions(stage: &Stage) -> BTreeSet<String> {
-    let shown = stage.show("sessions");
+    let shown = ask(stage, &["show", "sessions", "--limit", "100000"]);
     let keys = ["protocol", "inside", "inside-port", "outside", "outside-port", "peer", "peer-port"];
     let name = |row: &Value| keys.map(|key| row[key].to_string()).join(" ");
     shown["sessions"]["sessions"].as_array().expect("a list").iter().map(name).collect()
 }
 
+/// UDP flows beside a TCP connection in both directions, by which the scene below is played.
+const FLOWS: usize = 1000;
+/// Datagrams a second of all of them, each way.
+const RATE: u32 = 4000;
+
 pub(crate) fn legal_sessions_do_not_notice_that_the_configuration_changes(stage: &mut Stage) {
     stage.configure(&with(stage, ""));
     stage.start();
     let applies = std::env::var("CAUSEWAY_APPLIES").ok().and_then(|text| text.parse().ok()).unwrap_or(APPLIES);
-    let seconds = (3 + applies / 2).to_string();
-    let (pod, server) = (stage.world.host("pod-a2"), stage.world.host("server"));
-    let address = server.address(Family::V4).to_string();
-    let iperf3 = |port: &'static str, options: &[&str]| {
-        let server = Service::start(server.command("iperf3").args(["--server", "--forceflush", "-p", port]), |said| {
-            said.contains("listening")
-        });
-        let mut client = pod.command("iperf3");
-        client.args(["--json", "--client", &address, "-p", port, "-t", &seconds]).args(options);
-        (server, client)
-    };
-    let (_tcp_server, mut tcp) = iperf3("5201", &["--bidir", "-b", "50M"]);
-    let (_udp_server, mut udp) = iperf3("5202", &["-u", "-b", "5M", "-l", "600", "-P", "20"]);
-    let limit = Duration::from_secs(60 + u64::from(applies));
-    let (tcp, udp) = thread::scope(|scope| {
-        let tcp = scope.spawn(move || run(&mut tcp, limit).success());
-        let udp = scope.spawn(move || run(&mut udp, limit).success());
-        assert!(wait_until(PATIENCE, || sessions(stage).len() >= 24), "{:?}", sessions(stage));
+    let [pod, server] = ["pod-a2", "server"].map(|name| stage.world.host(name));
+    let talkers = ["pod-a1", "pod-b1", "pod-b2"].map(|name| stage.world.host(name));
+    let address = server.address(Family::V4);
+    // Whoever has no neighbour yet keeps a few packets for it, and no more.
+    for talker in talkers {
+        traffic::udp_exchange(talker, server, address, 1).expect("UDP");
+    }
+    let mut listening = server.command("iperf3");
+    let listening = listening.args(["--server", "--forceflush"]);
+    let _listening = Service::start(listening, |said| said.contains("listening"));
+    let mut tcp = pod.command("iperf3");
+    // Until it is told to end.
+    let tcp = tcp.args(["--json", "--bidir", "-b", "50M", "-t", "3600", "--client", &address.to_string()]);
+    let tcp = Service::start(tcp, |_| true);
+    let over = AtomicBool::new(false);
+    let (flows, before, took) = thread::scope(|scope| {
+        let udp = scope.spawn(|| traffic::udp_flows(&talkers, server, address, FLOWS, RATE, &over));
+        // Whatever fails, the flows come to an end.
+        let _over = Over(&over);
+        // Of TCP: iperf3's control connection, and one in each direction.
+        let all = talkers.len() + FLOWS + 3;
+        assert!(wait_until(PATIENCE, || sessions(stage).len() >= all), "{:?}", sessions(stage));
         let before = sessions(stage);
         let seed = Seed::from_env_or(0xa991);
         let mut rng = seed.rng();
+        let start = Instant::now();
         for _ in 0..applies {
             let text = with(stage, &harmless(&mut rng));
             let answer = apply(stage, &text, &[]);
             let fates = &answer["applied"]["plan"]["sessions"]["all"];
-            assert!(fates["survive"].as_u64() >= Some(24), "{answer:#}");
+            assert!(fates["survive"].as_u64() >= Some(before.len() as u64), "{answer:#}");
             assert_eq!((&fates["anew"], &fates["end"]), (&0.into(), &0.into()), "{answer:#}");
             assert_eq!(file_in_force(stage), text);
             thread::sleep(Duration::from_millis(200));
         }
-        assert!(before.is_subset(&sessions(stage)), "sessions were lost");
-        (tcp.join().expect("no panic"), udp.join().expect("no panic"))
+        let took = start.elapsed();
+        let after = sessions(stage);
+        assert!(before.is_subset(&after), "sessions were lost: {:#?}", before.difference(&after));
+        over.store(true, Ordering::Relaxed);
+        (udp.join().expect("no panic").expect("UDP"), before, took)
     });
-    let report: Value = serde_json::from_str(&tcp.stdout).expect("JSON");
-    assert!(report["end"]["sum_received"]["bytes"].as_u64() > Some(1_000_000), "{report:#}");
-    let report: Value = serde_json::from_str(&udp.stdout).expect("JSON");
-    let lost = report["end"]["sum"]["lost_packets"].as_u64().expect("a number");
+    let report: Value = serde_json::from_str(&tcp.end(libc::SIGINT)).expect("JSON");
+    assert_eq!(report["error"], "interrupt - the client has terminated", "{report:#}");
+    let end = &report["end"];
+    for direction in ["sum_sent", "sum_received_bidir_reverse"] {
+        assert!(end[direction]["bytes"].as_u64() > Some(1_000_000), "{direction}: {end:#}");
+    }
+
     let counters = stage.settled_counters();
     assert_eq!(counters.get("nat", "sessions-ended"), 0, "{counters}");
-    // Whoever lost a packet counted it: the kernel in front of our ring, or behind it.
+    let sum = |count: fn(&Flow) -> u32| flows.iter().map(|flow| u64::from(count(flow))).sum::<u64>();
+    let (sent, there, back) = (sum(|flow| flow.sent), sum(|flow| flow.there.count), sum(|flow| flow.back.count));
+    let out_of_order = sum(|flow| flow.there.out_of_order + flow.back.out_of_order);
+    let names = flows.iter().map(|flow| flow.seen.len()).max();
+    assert_eq!((out_of_order, names), (0, Some(1)), "a flow keeps its order and its name");
+    // Whoever lost a packet counted it, and that was the kernel: before our ring, behind it, or at a full socket.
     let ports = stage.show("ports");
     let count = |key: &str| {
         ports["ports"].as_array().expect("a list").iter().filter_map(|port| port[key].as_u64()).sum::<u64>()
     };
-    let counted = count("rx-missed") + count("rx-errors") + count("tx-errors") + counters.sum("drop");
-    assert!(lost <= counted, "{lost} lost, {counted} counted:\n{counters}\n{ports:#}");
+    let full: u64 = [server].into_iter().chain(talkers).map(full_sockets).sum();
+    let counted = count("rx-missed") + count("rx-errors") + count("tx-errors") + full;
+    let moved = end["sum_sent"]["bytes"].as_u64().min(end["sum_received_bidir_reverse"]["bytes"].as_u64());
+    let figures = format!(
+        "{applies} applies in {:.0} s, {:?}: {} sessions before and after; {FLOWS} UDP flows: {sent} datagrams sent, \
+         {there} arrived, {back} came back; the kernel counts {counted} that it dropped; TCP: {} MB each way",
+        took.as_secs_f64(),
+        stage.medium(),
+        before.len(),
+        moved.unwrap_or(0) / 1_000_000,
+    );
+    assert!(sent - back <= counted, "{figures}\n{counters}\n{ports:#}");
+    needs::say(&figures);
+}
+
+/// Ends what waits for this flag, however the scene ends.
+struct Over<'flag>(&'flag AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Datagrams that a host's kernel dropped because nobody had read those before.
+fn full_sockets(host: &Host) -> u64 {
+    let text = host.run(|| std::fs::read_to_string("/proc/thread-self/net/snmp")).expect("the kernel's counters");
+    let mut rows = text.lines().filter_map(|line| line.strip_prefix("Udp: "));
+    let (names, values) = (rows.next().expect("names"), rows.next().expect("values"));
+    let place = names.split(' ').position(|name| name == "RcvbufErrors").expect("it is counted");
+    values.split(' ').nth(place).and_then(|value| value.parse().ok()).expect("a number")
 }
 
 pub(crate) fn what_cannot_be_applied_changes_nothing(stage: &mut Stage) {

@@ -40,6 +40,14 @@ impl Medium {
         }
     }
 
+    /// How many workers the gateway has.
+    pub fn workers(self) -> usize {
+        match self {
+            Medium::AfPacket | Medium::AfXdp | Medium::AfXdpPartial => 1,
+            Medium::TwoWorkers | Medium::TwoXdpWorkers => 2,
+        }
+    }
+
     /// What a test on it needs.
     pub fn privilege(self) -> Privilege {
         match self {
@@ -125,8 +133,8 @@ impl Stage {
 
     /// Uses another configuration from the next start on.
     pub fn configure(&mut self, text: &str) {
-        let two = matches!(self.medium, Medium::TwoWorkers | Medium::TwoXdpWorkers);
-        let text = if two { text.replace("cores = [0]", "cores = [0, 1]") } else { text.to_owned() };
+        let text =
+            if self.medium.workers() == 2 { text.replace("cores = [0]", "cores = [0, 1]") } else { text.to_owned() };
         self.config = self.folder.write("lab.toml", &text);
     }
 

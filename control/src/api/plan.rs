@@ -173,12 +173,11 @@ impl PlanView {
 
     /// In lines, for people, once it has come to pass.
     pub(super) fn applied(&self, confirm_within: Option<u32>, warnings: &[String]) -> String {
-        let mut text = self.text() + &warned(warnings);
-        if let Some(seconds) = confirm_within {
-            // Writing to a String does not fail.
-            let _ = writeln!(text, "in force for {seconds} s, unless you confirm it: causeway confirm");
-        }
-        text
+        let outcome = match confirm_within {
+            Some(seconds) => format!("in force for {seconds} s, unless you confirm it: causeway confirm\n"),
+            None => "in force\n".to_owned(),
+        };
+        self.text() + &warned(warnings) + &outcome
     }
 
     /// In lines, for people.
@@ -263,6 +262,15 @@ impl fmt::Display for Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_applied_says_that_it_is_in_force_and_for_how_long() {
+        let plan = PlanView::default();
+        let warnings = ["hardly meant".to_owned()];
+        assert_eq!(plan.applied(None, &warnings), "nothing changes\nwarning: hardly meant\nin force\n");
+        let expected = "nothing changes\nin force for 60 s, unless you confirm it: causeway confirm\n";
+        assert_eq!(plan.applied(Some(60), &[]), expected);
+    }
 
     #[test]
     fn a_time_is_a_date_of_the_calendar() {

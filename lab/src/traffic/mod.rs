@@ -4,6 +4,7 @@
 //! without judging them: that is what [`checks`](crate::checks) and tests do.
 
 mod dns;
+mod flows;
 mod inbound;
 mod ping;
 mod socket;
@@ -13,6 +14,7 @@ mod udp;
 mod witness;
 
 pub use dns::{DnsAnswer, resolve};
+pub use flows::{Arrivals, Flow, udp_flows};
 pub use inbound::{Attempt, Bait, connect_to, throw_datagrams};
 pub use ping::{PingFigures, ping};
 pub use tcp::{TcpFigures, Transfer, tcp_exchange};

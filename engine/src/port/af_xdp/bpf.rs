@@ -19,7 +19,14 @@ impl SocketMap {
     /// `EPERM` without `CAP_BPF` and `CAP_NET_ADMIN` in the initial user
     /// namespace; `EINVAL` from a kernel without AF_XDP.
     pub(super) fn new(queues: u32) -> io::Result<SocketMap> {
-        let attr = MapCreate { map_type: MAP_TYPE_XSKMAP, key_size: 4, value_size: 4, max_entries: queues };
+        let attr = MapCreate {
+            map_type: MAP_TYPE_XSKMAP,
+            key_size: 4,
+            value_size: 4,
+            max_entries: queues,
+            name: NAME,
+            ..MapCreate::default()
+        };
         bpf_fd(MAP_CREATE, &attr).map(SocketMap)
     }
 
@@ -89,7 +96,7 @@ impl Program {
             instructions: code.len() as u32,
             code: code.as_ptr() as u64,
             license: c"Dual MIT/GPL".as_ptr() as u64,
-            name: *b"causeway\0\0\0\0\0\0\0\0",
+            name: NAME,
             expected_attach_type: ATTACH_TYPE_XDP,
             ..ProgramLoad::default()
         };
@@ -154,12 +161,19 @@ fn address_of<T>(value: &T) -> u64 {
 }
 
 /// The structs of `union bpf_attr` in `include/uapi/linux/bpf.h`, as far as used.
+/// To the last field that valgrind expects.
 #[repr(C)]
+#[derive(Default)]
 struct MapCreate {
     map_type: u32,
     key_size: u32,
     value_size: u32,
     max_entries: u32,
+    flags: u32,
+    inner_map: u32,
+    numa_node: u32,
+    name: [u8; 16],
+    ifindex: u32,
 }
 
 #[repr(C)]
@@ -196,6 +210,8 @@ struct LinkCreate {
     flags: u32,
 }
 
+/// As `bpftool` lists them.
+const NAME: [u8; 16] = *b"causeway\0\0\0\0\0\0\0\0";
 const MAP_CREATE: c_long = 0;
 const MAP_UPDATE_ELEM: c_long = 2;
 const PROGRAM_LOAD: c_long = 5;
