@@ -6,12 +6,14 @@
 //! Each course follows from one number. A failure prints it; `CAUSEWAY_SEED` plays it again.
 
 mod directed;
+mod fates;
 mod frame;
 mod gateway;
 mod mishap;
 mod names;
 mod place;
 mod run;
+mod scheme;
 mod station;
 mod talk;
 mod weather;

@@ -20,21 +20,20 @@ type Endpoint = (IpAddr, u16);
 pub(crate) struct Names {
     /// By protocol and name, and for TCP by peer: who has it, and when it was last seen.
     seen: BTreeMap<(u8, Endpoint, Option<Endpoint>), (Endpoint, Instant)>,
-    ports: (u16, u16),
     plenty: bool,
     /// Sessions are being ended, and their names get free.
     killing: bool,
-    pub(crate) killed: bool,
+    /// Names have got free before their time.
+    pub(crate) freed: bool,
 }
 
 impl Names {
     pub(crate) fn new(place: &Place) -> Names {
         Names {
             seen: BTreeMap::new(),
-            ports: place.ports,
             plenty: place.has_plenty_of_ports(),
             killing: false,
-            killed: false,
+            freed: false,
         }
     }
 
@@ -43,22 +42,26 @@ impl Names {
         self.plenty
     }
 
+    /// Another configuration: some sessions end, and there may be fewer names.
+    pub(crate) fn reload(&mut self) {
+        (self.freed, self.plenty) = (true, false);
+        self.seen.clear();
+    }
+
     /// A packet that begins a talk or goes on with it was seen under this name.
     pub(crate) fn seen(&mut self, talk: &Talk, protocol: u8, name: Endpoint, now: Instant) {
-        let (first, last) = self.ports;
-        assert!((first..=last).contains(&name.1), "{talk}: port {} is none of the pool", name.1);
         let peer = (protocol == TCP).then_some(talk.to);
         let (owner, since) = self.seen.entry((protocol, name, peer)).or_insert((talk.from, now));
         // Where sessions were ended, a packet under the name of one may still be on its way from
         // one worker to another.
-        let is_free = self.killed || now.nanos_since(*since) > LIVES.as_nanos() as u64;
+        let is_free = self.freed || now.nanos_since(*since) > LIVES.as_nanos() as u64;
         assert!(*owner == talk.from || is_free, "{name:?} is {owner:?}'s and was given to {talk} too");
         (*owner, *since) = (talk.from, now);
     }
 
     /// All sessions are to end.
     pub(crate) fn kill(&mut self, control: &mut Control) {
-        self.killed = true;
+        self.freed = true;
         self.killing |= control.kill_sessions(1, SessionFilter::default(), false);
     }
 

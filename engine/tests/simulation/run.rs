@@ -5,7 +5,6 @@
 //! conversation must come to its end, and at last nothing of it must be left.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use causeway_fastpath::ids::PortId;
@@ -17,6 +16,7 @@ use crate::frame::{self, Note};
 use crate::gateway::Gateway;
 use crate::names::Names;
 use crate::place::{self, Place};
+use crate::scheme::Scheme;
 use crate::station::Station;
 use crate::talk::Talk;
 use crate::weather::Weather;
@@ -39,6 +39,10 @@ pub(crate) struct Run {
     pub(crate) now: Instant,
     pub(crate) rng: Rng,
     pub(crate) names: Names,
+    /// The configuration to begin and to end with.
+    first: Scheme,
+    /// The one before that on trial.
+    pub(crate) trial: Option<Scheme>,
     /// Frames on links, by when they arrive.
     links: BTreeMap<(Instant, u64), Flight>,
     sent: u64,
@@ -57,12 +61,13 @@ impl Run {
     pub(crate) fn new(workers: usize, mut rng: Rng) -> Run {
         let weather = Weather::draw(&mut rng);
         let place = Place::draw(workers, &mut rng);
-        let gateway = Gateway::new(place.config(), weather.rooms, &mut rng, START);
+        let gateway = Gateway::new(place.scheme(), weather.rooms, &mut rng, START);
         let stations = place::stations(&gateway);
         let talks = place.talks(&mut rng);
         let names = Names::new(&place);
         let (links, totals) = (BTreeMap::new(), (0, 0));
-        let mut run = Run { gateway, stations, talks, weather, now: START, rng, names, links, sent: 0, totals };
+        let first = place.scheme();
+        let mut run = Run { gateway, stations, talks, weather, now: START, rng, names, first, trial: None, links, sent: 0, totals };
         run.gateway.control.update_nodes(place::all_nodes(), START);
         run
     }
@@ -89,6 +94,10 @@ impl Run {
         self.stations.iter_mut().for_each(|station| station.silent_until = Instant::ZERO);
         self.gateway.crew.iter_mut().for_each(|manned| manned.stalled_until = Instant::ZERO);
         self.gateway.control.update_nodes(place::all_nodes(), self.now);
+        if self.weather.reloads {
+            self.names.reload();
+            self.gateway.reload(self.first.clone(), self.now);
+        }
     }
 
     /// Lets time pass until every session has ended, and looks for what is left.
@@ -135,6 +144,7 @@ impl Run {
                 self.gateway.assert_law(who);
             }
         }
+        self.gateway.assert_names(self.now);
         self.names.heed_kills(&mut self.gateway.control);
         busy |= self.fetch();
         self.now = if busy { self.now + Duration::from_micros(1 + self.rng.below(200)) } else { self.next_event() };
@@ -227,7 +237,7 @@ impl Run {
         let Some(talk) = self.talks.get_mut(note.talk as usize) else {
             panic!("nobody said that: {}", print::line(frame));
         };
-        talk.hear(&heard, note, self.names.killed, rng, now);
+        talk.hear(&heard, note, self.names.freed, rng, now);
         if heard.about.is_none() && !note.answer {
             let big = talk.big.then(|| rng.u32());
             let answers = self.stations[at].serves(&heard, frame, big);
@@ -243,7 +253,7 @@ impl Run {
                 while let Some(frame) = self.gateway.crew[worker].peers[port].pop() {
                     any = true;
                     self.totals.1 += 1;
-                    self.look_at(port, &frame);
+                    self.look_at(worker, port, &frame);
                     for station in 0..self.stations.len() {
                         let Station { port: on, mac, .. } = self.stations[station];
                         if on.index() == port && (frame[0] & 1 == 1 || frame[..6] == mac) {
@@ -257,23 +267,44 @@ impl Run {
     }
 
     /// What must be so of every frame that leaves.
-    fn look_at(&mut self, port: usize, frame: &[u8]) {
+    fn look_at(&mut self, worker: usize, port: usize, frame: &[u8]) {
         assert_eq!(checksum::verify(frame), Ok(()), "{}", print::line(frame));
         let Some(ip) = frame::ip(frame) else {
             return;
         };
-        if port == place::UPLINK.index() {
-            assert!(!place::is_inside(ip.src), "nobody inside is seen outside: {}", print::line(frame));
+        let is_outside = port == place::UPLINK.index();
+        if is_outside && place::is_inside(ip.src) {
+            let is_seen = self.gateway.was_so(worker, |scheme| !scheme.hides(ip.src, ip.dst));
+            assert!(is_seen, "nobody inside is seen outside: {}", print::line(frame));
         }
         let is_first = ip.part.is_none_or(|part| part.offset == 0);
-        if let Some(said) = frame::Said::read(ip.protocol, ip.payload).filter(|_| is_first)
-            && let Some(Note { answer: false, talk, .. }) = said.note
-        {
-            let talk = &self.talks[talk as usize];
-            let src: IpAddr = ip.src;
-            if talk.named {
-                self.names.seen(talk, ip.protocol, (src, said.ports.0), self.now);
-            }
+        let Some(said) = frame::Said::read(ip.protocol, ip.payload).filter(|_| is_first) else {
+            return;
+        };
+        let Some(Note { answer, talk, .. }) = said.note else {
+            return;
+        };
+        let (talk, name) = (&self.talks[talk as usize], (ip.src, said.ports.0));
+        let is_to_service = talk.to == place::service(ip.dst.is_ipv6());
+        if answer && is_outside {
+            let is_right = |scheme: &Scheme| match name == talk.to {
+                true => scheme.has_service(),
+                false => scheme.gives(talk.server.0, ip.dst, ip.protocol, name),
+            };
+            assert!(self.gateway.was_so(worker, is_right), "{talk}: {name:?} answers");
+        }
+        if answer {
+            return;
+        }
+        if is_to_service {
+            let leads_there = self.gateway.was_so(worker, |scheme| scheme.serves(ip.dst));
+            assert!(leads_there, "{talk}: the service does not lead to {}", ip.dst);
+        } else if is_outside {
+            let gives = |scheme: &Scheme| scheme.gives(talk.from.0, ip.dst, ip.protocol, name);
+            assert!(self.gateway.was_so(worker, gives), "{talk}: {name:?} is not its name by the tables in force");
+        }
+        if talk.named {
+            self.names.seen(talk, ip.protocol, name, self.now);
         }
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Weather {
     lazy: u64,
     /// Of ten thousand moments, those at which something changes.
     pub(crate) changes: u64,
+    /// Are configurations among what changes?
+    pub(crate) reloads: bool,
     /// Is each flow one worker's to receive, as with a NIC's hash, or may any get any packet?
     by_flow: bool,
     /// How many workers receive anything, from the first on.
@@ -34,6 +36,7 @@ impl Weather {
             slowest: *rng.choose(&[1, 300, 5_000]),
             lazy: *rng.choose(&[0, 10, 50]),
             changes: *rng.choose(&[0, 20, 200]),
+            reloads: rng.bool(),
             by_flow: rng.bool(),
             receivers: usize::MAX,
             rooms: Rooms {
