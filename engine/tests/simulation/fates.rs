@@ -86,7 +86,11 @@ impl Fates {
                 let outcomes = judges.iter().filter_map(|(v4, v6)| v4.judge_row(row).or_else(|| v6.judge_row(row)));
                 outcomes.reduce(|worst, next| if worst == Outcome::Survives { next } else { worst })
             };
-            let outcomes = sessions.iter().filter_map(|row| Some((key(row), worst(row)?))).collect();
+            // By the tables before some may have to end yet.
+            let before = self.expected[at].take().map(|expected| expected.outcomes).unwrap_or_default();
+            let is_to_end = |key: &Key| before.iter().any(|(other, worst)| other == key && *worst != Outcome::Survives);
+            let outcomes = sessions.iter().filter_map(|row| Some((key(row), worst(row)?)));
+            let outcomes = outcomes.filter(|(key, worst)| *worst != Outcome::Survives || !is_to_end(key)).collect();
             self.expected[at] = Some(Expected { by, since: now, ended_otherwise, outcomes });
         } else if !selects_as(before, after) {
             // Some are judged by another selection than those before.

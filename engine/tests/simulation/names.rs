@@ -8,12 +8,18 @@ use causeway_control::control::Control;
 use causeway_fastpath::session::SessionFilter;
 use causeway_fastpath::time::Instant;
 
-use crate::frame::TCP;
+use crate::frame::{TCP, UDP};
 use crate::place::Place;
 use crate::talk::Talk;
 
-/// For so long at least after a packet its session is there: the shortest timer is longer.
-const LIVES: Duration = Duration::from_secs(20);
+/// For so long a UDP session lives after a packet, less what a packet may take through the
+/// gateway; and an echo's.
+const UDP_LIVES: Duration = Duration::from_secs(295);
+const ECHO_LIVES: Duration = Duration::from_secs(55);
+/// For so long at least a TCP session does, however it stands.
+const TCP_LIVES: Duration = Duration::from_secs(20);
+/// For so long a name rests after its last session where strangers are let in.
+const RESTS: Duration = Duration::from_secs(120);
 
 type Endpoint = (IpAddr, u16);
 
@@ -21,6 +27,7 @@ pub(crate) struct Names {
     /// By protocol and name, and for TCP by peer: who has it, and when it was last seen.
     seen: BTreeMap<(u8, Endpoint, Option<Endpoint>), (Endpoint, Instant)>,
     plenty: bool,
+    is_open: bool,
     /// Sessions are being ended, and their names get free.
     killing: bool,
     /// Names have got free before their time.
@@ -32,6 +39,7 @@ impl Names {
         Names {
             seen: BTreeMap::new(),
             plenty: place.has_plenty_of_ports(),
+            is_open: place.is_open,
             killing: false,
             freed: false,
         }
@@ -54,7 +62,13 @@ impl Names {
         let (owner, since) = self.seen.entry((protocol, name, peer)).or_insert((talk.from, now));
         // Where sessions were ended, a packet under the name of one may still be on its way from
         // one worker to another.
-        let is_free = self.freed || now.nanos_since(*since) > LIVES.as_nanos() as u64;
+        let lives = match protocol {
+            UDP if self.is_open => UDP_LIVES + RESTS,
+            UDP => UDP_LIVES,
+            TCP => TCP_LIVES,
+            _ => ECHO_LIVES,
+        };
+        let is_free = self.freed || now.nanos_since(*since) > lives.as_nanos() as u64;
         assert!(*owner == talk.from || is_free, "{name:?} is {owner:?}'s and was given to {talk} too");
         (*owner, *since) = (talk.from, now);
     }

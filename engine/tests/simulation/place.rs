@@ -7,6 +7,7 @@ use causeway_control::nodes::{NodeFact, Ready, Update};
 use causeway_control::pods::{PodChosen, PodName, PodUpdate};
 use causeway_fastpath::ids::PortId;
 use causeway_fastpath::nat::Selections;
+use causeway_fastpath::time::Instant;
 use causeway_testkit::packet::ToIp;
 use causeway_testkit::seed::Rng;
 
@@ -27,6 +28,8 @@ pub(crate) const SERVER: usize = 2;
 pub(crate) const OTHER_SERVER: usize = 3;
 /// Of the other island.
 const OTHER_NODE: usize = 4;
+/// Talks that begin once the weather is good.
+const LATE: u32 = 5;
 /// Pods of a node.
 const PODS: u64 = 8;
 
@@ -35,6 +38,8 @@ pub(crate) struct Place {
     talks: u32,
     /// The ports of the pool, on each of its two addresses of a family.
     ports: (u16, u16),
+    /// Does the pool let strangers in, so that names rest?
+    pub(crate) is_open: bool,
 }
 
 impl Place {
@@ -43,19 +48,24 @@ impl Place {
         // Just as many names as there can be endpoints, some more, or plenty.
         let count = *rng.choose(&[talks / 2, talks, 2 * talks, 400]) as u16;
         let first = 2_000 + rng.below(9) as u16;
-        Place { workers, talks, ports: (first, first + count.max(1) - 1) }
+        Place { workers, talks, ports: (first, first + count.max(1) - 1), is_open: rng.chance(1, 3) }
     }
 
     pub(crate) fn has_plenty_of_ports(&self) -> bool {
-        u32::from(self.ports.1 - self.ports.0) >= 2 * self.talks
+        u32::from(self.ports.1 - self.ports.0) >= 2 * (self.talks + LATE)
     }
 
     pub(crate) fn scheme(&self) -> Scheme {
-        Scheme::first(self.workers, self.ports.0..=self.ports.1)
+        Scheme::first(self.workers, self.ports.0..=self.ports.1, self.is_open)
     }
 
     pub(crate) fn talks(&self, rng: &mut Rng) -> Vec<Talk> {
         (0..self.talks).map(|id| talk(id, rng)).collect()
+    }
+
+    /// Of those who begin only then.
+    pub(crate) fn late_talks(&self, now: Instant, rng: &mut Rng) -> Vec<Talk> {
+        (self.talks..self.talks + LATE).map(|id| talk(id, rng).later(now)).collect()
     }
 }
 

@@ -63,8 +63,8 @@ enum Partners {
 
 impl Scheme {
     /// The one to begin with, and to end with.
-    pub(crate) fn first(workers: usize, ports: RangeInclusive<u16>) -> Scheme {
-        let terms = Terms { ports, keep_ports: false, mapping: [2, 0], is_open: false };
+    pub(crate) fn first(workers: usize, ports: RangeInclusive<u16>, is_open: bool) -> Scheme {
+        let terms = Terms { ports, keep_ports: false, mapping: [2, 0], is_open };
         Scheme {
             workers,
             pools: [Some(EGRESS), Some(EGRESS), None, None],

@@ -72,6 +72,11 @@ impl Talk {
         Talk { big: false, next_at, ..self }
     }
 
+    /// It begins only then.
+    pub(crate) fn later(self, next_at: Instant) -> Talk {
+        Talk { next_at, ..self }
+    }
+
     /// Nobody is there.
     pub(crate) fn with_nobody(self) -> Talk {
         Talk { in_vain: true, big: false, ..self }
