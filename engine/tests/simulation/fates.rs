@@ -111,7 +111,10 @@ impl Fates {
                 (None, Outcome::Survives) => missing.push(key),
                 (Some(row), Outcome::TranslatedAnew | Outcome::Ends(_)) => {
                     let age = u64::from(row.age_ms) * 1_000_000;
-                    assert!(age <= now.nanos_since(expected.since), "worker {at}: {outcome:?}, and it goes on: {row:?}");
+                    assert!(
+                        age <= now.nanos_since(expected.since),
+                        "worker {at}: {outcome:?}, and it goes on: {row:?}"
+                    );
                 }
                 _ => {}
             }
@@ -142,7 +145,8 @@ impl Fates {
 /// No two sessions have one name toward one peer, wherever they are.
 pub(crate) fn assert_names_are_one_sessions(sessions: impl Iterator<Item = (usize, SessionRow)>) {
     let mut names = BTreeMap::new();
-    for (at, row) in sessions.filter(|(_, row)| matches!(row.basis, Basis::Translated | Basis::Hairpin | Basis::LetIn)) {
+    for (at, row) in sessions.filter(|(_, row)| matches!(row.basis, Basis::Translated | Basis::Hairpin | Basis::LetIn))
+    {
         let name = (row.protocol, row.outside, row.peer, row.basis == Basis::Hairpin);
         if let Some((other_at, other)) = names.insert(name, (at, row)) {
             panic!("one name is two sessions': {row:?} of worker {at}, {other:?} of worker {other_at}");

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use causeway_control::compile::PortFacts;
 use causeway_control::control::Control;
@@ -11,7 +12,8 @@ use causeway_engine::handoff::{Colleagues, Exchange};
 use causeway_engine::port::Port;
 use causeway_engine::port::memory::{MemoryOptions, MemoryPeer, MemoryPort};
 use causeway_engine::port::open::options;
-use causeway_engine::wake::Doorbell;
+use causeway_engine::turn::Turns;
+use causeway_engine::wake::{Doorbell, readable, sleep};
 use causeway_engine::worker::Worker;
 use causeway_fastpath::command::{Command, Event};
 use causeway_fastpath::forwarder::{Capacity, Forwarder};
@@ -26,8 +28,8 @@ use causeway_testkit::seed::Rng;
 use crate::fates::{self, Fates};
 use crate::scheme::Scheme;
 
-/// Commands that a worker obeys in a turn, as its thread has it.
-const COMMANDS_A_TURN: usize = 4;
+/// How long a worker sleeps at most, as where every port can be polled.
+const SLEEP: Duration = Duration::from_millis(100);
 /// Buffers of each port of each worker.
 const BUFFERS: usize = 96;
 /// Frames that a port of a worker takes in before it misses some.
@@ -63,6 +65,11 @@ pub(crate) struct Gateway {
 /// A worker, the other ends of its ports, and its line to control.
 pub(crate) struct Manned {
     pub(crate) worker: Worker<MemoryPort>,
+    turns: Turns,
+    /// It sleeps until then, unless it is woken.
+    asleep: Option<Instant>,
+    /// Would a port, or control's bell, wake it?
+    called: bool,
     pub(crate) peers: Vec<MemoryPeer>,
     channel: Channel,
     /// Commands that the ring had no room for, in order.
@@ -102,7 +109,9 @@ impl Gateway {
             };
             let channel = Channel::with_rings(Arc::clone(&bell), rooms.channel).expect("a descriptor");
             let (backlog, stalled_until, by_tables) = (VecDeque::new(), Instant::ZERO, (Epoch(0), Epoch(0)));
-            Manned { worker, peers, channel, backlog, stalled_until, by_tables }
+            let turns = Turns::new(config.gateway.idle, now);
+            let (asleep, called) = (None, false);
+            Manned { worker, turns, asleep, called, peers, channel, backlog, stalled_until, by_tables }
         });
         let crew = crew.collect();
         let facts = infos.iter().map(|info| PortFacts { mac: info.mac, mtu: info.mtu }).collect();
@@ -162,41 +171,40 @@ impl Gateway {
                     break;
                 }
                 self.transmitted += u64::from(is_frame);
+                manned.called = true;
                 busy = true;
             }
         }
         busy
     }
 
-    /// A worker's thread once round. Says whether there was anything.
+    /// A worker's thread once round, unless it sleeps on. Says whether it is awake.
     pub(crate) fn turn_worker(&mut self, at: usize, now: Instant) -> bool {
-        let Manned { worker, channel, by_tables, .. } = &mut self.crew[at];
+        if !self.crew[at].is_awake(now) {
+            return false;
+        }
+        let Manned { worker, turns, channel, by_tables, .. } = &mut self.crew[at];
         let (before, injected) = (Arc::clone(worker.tables()), worker.forwarder().counters().injected);
         let sessions = self.fates.before(worker.forwarder(), before.epoch, now);
         let ended = ended_otherwise(worker.forwarder());
-        let mut busy = false;
-        for _ in 0..COMMANDS_A_TURN {
-            let Some(command) = channel.next_command() else {
-                break;
-            };
-            worker.handle_command(command, now);
-            busy = true;
-        }
-        busy |= worker.turn(now) > 0;
-        worker.flush();
-        while let Some(event) = worker.poll_event() {
-            if let Err(event) = channel.send_event(event) {
-                worker.event_refused(event);
-                break;
-            }
-            busy = true;
-        }
+        let busy = turns.turn(worker, channel, now);
         // What control had kept back may have left before the newest tables were there.
         let has_injected = worker.forwarder().counters().injected != injected;
         let after = worker.tables().epoch;
         *by_tables = (if has_injected { before.epoch } else { after }, after);
         self.fates.after(at, &sessions, (&before, worker.tables()), ended, now);
-        busy || worker.is_behind() || worker.colleagues().is_some_and(|colleagues| !colleagues.is_idle())
+        if !busy && turns.may_sleep(worker, now) {
+            self.crew[at].asleep = Some(now + SLEEP);
+        }
+        self.crew[at].asleep.is_none()
+    }
+
+    /// Whoever sleeps though another one has handed him something is being woken.
+    pub(crate) fn assert_woken(&self) {
+        for (at, manned) in self.crew.iter().enumerate() {
+            let sleeps_on = manned.asleep.is_some() && !manned.called;
+            assert!(!sleeps_on || !manned.has_mail() || manned.hears_bell(), "worker {at} sleeps on its packets");
+        }
     }
 
     /// What a counter says of all workers together.
@@ -239,7 +247,8 @@ impl Gateway {
         if std::mem::replace(&mut self.begun, begun) == begun {
             return;
         }
-        let rows = |at: usize| self.fates.rows(self.crew[at].worker.forwarder(), now).into_iter().map(move |row| (at, row));
+        let rows =
+            |at: usize| self.fates.rows(self.crew[at].worker.forwarder(), now).into_iter().map(move |row| (at, row));
         fates::assert_names_are_one_sessions((0..self.crew.len()).flat_map(rows));
         let oldest = self.crew.iter().map(|manned| manned.worker.tables().epoch).min();
         self.fates.forget(oldest.unwrap_or_default());
@@ -291,8 +300,36 @@ impl Gateway {
     }
 
     /// A frame arrives at a port of a worker.
-    pub(crate) fn receive(&self, worker: usize, port: PortId, frame: &[u8]) {
+    pub(crate) fn receive(&mut self, worker: usize, port: PortId, frame: &[u8]) {
         self.crew[worker].peers[port.index()].push(frame, causeway_fastpath::offload::Offload::DONE);
+        self.crew[worker].called = true;
+    }
+}
+
+impl Manned {
+    /// Is it awake, or does something wake it?
+    fn is_awake(&mut self, now: Instant) -> bool {
+        if let Some(until) = self.asleep {
+            if !self.called && until > now && !(self.has_mail() && self.hears_bell()) {
+                return false;
+            }
+            self.asleep = None;
+            self.turns.awake(&self.worker, &self.channel, now);
+        }
+        self.called = false;
+        true
+    }
+
+    /// Is there something from another worker, or owed to one?
+    fn has_mail(&self) -> bool {
+        self.worker.colleagues().is_some_and(|colleagues| !colleagues.is_idle())
+    }
+
+    fn hears_bell(&self) -> bool {
+        let mut fds: Vec<_> =
+            self.worker.colleagues().map(|colleagues| readable(colleagues.bell().fd())).into_iter().collect();
+        sleep(&mut fds, Duration::ZERO);
+        fds.iter().any(|fd| fd.revents != 0)
     }
 }
 

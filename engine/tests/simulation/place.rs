@@ -35,6 +35,7 @@ const PODS: u64 = 8;
 
 pub(crate) struct Place {
     workers: usize,
+    idle: &'static str,
     talks: u32,
     /// The ports of the pool, on each of its two addresses of a family.
     ports: (u16, u16),
@@ -48,7 +49,8 @@ impl Place {
         // Just as many names as there can be endpoints, some more, or plenty.
         let count = *rng.choose(&[talks / 2, talks, 2 * talks, 400]) as u16;
         let first = 2_000 + rng.below(9) as u16;
-        Place { workers, talks, ports: (first, first + count.max(1) - 1), is_open: rng.chance(1, 3) }
+        let (is_open, idle) = (rng.chance(1, 3), *rng.choose(&["spin-then-poll", "poll"]));
+        Place { workers, idle, talks, ports: (first, first + count.max(1) - 1), is_open }
     }
 
     pub(crate) fn has_plenty_of_ports(&self) -> bool {
@@ -56,7 +58,7 @@ impl Place {
     }
 
     pub(crate) fn scheme(&self) -> Scheme {
-        Scheme::first(self.workers, self.ports.0..=self.ports.1, self.is_open)
+        Scheme::first(self.workers, self.idle, self.ports.0..=self.ports.1, self.is_open)
     }
 
     pub(crate) fn talks(&self, rng: &mut Rng) -> Vec<Talk> {

@@ -144,6 +144,7 @@ impl Run {
                 busy |= self.weather.is_slow(&mut self.rng) || self.gateway.turn_worker(who, self.now);
                 self.gateway.assert_law(who);
             }
+            self.gateway.assert_woken();
         }
         self.gateway.assert_names(self.now);
         self.names.heed_kills(&mut self.gateway.control);

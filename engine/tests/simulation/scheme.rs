@@ -20,6 +20,8 @@ const MAPPINGS: [&str; 3] = ["endpoint-independent", "address-dependent", "addre
 #[derive(Clone, Debug)]
 pub(crate) struct Scheme {
     workers: usize,
+    /// What workers do that have nothing to do.
+    idle: &'static str,
     /// In which pool each address is.
     pools: [Option<usize>; ADDRESSES],
     terms: [Terms; 2],
@@ -63,10 +65,11 @@ enum Partners {
 
 impl Scheme {
     /// The one to begin with, and to end with.
-    pub(crate) fn first(workers: usize, ports: RangeInclusive<u16>, is_open: bool) -> Scheme {
+    pub(crate) fn first(workers: usize, idle: &'static str, ports: RangeInclusive<u16>, is_open: bool) -> Scheme {
         let terms = Terms { ports, keep_ports: false, mapping: [2, 0], is_open };
         Scheme {
             workers,
+            idle,
             pools: [Some(EGRESS), Some(EGRESS), None, None],
             terms: [terms.clone(), terms],
             partners: Partners::Nobody,
@@ -134,7 +137,7 @@ impl Scheme {
     /// Checked.
     pub(crate) fn config(&self) -> Config {
         let cores = (0..self.workers).map(|core| core.to_string()).collect::<Vec<_>>().join(", ");
-        let mut text = format!("gateway.cores = [{cores}]\n{FIRST}");
+        let mut text = format!("gateway.cores = [{cores}]\ngateway.idle = \"{}\"\n{FIRST}", self.idle);
         for (pool, name) in ["egress", "partners"].into_iter().enumerate().filter(|(pool, _)| self.has(*pool)) {
             let Terms { ports, keep_ports, mapping: [tcp, udp], is_open } = &self.terms[pool];
             let own = (0..ADDRESSES).filter(|at| self.pools[*at] == Some(pool));

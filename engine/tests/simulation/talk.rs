@@ -120,7 +120,8 @@ impl Talk {
         let said = heard.said.expect("who has a note has said something");
         if !note.answer {
             let is_moved_service = freed && self.to == service(heard.dst.is_ipv6());
-            let is_right = heard.dst == self.server.0 || is_moved_service && heard.dst == pod_of(NODE_A, 0, heard.dst.is_ipv6());
+            let is_right =
+                heard.dst == self.server.0 || is_moved_service && heard.dst == pod_of(NODE_A, 0, heard.dst.is_ipv6());
             assert!(is_right, "{self}: the request reaches whom it is for, and not {}", heard.dst);
             assert!(is_icmp(self.protocol) || said.ports.1 == self.server.1, "{self}: at the right port");
             return;
