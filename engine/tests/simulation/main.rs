@@ -5,10 +5,12 @@
 //!
 //! Each course follows from one number. A failure prints it; `CAUSEWAY_SEED` plays it again.
 
+mod connections;
 mod directed;
 mod fates;
 mod frame;
 mod gateway;
+mod hosts;
 mod mishap;
 mod names;
 mod place;

@@ -40,11 +40,13 @@ impl Run {
                 };
                 control.change_routes([change], now);
             }
-            4 => self.kill_sessions(),
+            4 if self.weather.kills => self.kill_sessions(),
             7..=9 => self.reload(),
+            4 => {}
+            _ if self.stations.iter().any(|station| station.host.is_some()) => {}
             _ => {
                 let station = self.rng.range(0..self.stations.len());
-                let gateway = GATEWAY[self.stations[station].port.index()];
+                let (gateway, _) = GATEWAY[self.stations[station].port.index()];
                 self.stations[station].mac[4] ^= 0x10;
                 let announcements = self.stations[station].announcements(gateway);
                 self.send(station, announcements.into());
@@ -57,8 +59,11 @@ impl Run {
             Some(before) => before,
             None => {
                 let scheme = self.gateway.scheme();
-                let another = scheme.another(&mut self.rng);
-                if self.rng.chance(1, 4) {
+                let another = match self.weather.kills {
+                    true => scheme.another(&mut self.rng),
+                    false => scheme.friendly(&mut self.rng),
+                };
+                if self.weather.kills && self.rng.chance(1, 4) {
                     self.trial = Some(scheme.clone());
                 }
                 another

@@ -147,8 +147,9 @@ const OWN: [(&str, &str); 5] = [
     ("192.168.1.11", "fd00:b::11"),
 ];
 
-/// The gateway's IPv4 address by port.
-pub(crate) const GATEWAY: [&str; 3] = ["192.168.0.1", "203.0.113.2", "192.168.1.1"];
+/// The gateway's addresses by port.
+pub(crate) const GATEWAY: [(&str, &str); 3] =
+    [("192.168.0.1", "fd00:a::1"), ("203.0.113.2", "2001:db8:1::2"), ("192.168.1.1", "fd00:b::1")];
 
 pub(crate) fn stations(gateway: &Gateway) -> Vec<Station> {
     let station = |at: usize| {

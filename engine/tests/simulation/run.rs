@@ -24,11 +24,11 @@ use crate::weather::Weather;
 /// When everything begins.
 pub(crate) const START: Instant = Instant::from_millis(1_000_000);
 /// How long the weather is bad.
-const BAD: Duration = Duration::from_secs(4);
+pub(crate) const BAD: Duration = Duration::from_secs(4);
 /// By when all must have come to an end once it is good: the longest that anything is in the
 /// way is a UDP session that an answer began whose own session was ended, and then its name at
 /// rest; and where names are few, those who wait for them wait for each other.
-const HEALED: Duration = Duration::from_secs(1_000);
+pub(crate) const HEALED: Duration = Duration::from_secs(1_000);
 /// After which every session has ended: the longest timer, that of established connections.
 const FORGOTTEN: Duration = Duration::from_secs(3 * 3600);
 
@@ -79,6 +79,7 @@ impl Run {
             self.change_something();
         }
         self.clear_up();
+        self.talks.extend(self.place.late_talks(self.now, &mut self.rng));
         let deadline = self.now + HEALED;
         while let Some(talk) = self.talks.iter().find(|talk| !talk.is_over) {
             assert!(self.now < deadline, "it does not heal: {talk}\n{:?}\n{}", self.weather, self.gateway.story());
@@ -88,21 +89,20 @@ impl Run {
         self
     }
 
-    /// The weather is good from now on, and everything is as it was. Some begin to talk now.
+    /// The weather is good from now on, and everything is as it was.
     pub(crate) fn clear_up(&mut self) {
         self.weather.clear();
         self.stations.iter_mut().for_each(|station| station.silent_until = Instant::ZERO);
         self.gateway.crew.iter_mut().for_each(|manned| manned.stalled_until = Instant::ZERO);
         self.gateway.control.update_nodes(place::all_nodes(), self.now);
-        if self.weather.reloads {
+        if self.weather.reloads && self.weather.kills {
             self.names.reload();
             self.gateway.reload(self.place.scheme(), self.now);
         }
-        self.talks.extend(self.place.late_talks(self.now, &mut self.rng));
     }
 
     /// Lets time pass until every session has ended, and looks for what is left.
-    fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         while self.step() {}
         self.gateway.assert_quiet();
         for _ in 0..6 {
@@ -158,7 +158,8 @@ impl Run {
         let link = self.links.first_key_value().map(|((due, _), _)| *due);
         let talk = self.talks.iter().filter(|talk| !talk.is_over).map(|talk| talk.next_at).min();
         let stalled = self.gateway.crew.iter().map(|manned| manned.stalled_until).filter(|end| *end > self.now).min();
-        let due = [link, talk, stalled, self.gateway.control.poll_timeout()].into_iter().flatten().min();
+        let host = self.stations.iter().filter_map(|station| station.host.as_ref()?.poll_timeout()).min();
+        let due = [link, talk, host, stalled, self.gateway.control.poll_timeout()].into_iter().flatten().min();
         let at_most = self.now + Duration::from_millis(250);
         due.unwrap_or(at_most).clamp(self.now + Duration::from_micros(1), at_most)
     }
@@ -169,6 +170,12 @@ impl Run {
     }
 
     fn speak(&mut self) {
+        for at in 0..self.stations.len() {
+            if let Some(host) = &mut self.stations[at].host {
+                let frames = host.handle_timeout(self.now);
+                self.send(at, frames);
+            }
+        }
         for at in 0..self.talks.len() {
             let talk = &mut self.talks[at];
             if talk.is_over || talk.next_at > self.now {
@@ -222,6 +229,10 @@ impl Run {
     fn hear(&mut self, at: usize, frame: &[u8]) {
         let station = &mut self.stations[at];
         if station.silent_until > self.now {
+            return;
+        }
+        if let Some(host) = &mut station.host {
+            host.hear(frame, self.now);
             return;
         }
         if let Some(answer) = station.answers_link(frame) {

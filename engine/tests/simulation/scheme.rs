@@ -130,6 +130,24 @@ impl Scheme {
         scheme
     }
 
+    /// Another one, that leaves every name as it is which a connection may have.
+    pub(crate) fn friendly(&self, rng: &mut Rng) -> Scheme {
+        let mut scheme = self.clone();
+        match rng.below(5) {
+            0 => scheme.pools[2] = Some(EGRESS),
+            1 => scheme.pools[3] = *rng.choose(&[None, Some(PARTNERS)]),
+            2 => scheme.other_island = *rng.choose(&[None, Some("green"), Some("red")]),
+            3 => scheme.idle_rules = *rng.choose(&[0, 300]),
+            _ => {
+                let terms = &mut scheme.terms[EGRESS];
+                terms.ports = *terms.ports.start()..=terms.ports.end() + 1 + rng.below(20) as u16;
+                terms.mapping[1] = rng.range(0..MAPPINGS.len());
+                terms.is_open &= terms.mapping[1] == 0;
+            }
+        }
+        scheme
+    }
+
     fn has(&self, pool: usize) -> bool {
         self.pools.contains(&Some(pool))
     }

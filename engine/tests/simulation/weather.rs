@@ -20,6 +20,8 @@ pub(crate) struct Weather {
     pub(crate) changes: u64,
     /// Are configurations among what changes?
     pub(crate) reloads: bool,
+    /// Are sessions ended that somebody needs, by command or by what configurations say?
+    pub(crate) kills: bool,
     /// Is each flow one worker's to receive, as with a NIC's hash, or may any get any packet?
     by_flow: bool,
     /// How many workers receive anything, from the first on.
@@ -37,6 +39,7 @@ impl Weather {
             lazy: *rng.choose(&[0, 10, 50]),
             changes: *rng.choose(&[0, 20, 200]),
             reloads: rng.bool(),
+            kills: true,
             by_flow: rng.bool(),
             receivers: usize::MAX,
             rooms: Rooms {
@@ -46,6 +49,11 @@ impl Weather {
             },
             salt: rng.u64(),
         }
+    }
+
+    /// As bad as it is, but that connections can live through it.
+    pub(crate) fn keep_connections(&mut self) {
+        self.kills = false;
     }
 
     /// Nothing goes wrong any more. Rings stay as small as they are, and fragments come one
