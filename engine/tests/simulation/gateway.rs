@@ -97,8 +97,7 @@ impl Gateway {
                 .map(|(port, peer)| (Box::new(port), peer))
                 .unzip();
             infos = ports.iter().map(|port| port.info().clone()).collect();
-            let mut seed = [0; 32];
-            seed[..8].copy_from_slice(&rng.u64().to_le_bytes());
+            let seed = seed(rng);
             let worker = match count {
                 1 => Worker::new(ports, Forwarder::new(capacity(), seed, now)),
                 _ => {
@@ -199,6 +198,13 @@ impl Gateway {
         self.crew[at].asleep.is_none()
     }
 
+    /// A worker panics, and begins anew.
+    pub(crate) fn fail(&mut self, at: usize, rng: &mut Rng, now: Instant) {
+        let Manned { worker, turns, asleep, .. } = &mut self.crew[at];
+        worker.begin_anew(capacity(), seed(rng), now);
+        (*turns, *asleep) = (Turns::new(self.control.config().gateway.idle, now), None);
+    }
+
     /// Whoever sleeps though another one has handed him something is being woken.
     pub(crate) fn assert_woken(&self) {
         for (at, manned) in self.crew.iter().enumerate() {
@@ -249,7 +255,7 @@ impl Gateway {
         }
         let rows =
             |at: usize| self.fates.rows(self.crew[at].worker.forwarder(), now).into_iter().map(move |row| (at, row));
-        fates::assert_names_are_one_sessions((0..self.crew.len()).flat_map(rows));
+        fates::assert_names_are_one_flows((0..self.crew.len()).flat_map(rows));
         let oldest = self.crew.iter().map(|manned| manned.worker.tables().epoch).min();
         self.fates.forget(oldest.unwrap_or_default());
     }
@@ -338,6 +344,12 @@ fn ended_otherwise(forwarder: &Forwarder) -> u64 {
     let counters = forwarder.counters();
     let judged = counters.sessions_ended_renamed + counters.sessions_ended_policy + counters.sessions_ended_forward;
     counters.sessions_ended - judged
+}
+
+fn seed(rng: &mut Rng) -> [u8; 32] {
+    let mut seed = [0; 32];
+    seed[..8].copy_from_slice(&rng.u64().to_le_bytes());
+    seed
 }
 
 fn capacity() -> Capacity {

@@ -17,9 +17,13 @@ impl Run {
         }
         let (now, while_ms) = (self.now, Duration::from_millis(self.rng.below(3_000)));
         let control = &mut self.gateway.control;
+        let worker = self.rng.range(0..self.gateway.crew.len());
         match self.rng.below(if self.weather.reloads { 10 } else { 7 }) {
+            0 if self.weather.fails && self.rng.bool() => {
+                self.names.lose();
+                self.gateway.fail(worker, &mut self.rng, now);
+            }
             0 => {
-                let worker = self.rng.range(0..self.gateway.crew.len());
                 self.gateway.crew[worker].stalled_until = now + while_ms;
             }
             1 => {
@@ -69,7 +73,7 @@ impl Run {
                 another
             }
         };
-        self.names.reload();
+        self.names.lose();
         self.gateway.reload(scheme, self.now);
         if self.rng.bool() {
             let pods = place::labelled(&mut self.rng);

@@ -50,8 +50,8 @@ impl Names {
         self.plenty
     }
 
-    /// Another configuration: some sessions end, and there may be fewer names.
-    pub(crate) fn reload(&mut self) {
+    /// Some sessions end, and for a while there may be fewer names.
+    pub(crate) fn lose(&mut self) {
         (self.freed, self.plenty) = (true, false);
         self.seen.clear();
     }

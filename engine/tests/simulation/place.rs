@@ -46,11 +46,12 @@ pub(crate) struct Place {
 impl Place {
     pub(crate) fn draw(workers: usize, rng: &mut Rng) -> Place {
         let talks = rng.range(6..30) as u32;
-        // Just as many names as there can be endpoints, some more, or plenty.
-        let count = *rng.choose(&[talks / 2, talks, 2 * talks, 400]) as u16;
+        // So few names that endpoints wait for those of others, just as many as there can be
+        // endpoints, some more, or plenty.
+        let count = *rng.choose(&[1 + talks / 8, talks / 2, 2 * talks, 400]) as u16;
         let first = 2_000 + rng.below(9) as u16;
         let (is_open, idle) = (rng.chance(1, 3), *rng.choose(&["spin-then-poll", "poll"]));
-        Place { workers, idle, talks, ports: (first, first + count.max(1) - 1), is_open }
+        Place { workers, idle, talks, ports: (first, first + count - 1), is_open }
     }
 
     pub(crate) fn has_plenty_of_ports(&self) -> bool {

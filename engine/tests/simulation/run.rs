@@ -28,7 +28,7 @@ pub(crate) const BAD: Duration = Duration::from_secs(4);
 /// By when all must have come to an end once it is good: the longest that anything is in the
 /// way is a UDP session that an answer began whose own session was ended, and then its name at
 /// rest; and where names are few, those who wait for them wait for each other.
-pub(crate) const HEALED: Duration = Duration::from_secs(1_000);
+pub(crate) const HEALED: Duration = Duration::from_secs(4_000);
 /// After which every session has ended: the longest timer, that of established connections.
 const FORGOTTEN: Duration = Duration::from_secs(3 * 3600);
 
@@ -96,7 +96,7 @@ impl Run {
         self.gateway.crew.iter_mut().for_each(|manned| manned.stalled_until = Instant::ZERO);
         self.gateway.control.update_nodes(place::all_nodes(), self.now);
         if self.weather.reloads && self.weather.kills {
-            self.names.reload();
+            self.names.lose();
             self.gateway.reload(self.place.scheme(), self.now);
         }
     }

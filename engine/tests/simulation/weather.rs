@@ -22,6 +22,8 @@ pub(crate) struct Weather {
     pub(crate) reloads: bool,
     /// Are sessions ended that somebody needs, by command or by what configurations say?
     pub(crate) kills: bool,
+    /// Do workers fail, and begin anew?
+    pub(crate) fails: bool,
     /// Is each flow one worker's to receive, as with a NIC's hash, or may any get any packet?
     by_flow: bool,
     /// How many workers receive anything, from the first on.
@@ -40,6 +42,7 @@ impl Weather {
             changes: *rng.choose(&[0, 20, 200]),
             reloads: rng.bool(),
             kills: true,
+            fails: rng.chance(1, 4),
             by_flow: rng.bool(),
             receivers: usize::MAX,
             rooms: Rooms {
@@ -53,7 +56,7 @@ impl Weather {
 
     /// As bad as it is, but that connections can live through it.
     pub(crate) fn keep_connections(&mut self) {
-        self.kills = false;
+        (self.kills, self.fails) = (false, false);
     }
 
     /// Nothing goes wrong any more. Rings stay as small as they are, and fragments come one
