@@ -9,13 +9,16 @@ use std::sync::Arc;
 use causeway_fastpath::command::{SessionCursor, SessionPage, SessionRow};
 use causeway_fastpath::forwarder::Forwarder;
 use causeway_fastpath::ids::{Epoch, VrfId};
-use causeway_fastpath::nat::{Basis, Judge, Outcome};
+use causeway_fastpath::nat::{Basis, EndReason, Judge, Outcome};
 use causeway_fastpath::snapshot::Snapshot;
 use causeway_fastpath::time::Instant;
+use causeway_fastpath::verdict::DropReason;
 
 /// More than a worker has.
 const PAGE: usize = 1_024;
 
+/// Routing domains, by what people call them.
+pub(crate) type Islands = BTreeMap<VrfId, String>;
 type Endpoint = (IpAddr, u16);
 /// What tells a session from others: its routing domain, protocol, who is inside, its name,
 /// and its peer.
@@ -26,6 +29,8 @@ pub(crate) struct Fates {
     tables: BTreeMap<Epoch, Arc<Snapshot>>,
     /// Those of them by which sessions are judged.
     judging: BTreeSet<Epoch>,
+    /// Whose a routing domain is, from which tables on.
+    islands: BTreeMap<Epoch, Islands>,
     expected: Vec<Option<Expected>>,
     page: SessionPage,
 }
@@ -43,8 +48,21 @@ struct Expected {
 impl Fates {
     pub(crate) fn new(workers: usize) -> Fates {
         let page = SessionPage { limit: PAGE as u32, rows: Vec::with_capacity(PAGE), ..SessionPage::default() };
-        let (tables, judging) = (BTreeMap::new(), BTreeSet::new());
-        Fates { tables, judging, expected: (0..workers).map(|_| None).collect(), page }
+        let (tables, judging, islands) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
+        Fates { tables, judging, islands, expected: (0..workers).map(|_| None).collect(), page }
+    }
+
+    /// Whose the routing domains are from these tables on.
+    pub(crate) fn name(&mut self, epoch: Epoch, islands: Islands) {
+        self.islands.insert(epoch, islands);
+    }
+
+    /// Was a routing domain another island's, or nobody's, in between?
+    fn changed_hands(&self, domain: VrfId, before: Epoch, after: Epoch) -> bool {
+        let begin = self.islands.range(..=before).next_back().map_or(before, |(epoch, _)| *epoch);
+        let mut owners = self.islands.range(begin..=after).map(|(_, islands)| islands.get(&domain));
+        let first = owners.next();
+        owners.any(|owner| Some(owner) != first)
     }
 
     /// By these tables sessions will be judged.
@@ -82,13 +100,17 @@ impl Fates {
             last = tables;
         }
         if !judges.is_empty() {
+            // By the tables before some may have to end yet.
+            let pending = self.expected[at].take().map(|expected| expected.outcomes).unwrap_or_default();
             let worst = |row: &SessionRow| {
+                if self.changed_hands(row.vrf, before.epoch, after.epoch) {
+                    return Some(Outcome::Ends(EndReason::Policy(DropReason::NotInIsland)));
+                }
                 let outcomes = judges.iter().filter_map(|(v4, v6)| v4.judge_row(row).or_else(|| v6.judge_row(row)));
                 outcomes.reduce(|worst, next| if worst == Outcome::Survives { next } else { worst })
             };
-            // By the tables before some may have to end yet.
-            let before = self.expected[at].take().map(|expected| expected.outcomes).unwrap_or_default();
-            let is_to_end = |key: &Key| before.iter().any(|(other, worst)| other == key && *worst != Outcome::Survives);
+            let is_to_end =
+                |key: &Key| pending.iter().any(|(other, worst)| other == key && *worst != Outcome::Survives);
             let outcomes = sessions.iter().filter_map(|row| Some((key(row), worst(row)?)));
             let outcomes = outcomes.filter(|(key, worst)| *worst != Outcome::Survives || !is_to_end(key)).collect();
             self.expected[at] = Some(Expected { by, since: now, ended_otherwise, outcomes });

@@ -117,13 +117,24 @@ impl Gateway {
         let macs = infos.iter().map(|info| info.mac).collect();
         let control = Control::new(config, facts, rng.u64(), now);
         let schemes = [(Epoch(0), scheme)].into();
-        Gateway { control, crew, macs, transmitted: 0, schemes, fates: Fates::new(count), begun: 0, secret }
+        let mut gateway =
+            Gateway { control, crew, macs, transmitted: 0, schemes, fates: Fates::new(count), begun: 0, secret };
+        gateway.note_islands();
+        gateway
+    }
+
+    /// Notes whose the routing domains are from the tables on that come next.
+    fn note_islands(&mut self) {
+        let domains = self.control.tables().map(|row| row.domain);
+        let islands = domains.map(|domain| (domain, self.control.domain_name(domain).to_owned())).collect();
+        self.fates.name(self.control.next_epoch(), islands);
     }
 
     /// Another configuration, from the tables on that come next.
     pub(crate) fn reload(&mut self, scheme: Scheme, now: Instant) {
         self.control.reload(scheme.config(), now).expect("nothing needs a restart");
         self.schemes.insert(self.control.next_epoch(), scheme);
+        self.note_islands();
     }
 
     /// The newest configuration.
