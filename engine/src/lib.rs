@@ -22,6 +22,7 @@ mod shift;
 pub mod state;
 pub mod stats;
 pub mod thread;
+pub mod turn;
 pub mod wake;
 mod walks;
 pub mod worker;

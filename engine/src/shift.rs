@@ -13,25 +13,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use causeway_control::config::{Config, Idle};
+use causeway_control::config::Config;
 use causeway_fastpath::forwarder::{Capacity, Forwarder};
 use causeway_fastpath::fragment;
 use causeway_fastpath::time::Instant;
 
 use crate::channel::Channel;
 use crate::clock;
-use crate::handoff::Colleagues;
 use crate::port::{Link, OpenError, Port, PortInfo};
 use crate::stats::StatsPage;
 use crate::thread::Task;
+use crate::turn::Turns;
 use crate::wake::{only_errors, readable, sleep};
 use crate::worker::Worker;
 
-/// Commands that a worker obeys in one turn: a flood of them does not keep it
-/// from its packets.
-const COMMANDS_A_TURN: usize = 4;
-/// How long a worker spins without a packet before it sleeps.
-const SPIN: Duration = Duration::from_micros(20);
 /// How long it sleeps at most: timers tick four times a second.
 const SLEEP: Duration = Duration::from_millis(100);
 /// How long it sleeps at most when a port has nothing to poll, or cannot be.
@@ -128,22 +123,11 @@ impl Shift<'_> {
         let Shift { config, channel, stats, .. } = self;
         let (mut polled, mut all_poll) = poll_list(worker, channel);
         let mut published = Instant::ZERO;
-        let mut last_busy = clock::now();
+        let mut turns = Turns::new(config.gateway.idle, clock::now());
         let mut returns = vec![Return::default(); worker.ports().len()];
         while !channel.stopping() {
             let now = clock::now();
-            let mut busy = false;
-            for _ in 0..COMMANDS_A_TURN {
-                let Some(command) = channel.next_command() else {
-                    break;
-                };
-                worker.handle_command(command, now);
-                busy = true;
-            }
-            let received = worker.turn(now);
-            worker.flush();
-            busy |= received > 0 || worker.is_behind();
-            report(worker, channel);
+            let busy = turns.turn(worker, channel, now);
             if now.nanos_since(published) >= PUBLISH.as_nanos() as u64 {
                 published = now;
                 publish(worker, stats);
@@ -152,24 +136,18 @@ impl Shift<'_> {
                     (polled, all_poll) = poll_list(worker, channel);
                 }
             }
-            let patience = if all_poll { SLEEP } else { NAP };
-            let rests = match config.gateway.idle {
-                Idle::Busy => false,
-                Idle::Poll => !busy,
-                Idle::SpinThenPoll => !busy && now.nanos_since(last_busy) >= SPIN.as_nanos() as u64,
-            };
             if busy {
-                last_busy = now;
-            } else if rests && worker.colleagues().is_none_or(Colleagues::may_sleep) {
+                continue;
+            }
+            let patience = if all_poll { SLEEP } else { NAP };
+            if turns.may_sleep(worker, now) {
                 publish(worker, stats);
                 sleep(&mut polled, patience);
                 if only_errors(&polled) {
                     // A TAP whose device was deleted says so at every call.
                     std::thread::sleep(NAP);
                 }
-                channel.worker_bell.silence();
-                worker.colleagues().inspect(|colleagues| colleagues.awake());
-                last_busy = clock::now();
+                turns.awake(worker, channel, clock::now());
             } else {
                 std::hint::spin_loop();
             }
@@ -296,21 +274,6 @@ fn polls(port: &dyn Port, fds: &mut Vec<RawFd>) -> bool {
     let before = fds.len();
     port.poll_fds(fds);
     fds.len() > before
-}
-
-/// Sends what the worker has to tell; rings only when there is something.
-fn report(worker: &mut Worker<dyn Port>, channel: &Channel) {
-    let mut told = false;
-    while let Some(event) = worker.poll_event() {
-        if let Err(event) = channel.send_event(event) {
-            worker.event_refused(event);
-            break;
-        }
-        told = true;
-    }
-    if told {
-        channel.control_bell.ring();
-    }
 }
 
 /// Publishes what the forwarder counted: some hundred stores.

@@ -16,7 +16,7 @@ use causeway_testkit::packet::*;
 use causeway_tests::program::wait_until;
 
 use super::*;
-use crate::handoff::Exchange;
+use crate::handoff::{Colleagues, Exchange};
 use crate::port::memory::{MemoryOptions, MemoryPeer, MemoryPort};
 use crate::port::open::options;
 use crate::port::{PortOptions, PortStats};

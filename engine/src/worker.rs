@@ -277,6 +277,11 @@ impl<P: Port + ?Sized> Worker<P> {
         &mut self.ports
     }
 
+    /// The tables in force.
+    pub fn tables(&self) -> &Arc<Snapshot> {
+        &self.tables
+    }
+
     /// Gives the ports back.
     pub fn into_ports(self) -> Vec<Box<P>> {
         self.ports

@@ -5,13 +5,17 @@
 //!
 //! Each course follows from one number. A failure prints it; `CAUSEWAY_SEED` plays it again.
 
+mod connections;
 mod directed;
+mod fates;
 mod frame;
 mod gateway;
+mod hosts;
 mod mishap;
 mod names;
 mod place;
 mod run;
+mod scheme;
 mod station;
 mod talk;
 mod weather;

@@ -5,7 +5,6 @@
 //! conversation must come to its end, and at last nothing of it must be left.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use causeway_fastpath::ids::PortId;
@@ -17,6 +16,7 @@ use crate::frame::{self, Note};
 use crate::gateway::Gateway;
 use crate::names::Names;
 use crate::place::{self, Place};
+use crate::scheme::Scheme;
 use crate::station::Station;
 use crate::talk::Talk;
 use crate::weather::Weather;
@@ -24,10 +24,11 @@ use crate::weather::Weather;
 /// When everything begins.
 pub(crate) const START: Instant = Instant::from_millis(1_000_000);
 /// How long the weather is bad.
-const BAD: Duration = Duration::from_secs(4);
+pub(crate) const BAD: Duration = Duration::from_secs(4);
 /// By when all must have come to an end once it is good: the longest that anything is in the
-/// way is a UDP session that an answer began whose own session was ended.
-const HEALED: Duration = Duration::from_secs(400);
+/// way is a UDP session that an answer began whose own session was ended, and then its name at
+/// rest; and where names are few, those who wait for them wait for each other.
+pub(crate) const HEALED: Duration = Duration::from_secs(4_000);
 /// After which every session has ended: the longest timer, that of established connections.
 const FORGOTTEN: Duration = Duration::from_secs(3 * 3600);
 
@@ -39,6 +40,9 @@ pub(crate) struct Run {
     pub(crate) now: Instant,
     pub(crate) rng: Rng,
     pub(crate) names: Names,
+    place: Place,
+    /// The one before that on trial.
+    pub(crate) trial: Option<Scheme>,
     /// Frames on links, by when they arrive.
     links: BTreeMap<(Instant, u64), Flight>,
     sent: u64,
@@ -57,12 +61,13 @@ impl Run {
     pub(crate) fn new(workers: usize, mut rng: Rng) -> Run {
         let weather = Weather::draw(&mut rng);
         let place = Place::draw(workers, &mut rng);
-        let gateway = Gateway::new(place.config(), weather.rooms, &mut rng, START);
+        let gateway = Gateway::new(place.scheme(), weather.rooms, &mut rng, START);
         let stations = place::stations(&gateway);
         let talks = place.talks(&mut rng);
         let names = Names::new(&place);
         let (links, totals) = (BTreeMap::new(), (0, 0));
-        let mut run = Run { gateway, stations, talks, weather, now: START, rng, names, links, sent: 0, totals };
+        let (now, trial, sent) = (START, None, 0);
+        let mut run = Run { gateway, stations, talks, weather, now, rng, names, place, trial, links, sent, totals };
         run.gateway.control.update_nodes(place::all_nodes(), START);
         run
     }
@@ -74,6 +79,7 @@ impl Run {
             self.change_something();
         }
         self.clear_up();
+        self.talks.extend(self.place.late_talks(self.now, &mut self.rng));
         let deadline = self.now + HEALED;
         while let Some(talk) = self.talks.iter().find(|talk| !talk.is_over) {
             assert!(self.now < deadline, "it does not heal: {talk}\n{:?}\n{}", self.weather, self.gateway.story());
@@ -89,10 +95,14 @@ impl Run {
         self.stations.iter_mut().for_each(|station| station.silent_until = Instant::ZERO);
         self.gateway.crew.iter_mut().for_each(|manned| manned.stalled_until = Instant::ZERO);
         self.gateway.control.update_nodes(place::all_nodes(), self.now);
+        if self.weather.reloads && self.weather.kills {
+            self.names.lose();
+            self.gateway.reload(self.place.scheme(), self.now);
+        }
     }
 
     /// Lets time pass until every session has ended, and looks for what is left.
-    fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         while self.step() {}
         self.gateway.assert_quiet();
         for _ in 0..6 {
@@ -134,7 +144,9 @@ impl Run {
                 busy |= self.weather.is_slow(&mut self.rng) || self.gateway.turn_worker(who, self.now);
                 self.gateway.assert_law(who);
             }
+            self.gateway.assert_woken();
         }
+        self.gateway.assert_names(self.now);
         self.names.heed_kills(&mut self.gateway.control);
         busy |= self.fetch();
         self.now = if busy { self.now + Duration::from_micros(1 + self.rng.below(200)) } else { self.next_event() };
@@ -146,7 +158,8 @@ impl Run {
         let link = self.links.first_key_value().map(|((due, _), _)| *due);
         let talk = self.talks.iter().filter(|talk| !talk.is_over).map(|talk| talk.next_at).min();
         let stalled = self.gateway.crew.iter().map(|manned| manned.stalled_until).filter(|end| *end > self.now).min();
-        let due = [link, talk, stalled, self.gateway.control.poll_timeout()].into_iter().flatten().min();
+        let host = self.stations.iter().filter_map(|station| station.host.as_ref()?.poll_timeout()).min();
+        let due = [link, talk, host, stalled, self.gateway.control.poll_timeout()].into_iter().flatten().min();
         let at_most = self.now + Duration::from_millis(250);
         due.unwrap_or(at_most).clamp(self.now + Duration::from_micros(1), at_most)
     }
@@ -157,6 +170,12 @@ impl Run {
     }
 
     fn speak(&mut self) {
+        for at in 0..self.stations.len() {
+            if let Some(host) = &mut self.stations[at].host {
+                let frames = host.handle_timeout(self.now);
+                self.send(at, frames);
+            }
+        }
         for at in 0..self.talks.len() {
             let talk = &mut self.talks[at];
             if talk.is_over || talk.next_at > self.now {
@@ -212,6 +231,10 @@ impl Run {
         if station.silent_until > self.now {
             return;
         }
+        if let Some(host) = &mut station.host {
+            host.hear(frame, self.now);
+            return;
+        }
         if let Some(answer) = station.answers_link(frame) {
             self.send(at, vec![answer]);
             return;
@@ -227,7 +250,7 @@ impl Run {
         let Some(talk) = self.talks.get_mut(note.talk as usize) else {
             panic!("nobody said that: {}", print::line(frame));
         };
-        talk.hear(&heard, note, self.names.killed, rng, now);
+        talk.hear(&heard, note, self.names.freed, rng, now);
         if heard.about.is_none() && !note.answer {
             let big = talk.big.then(|| rng.u32());
             let answers = self.stations[at].serves(&heard, frame, big);
@@ -243,7 +266,7 @@ impl Run {
                 while let Some(frame) = self.gateway.crew[worker].peers[port].pop() {
                     any = true;
                     self.totals.1 += 1;
-                    self.look_at(port, &frame);
+                    self.look_at(worker, port, &frame);
                     for station in 0..self.stations.len() {
                         let Station { port: on, mac, .. } = self.stations[station];
                         if on.index() == port && (frame[0] & 1 == 1 || frame[..6] == mac) {
@@ -257,23 +280,45 @@ impl Run {
     }
 
     /// What must be so of every frame that leaves.
-    fn look_at(&mut self, port: usize, frame: &[u8]) {
+    fn look_at(&mut self, worker: usize, port: usize, frame: &[u8]) {
         assert_eq!(checksum::verify(frame), Ok(()), "{}", print::line(frame));
         let Some(ip) = frame::ip(frame) else {
             return;
         };
-        if port == place::UPLINK.index() {
-            assert!(!place::is_inside(ip.src), "nobody inside is seen outside: {}", print::line(frame));
+        let is_outside = port == place::UPLINK.index();
+        if is_outside && place::is_inside(ip.src) {
+            let is_seen = self.gateway.was_so(worker, |scheme| !scheme.hides(ip.src, ip.dst));
+            assert!(is_seen, "nobody inside is seen outside: {}", print::line(frame));
         }
         let is_first = ip.part.is_none_or(|part| part.offset == 0);
-        if let Some(said) = frame::Said::read(ip.protocol, ip.payload).filter(|_| is_first)
-            && let Some(Note { answer: false, talk, .. }) = said.note
-        {
-            let talk = &self.talks[talk as usize];
-            let src: IpAddr = ip.src;
-            if talk.named {
-                self.names.seen(talk, ip.protocol, (src, said.ports.0), self.now);
-            }
+        let Some(said) = frame::Said::read(ip.protocol, ip.payload).filter(|_| is_first) else {
+            return;
+        };
+        let Some(Note { answer, talk, .. }) = said.note else {
+            return;
+        };
+        let (talk, name) = (&self.talks[talk as usize], (ip.src, said.ports.0));
+        let is_to_service = talk.to == place::service(ip.dst.is_ipv6());
+        if answer && is_outside {
+            let servers = [place::NODE_A, place::NODE_B].map(|node| place::pod_of(node, 0, ip.src.is_ipv6()));
+            let is_right = |scheme: &Scheme| match name == talk.to {
+                true => scheme.has_service(),
+                false => servers.iter().any(|server| scheme.gives(*server, ip.dst, ip.protocol, name)),
+            };
+            assert!(self.gateway.was_so(worker, is_right), "{talk}: {name:?} answers");
+        }
+        if answer {
+            return;
+        }
+        if is_to_service {
+            let leads_there = self.gateway.was_so(worker, |scheme| scheme.serves(ip.dst));
+            assert!(leads_there, "{talk}: the service does not lead to {}", ip.dst);
+        } else if is_outside {
+            let gives = |scheme: &Scheme| scheme.gives(talk.from.0, ip.dst, ip.protocol, name);
+            assert!(self.gateway.was_so(worker, gives), "{talk}: {name:?} is not its name by the tables in force");
+        }
+        if talk.named {
+            self.names.seen(talk, ip.protocol, name, self.now);
         }
     }
 }

@@ -11,6 +11,7 @@ use causeway_fastpath::time::Instant;
 use causeway_testkit::packet::*;
 
 use crate::frame::{self, Ip, Note, Part, Said, TCP, UDP};
+use crate::hosts::Host;
 
 /// Nobody listens there: what comes is refused.
 pub(crate) const CLOSED: u16 = 9;
@@ -25,6 +26,8 @@ pub(crate) struct Station {
     pods: Vec<IpAddr>,
     /// It hears and says nothing before then.
     pub(crate) silent_until: Instant,
+    /// Who stands here, if that is somebody with a stack of its own.
+    pub(crate) host: Option<Host>,
     /// By sender, receiver and identification.
     fragments: BTreeMap<(IpAddr, IpAddr, u32), Pieces>,
 }
@@ -47,7 +50,7 @@ pub(crate) type Reply = Vec<u8>;
 impl Station {
     pub(crate) fn new(port: PortId, mac: Mac, gateway: Mac, own: (&str, &str), pods: Vec<IpAddr>) -> Station {
         let own = (own.0.to_ipv4(), own.1.to_ipv6());
-        Station { port, mac, gateway, own, pods, silent_until: Instant::ZERO, fragments: BTreeMap::new() }
+        Station { port, mac, gateway, own, pods, silent_until: Instant::ZERO, host: None, fragments: BTreeMap::new() }
     }
 
     pub(crate) fn has(&self, address: IpAddr) -> bool {

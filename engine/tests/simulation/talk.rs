@@ -7,6 +7,7 @@ use causeway_fastpath::time::Instant;
 use causeway_testkit::seed::Rng;
 
 use crate::frame::{ICMP, ICMPV6, Note, TCP, UDP};
+use crate::place::{NODE_A, pod_of, service};
 use crate::station::{CLOSED, Heard, Reply, Request, Station};
 
 /// Attempts in vain after which a connection begins anew: the gateway may have lost it.
@@ -71,6 +72,11 @@ impl Talk {
         Talk { big: false, next_at, ..self }
     }
 
+    /// It begins only then.
+    pub(crate) fn later(self, next_at: Instant) -> Talk {
+        Talk { next_at, ..self }
+    }
+
     /// Nobody is there.
     pub(crate) fn with_nobody(self) -> Talk {
         Talk { in_vain: true, big: false, ..self }
@@ -90,10 +96,13 @@ impl Talk {
     }
 
     /// Somebody got something that belongs to this talk.
-    /// Where sessions were ended, answers under way meet names that have got free since: they
+    /// Where sessions were ended early, answers under way meet names that have got free since: they
     /// begin sessions of their own, or reach whoever got the name.
-    pub(crate) fn hear(&mut self, heard: &Heard, note: Note, killed: bool, rng: &mut Rng, now: Instant) {
+    pub(crate) fn hear(&mut self, heard: &Heard, note: Note, freed: bool, rng: &mut Rng, now: Instant) {
         if let Some((src, dst, said)) = heard.about {
+            if freed && (src, said.ports.0) != self.from {
+                return;
+            }
             if note.answer {
                 assert_eq!((src, heard.dst), (self.server.0, src), "{self}: who answered is told what became of it");
                 return;
@@ -110,11 +119,14 @@ impl Talk {
         }
         let said = heard.said.expect("who has a note has said something");
         if !note.answer {
-            assert_eq!(heard.dst, self.server.0, "{self}: the request reaches whom it is for");
+            let is_moved_service = freed && self.to == service(heard.dst.is_ipv6());
+            let is_right =
+                heard.dst == self.server.0 || is_moved_service && heard.dst == pod_of(NODE_A, 0, heard.dst.is_ipv6());
+            assert!(is_right, "{self}: the request reaches whom it is for, and not {}", heard.dst);
             assert!(is_icmp(self.protocol) || said.ports.1 == self.server.1, "{self}: at the right port");
             return;
         }
-        if killed && (heard.src != self.to.0 || (heard.dst, said.ports.1) != self.from) {
+        if freed && (heard.src != self.to.0 || (heard.dst, said.ports.1) != self.from) {
             return;
         }
         assert_eq!((heard.dst, said.ports.1), self.from, "{self}: the answer reaches who asked");

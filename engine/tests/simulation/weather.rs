@@ -18,6 +18,12 @@ pub(crate) struct Weather {
     lazy: u64,
     /// Of ten thousand moments, those at which something changes.
     pub(crate) changes: u64,
+    /// Are configurations among what changes?
+    pub(crate) reloads: bool,
+    /// Are sessions ended that somebody needs, by command or by what configurations say?
+    pub(crate) kills: bool,
+    /// Do workers fail, and begin anew?
+    pub(crate) fails: bool,
     /// Is each flow one worker's to receive, as with a NIC's hash, or may any get any packet?
     by_flow: bool,
     /// How many workers receive anything, from the first on.
@@ -34,6 +40,9 @@ impl Weather {
             slowest: *rng.choose(&[1, 300, 5_000]),
             lazy: *rng.choose(&[0, 10, 50]),
             changes: *rng.choose(&[0, 20, 200]),
+            reloads: rng.bool(),
+            kills: true,
+            fails: rng.chance(1, 4),
             by_flow: rng.bool(),
             receivers: usize::MAX,
             rooms: Rooms {
@@ -43,6 +52,11 @@ impl Weather {
             },
             salt: rng.u64(),
         }
+    }
+
+    /// As bad as it is, but that connections can live through it.
+    pub(crate) fn keep_connections(&mut self) {
+        (self.kills, self.fails) = (false, false);
     }
 
     /// Nothing goes wrong any more. Rings stay as small as they are, and fragments come one
