@@ -160,7 +160,7 @@ impl Shift<'_> {
             };
             if busy {
                 last_busy = now;
-            } else if rests && worker.colleagues().is_none_or(Colleagues::may_sleep) {
+            } else if rests && worker.may_rest() && worker.colleagues().is_none_or(Colleagues::may_sleep) {
                 publish(worker, stats);
                 sleep(&mut polled, patience);
                 if only_errors(&polled) {
