@@ -126,7 +126,7 @@ impl Client {
                 self.stage = Stage::Done;
                 Ok(Next::Begin { interface: name, server: std::mem::take(&mut self.server) })
             }
-            (_, other) => Err(Refused::Unexpected(kind(&other))),
+            (_, other) => Err(Refused::unexpected(&other)),
         }
     }
 
@@ -158,15 +158,18 @@ impl Client {
     }
 }
 
-fn kind(message: &Message) -> &'static str {
-    match message {
-        Message::Ack => "an acknowledgement",
-        Message::Hello(_) => "a greeting",
-        Message::Init { .. } | Message::AddRegion { .. } | Message::AddRing(_) | Message::Connect { .. } => {
-            "what a client says"
-        }
-        Message::Connected { .. } => "that it is connected",
-        Message::Disconnect { .. } => "that it is over",
+impl Refused {
+    /// It was not the time for this message.
+    pub(crate) fn unexpected(message: &Message) -> Refused {
+        Refused::Unexpected(match message {
+            Message::Ack => "an acknowledgement",
+            Message::Hello(_) => "a greeting",
+            Message::Connected { .. } => "that it is connected",
+            Message::Disconnect { .. } => "that it is over",
+            Message::Init { .. } | Message::AddRegion { .. } | Message::AddRing(_) | Message::Connect { .. } => {
+                "what a client says"
+            }
+        })
     }
 }
 

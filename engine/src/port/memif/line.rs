@@ -82,7 +82,7 @@ pub(super) struct Pair {
 #[derive(Debug, Default)]
 pub(super) struct Tie {
     is_cut: AtomicBool,
-    /// A worker has seen that the server's counters make no sense.
+    /// What the server says makes no sense: its counters, as a worker saw, or a message.
     is_broken: AtomicBool,
 }
 
@@ -129,7 +129,10 @@ impl Line {
             state.retired.push(pair);
             return None;
         }
-        state.retired.extend(old.take());
+        if let Some(old) = old.take() {
+            state.retired.push(old);
+            self.desk.bell.ring();
+        }
         Some((pair, state.with.clone()))
     }
 
@@ -183,6 +186,7 @@ impl Desk {
                 Err(why) => why.to_string(),
             };
             self.end_attempt();
+            self.free_retired();
             if self.is_stopping() {
                 return;
             }
@@ -195,14 +199,16 @@ impl Desk {
         }
     }
 
-    /// Whoever waits for the first attempt goes on; memory of what is over is given back.
+    /// Whoever waits for the first attempt goes on.
     fn end_attempt(&self) {
-        let mut state = self.lock();
-        state.has_tried = true;
-        let retired = std::mem::take(&mut state.retired);
-        drop(state);
-        drop(retired);
+        self.lock().has_tried = true;
         self.tried.notify_all();
+    }
+
+    /// Gives the memory of connections back that are over.
+    fn free_retired(&self) {
+        let retired = std::mem::take(&mut self.lock().retired);
+        drop(retired);
     }
 
     /// Sleeps until a descriptor is readable, somebody rings, or the time is over.
@@ -278,6 +284,7 @@ impl Desk {
     /// Waits until the connection ends, and says why it did.
     fn watch(&self, socket: &ControlSocket, tie: &Tie) -> String {
         loop {
+            self.free_retired();
             if self.is_stopping() {
                 farewell(socket, "the port was closed");
                 return String::new();
@@ -289,8 +296,13 @@ impl Desk {
             match receive(socket) {
                 Ok(None) => self.wait(&[socket], Duration::from_secs(60)),
                 Ok(Some(Message::Disconnect { reason })) => return Refused::ByServer(reason).to_string(),
-                // Nothing else has anything to say now, and it does no harm.
-                Ok(Some(_)) => {}
+                // There is nothing else to say any more: who does might never end.
+                Ok(Some(other)) => {
+                    let why = Refused::unexpected(&other).to_string();
+                    tie.is_broken.store(true, Ordering::Relaxed);
+                    farewell(socket, &why);
+                    return why;
+                }
                 Err(why) => return why.to_string(),
             }
         }

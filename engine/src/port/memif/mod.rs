@@ -282,7 +282,7 @@ impl Port for MemifPort {
     }
 
     fn may_rest(&mut self) -> bool {
-        let Some(pair) = &self.pair else { return true };
+        let Some(pair) = self.pair.as_ref().filter(|pair| pair.tie.holds()) else { return true };
         // What rang before is over. Should the server ring without end, so does this.
         let mut count = [0; 8];
         for _ in 0..MOST_RINGS {

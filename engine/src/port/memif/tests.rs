@@ -165,6 +165,18 @@ fn bad_descriptors_are_errors_and_the_port_goes_on() {
     assert_eq!((stats.rx_packets, stats.rx_errors, stats.link), (2, 3, Link::Up));
 }
 
+#[test]
+fn a_server_that_goes_on_talking_is_cut_off() {
+    let server = TestServer::new();
+    let (mut port, served) = connected(&at(&server), &server);
+    served.conversation.say(&Message::Ack);
+    let (said, _) = served.conversation.hear().expect("it says why");
+    let reason = "the server said something that does not belong there: an acknowledgement".into();
+    assert_eq!(said, Message::Disconnect { reason });
+    until("the port sees it", || port.stats().link == Link::Gone);
+    come_back(&mut port, &server);
+}
+
 /// How a server may break a ring, with what the port does then.
 type Breach = fn(&mut MemifPort, &Served);
 
@@ -187,6 +199,7 @@ fn a_server_whose_counters_make_no_sense_is_cut_off_and_met_anew() {
         let (mut port, served) = connected(&at(&server), &server);
         breach(&mut port, &served);
         assert_eq!((port.link(), port.stats().rx_errors), (Link::Gone, 1));
+        assert!(port.may_rest(), "nobody spins for its sake");
         let (said, _) = served.conversation.hear().expect("it says why");
         assert_eq!(said, Message::Disconnect { reason: "counters of a ring make no sense".into() });
         come_back(&mut port, &server);
