@@ -42,12 +42,7 @@ impl TestServer {
 
     /// As [`TestServer::greet`], taking so many queues and slots.
     pub(super) fn greet_with(&self, last_queue: u16, log2_ring: u8) -> Conversation {
-        await_readable(&self.listener);
-        // SAFETY: no address is asked for.
-        let fd = unsafe { libc::accept(self.listener.as_raw_fd(), ptr::null_mut(), ptr::null_mut()) };
-        assert!(fd >= 0, "a client is there");
-        // SAFETY: the descriptor was just made and nobody else knows it.
-        let conversation = Conversation(ControlSocket::of(unsafe { OwnedFd::from_raw_fd(fd) }));
+        let conversation = self.accept();
         conversation.say(&Message::Hello(Hello {
             name: "test server".into(),
             least_version: VERSION,
@@ -60,9 +55,20 @@ impl TestServer {
         conversation
     }
 
-    /// Greets a client and agrees to all that it says.
+    /// Waits for a client, and says nothing.
+    pub(super) fn accept(&self) -> Conversation {
+        await_readable(&self.listener);
+        // SAFETY: no address is asked for.
+        let fd = unsafe { libc::accept(self.listener.as_raw_fd(), ptr::null_mut(), ptr::null_mut()) };
+        assert!(fd >= 0, "a client is there");
+        // SAFETY: the descriptor was just made and nobody else knows it.
+        Conversation(ControlSocket::of(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// Greets a client and agrees to all that it says. One that has had enough by then is
+    /// followed by another.
     pub(super) fn serve(&self) -> Served {
-        self.greet().agree()
+        std::iter::repeat_with(|| self.greet().agree()).find_map(|served| served).expect("a client comes")
     }
 }
 
@@ -99,7 +105,8 @@ impl Conversation {
     }
 
     pub(super) fn say_bytes(&self, message: &[u8; LEN]) {
-        self.0.send(message, None).expect("the client reads");
+        // Should it have gone, it is not heard any more either.
+        let _ = self.0.send(message, None);
     }
 
     /// The next message, and the descriptor that came along; `None` if it has gone.
@@ -125,11 +132,11 @@ impl Conversation {
         }
     }
 
-    /// Agrees to all that it says until packets may flow.
-    pub(super) fn agree(self) -> Served {
+    /// Agrees to all that it says until packets may flow; `None` if it goes before.
+    fn agree(self) -> Option<Served> {
         let (mut region, mut rings) = (None, Vec::new());
         loop {
-            let (message, fd) = self.hear().expect("the client goes on");
+            let (message, fd) = self.hear()?;
             match message {
                 Message::Init { .. } => {}
                 Message::AddRegion { index: 0, size } => {
@@ -152,7 +159,7 @@ impl Conversation {
             ServedPair { side, hears, rings }
         };
         let pairs = to_server.into_iter().zip(to_client).map(pair).collect();
-        Served { conversation: self, pairs }
+        Some(Served { conversation: self, pairs })
     }
 }
 

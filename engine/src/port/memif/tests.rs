@@ -30,8 +30,14 @@ fn open(options: &PortOptions) -> MemifPort {
 fn connected(options: &PortOptions, server: &TestServer) -> (MemifPort, Served) {
     thread::scope(|scope| {
         let serving = scope.spawn(|| server.serve());
-        (open(options), serving.join().expect("they agree"))
+        let mut port = open(options);
+        await_connection(&mut port);
+        (port, serving.join().expect("they agree"))
     })
+}
+
+fn await_connection(port: &mut MemifPort) {
+    until("the port is connected", || port.link() == Link::Up || port.reopen().is_ok());
 }
 
 fn until(what: &str, mut done: impl FnMut() -> bool) {
@@ -209,8 +215,7 @@ fn a_server_whose_counters_make_no_sense_is_cut_off_and_met_anew() {
 /// The server serves again, and the port finds it.
 fn come_back(port: &mut MemifPort, server: &TestServer) -> Served {
     let mut served = server.serve();
-    until("the port is opened again", || port.reopen().is_ok());
-    assert_eq!(port.link(), Link::Up);
+    await_connection(port);
     let side = &mut served.pairs[0].side;
     assert!(side.push(&frame(9, 60), ring::BUFFER));
     assert_eq!(receive(port), [frame(9, 60)]);
@@ -266,7 +271,9 @@ fn a_port_without_a_server_waits_for_one() {
 #[test]
 fn what_is_no_handshake_leads_nowhere_and_is_tried_again() {
     type Answer = fn(&TestServer);
-    let answers: [Answer; 6] = [
+    let answers: [Answer; 7] = [
+        // Nothing at all, until the client has had enough.
+        |server| assert!(server.accept().hear().is_none()),
         |server| drop(server.greet()),
         |server| server.greet().say(&Message::Connected { name: "too early".into() }),
         |server| server.greet().say_bytes(&[0xff; 128]),
@@ -357,6 +364,7 @@ fn each_of_two_workers_has_a_pair_of_its_own() {
         (options.each_ref().map(open), serving.join().expect("they agree"))
     });
     assert_eq!(served.pairs.len(), 2);
+    ports.iter_mut().for_each(await_connection);
     for round in 0..2 {
         for (me, port) in ports.iter_mut().enumerate() {
             assert_eq!(port.info().mode, "2 queue pairs of 64 frames with test server (test0)");
@@ -373,9 +381,7 @@ fn each_of_two_workers_has_a_pair_of_its_own() {
                 until("the port sees it", || port.stats().link == Link::Gone);
             }
             served = server.serve();
-            for port in &mut ports {
-                until("the port is opened again", || port.reopen().is_ok());
-            }
+            ports.iter_mut().for_each(await_connection);
         }
     }
     let [one, other] = ports;
