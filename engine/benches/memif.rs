@@ -25,6 +25,8 @@ use causeway_tests::program::Service;
 use causeway_tests::testpmd::PROGRAM;
 
 const FLOWS: usize = 10_000;
+/// As the gateway has them.
+type Ports = Vec<Box<dyn Port>>;
 /// Between two looks at the clock.
 const TURNS: usize = 64;
 const NOW: Instant = Instant::from_secs(5);
@@ -78,7 +80,7 @@ fn main() {
     cores.last().copied().map(core_affinity::set_for_current);
     let (config, _) =
         Config::parse("bench.toml", &CONFIG.replace("SOCKET", &socket)).unwrap_or_else(|errors| panic!("{errors}"));
-    let mut ports: Vec<Box<MemifPort>> = options(&config).iter().map(open).collect();
+    let mut ports: Ports = options(&config).iter().map(open).collect();
     let (mut loops, mut translated) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         loops.push(bare(&mut ports, length));
@@ -116,7 +118,7 @@ fn start(socket: &str) -> Service {
     Service::start(&mut command, |said| said.contains("Port statistics"))
 }
 
-fn open(options: &PortOptions) -> Box<MemifPort> {
+fn open(options: &PortOptions) -> Box<dyn Port> {
     let owner = BufferOwner::of_port(WorkerId(0), options.id);
     let mut port = MemifPort::open(options, owner).unwrap_or_else(|error| panic!("{error}"));
     let begun = Clock::now();
@@ -144,7 +146,7 @@ fn rate<T>(length: Duration, what: &mut T, turn: impl Fn(&mut T), sent: impl Fn(
 }
 
 /// What comes in by the first port goes out by the second, as it is.
-fn bare(ports: &mut Vec<Box<MemifPort>>, length: Duration) -> f64 {
+fn bare(ports: &mut [Box<dyn Port>], length: Duration) -> f64 {
     let (mut burst, mut frames, mut spent) = (Burst::new(), Vec::new(), Vec::new());
     let mut world = (ports, &mut burst, &mut frames, &mut spent);
     rate(
@@ -166,7 +168,7 @@ fn bare(ports: &mut Vec<Box<MemifPort>>, length: Duration) -> f64 {
 }
 
 /// The same with the gateway's worker between them.
-fn snat(config: &Config, ports: Vec<Box<MemifPort>>, length: Duration) -> (Vec<Box<MemifPort>>, f64) {
+fn snat(config: &Config, ports: Ports, length: Duration) -> (Ports, f64) {
     let facts = ports.iter().map(|port| PortFacts { mac: port.info().mac, mtu: port.info().mtu }).collect();
     let capacity = Capacity { sessions_v4: 4 * FLOWS, sessions_v6: 0, fragments: fragment::Capacity::NONE };
     let mut worker = Worker::new(ports, Forwarder::new(capacity, [7; 32], NOW));
@@ -176,7 +178,7 @@ fn snat(config: &Config, ports: Vec<Box<MemifPort>>, length: Duration) -> (Vec<B
             worker.handle_command(order, NOW);
         }
     }
-    let turn = |worker: &mut Worker<MemifPort>| {
+    let turn = |worker: &mut Worker<dyn Port>| {
         worker.turn(NOW);
         worker.flush();
         while worker.poll_event().is_some() {}
