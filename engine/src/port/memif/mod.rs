@@ -2,10 +2,10 @@
 //!
 //! The port is a memif 2.0 client: it makes the memory and the rings, a pair for each worker,
 //! and offers them over the server's socket. When the server goes the port's device has gone,
-//! and it is there again once the server is back ([`line`]).
+//! and it is there again once the server is back (`line`).
 //!
 //! Nothing that the server writes is trusted: of its counters and descriptors each is read once
-//! and checked ([`ring`]), and frames are copied out of the shared memory before anybody looks
+//! and checked (`ring`), and frames are copied out of the shared memory before anybody looks
 //! at them. Offloads, which memif knows none of, are made good in software.
 //!
 //! Needs no privilege, but that of connecting to the socket.
