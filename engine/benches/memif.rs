@@ -31,21 +31,22 @@ type Ports = Vec<Box<dyn Port>>;
 const TURNS: usize = 64;
 const NOW: Instant = Instant::from_secs(5);
 
-/// What `flowgen` sends: from 10.254.0.0 to so many addresses from 10.253.0.0 on, to one MAC. It
-/// sends into both interfaces; what comes to the uplink is not for its MAC.
+/// What `flowgen` sends: from 10.254.0.0 to so many addresses from 10.253.0.0 on. It sends into
+/// both interfaces, to 02:00:00:00:00:00 and :01; what comes to the uplink is not for its MAC.
 const CONFIG: &str = r#"
 gateway.name = "bench"
 [[port]]
 name = "nodes"
 device = "SOCKET"
 driver = "memif"
-mac = "00:01:02:03:04:05"
+mac = "02:00:00:00:00:00"
 addresses = ["192.168.0.1/24"]
 [[port]]
 name = "uplink"
 device = "SOCKET"
 driver = "memif"
 memif-id = 1
+mac = "02:00:00:00:00:77"
 addresses = ["203.0.113.2/24"]
 [[route]]
 to = "10.253.0.0/16"

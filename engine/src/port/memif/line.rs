@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -73,7 +73,7 @@ pub(super) struct Pair {
     pub(super) sender: Sender,
     pub(super) receiver: Receiver,
     /// Becomes readable when the server has put something into an empty ring, if it was asked to.
-    pub(super) heard: UnixDatagram,
+    pub(super) heard: Heard,
     /// Wakes the server.
     pub(super) knock: UnixDatagram,
 }
@@ -315,15 +315,35 @@ struct Shared {
     bells: Vec<Bells>,
 }
 
-/// Bells are pairs of sockets. An eventfd, which others use, is one open file for both sides:
-/// who clears `O_NONBLOCK` there has the other wait. Read and written eight bytes at a time,
-/// these are the same to a server.
+/// What both sides wake each other by. An eventfd, as others use, is one open file for both:
+/// a server that clears `O_NONBLOCK` there, and counts it up to its limit, has who writes to it
+/// wait. So what we write to is one of a pair of sockets; read eight bytes at a time, the other
+/// is the same to a server.
 struct Bells {
-    heard: UnixDatagram,
+    heard: Heard,
     knock: UnixDatagram,
-    /// The server's ends.
-    rings: UnixDatagram,
+    /// The server's end.
     hears: UnixDatagram,
+}
+
+/// An eventfd that the server writes to. It may count on and on while nobody reads.
+#[derive(Debug)]
+pub(super) struct Heard(Doorbell);
+
+impl Heard {
+    /// Makes it silent again, and never waits, whatever the server has done to the open file
+    /// (`RWF_NOWAIT`; Linux 5.8).
+    pub(super) fn silence(&self) {
+        let mut count = [0u8; 8];
+        let part = libc::iovec { iov_base: count.as_mut_ptr().cast(), iov_len: count.len() };
+        // SAFETY: one part, of eight bytes valid for writing. An error means that it was silent.
+        unsafe { libc::preadv2(self.fd(), &raw const part, 1, -1, libc::RWF_NOWAIT) };
+    }
+
+    /// For `poll(2)`.
+    pub(super) fn fd(&self) -> RawFd {
+        self.0.fd()
+    }
 }
 
 impl Shared {
@@ -339,24 +359,23 @@ impl Shared {
         Ok(Shared { region, bells })
     }
 
-    fn descriptor(&self, attached: Attached) -> Option<std::os::fd::BorrowedFd<'_>> {
+    fn descriptor(&self, attached: Attached) -> Option<BorrowedFd<'_>> {
         match attached {
             Attached::Nothing => None,
             Attached::Region => Some(self.region.file()),
             Attached::Bell { to_server: true, pair } => Some(self.bells[usize::from(pair)].hears.as_fd()),
-            Attached::Bell { to_server: false, pair } => Some(self.bells[usize::from(pair)].rings.as_fd()),
+            Attached::Bell { to_server: false, pair } => Some(self.bells[usize::from(pair)].heard.0.as_fd()),
         }
     }
 }
 
 impl Bells {
     fn new() -> io::Result<Bells> {
-        let (heard, rings) = UnixDatagram::pair()?;
         let (knock, hears) = UnixDatagram::pair()?;
-        for socket in [&heard, &rings, &knock, &hears] {
+        for socket in [&knock, &hears] {
             socket.set_nonblocking(true)?;
         }
-        Ok(Bells { heard, knock, rings, hears })
+        Ok(Bells { heard: Heard(Doorbell::new()?), knock, hears })
     }
 }
 

@@ -277,19 +277,13 @@ impl Port for MemifPort {
     /// Becomes readable after [`Port::may_rest`] only: until then the server is asked not to
     /// wake anybody.
     fn poll_fds(&self, fds: &mut Vec<RawFd>) {
-        let heard = self.pair.as_ref().map_or(&self.silence, |pair| &pair.heard);
-        fds.push(heard.as_raw_fd());
+        fds.push(self.pair.as_ref().map_or(self.silence.as_raw_fd(), |pair| pair.heard.fd()));
     }
 
     fn may_rest(&mut self) -> bool {
         let Some(pair) = self.pair.as_ref().filter(|pair| pair.tie.holds()) else { return true };
-        // What rang before is over. Should the server ring without end, so does this.
-        let mut count = [0; 8];
-        for _ in 0..MOST_RINGS {
-            if pair.heard.recv(&mut count).is_err() {
-                break;
-            }
-        }
+        // What rang before is over.
+        pair.heard.silence();
         pair.receiver.ask_for_waking(true);
         self.asked = true;
         pair.receiver.waiting() == Ok(0)
@@ -345,8 +339,6 @@ impl Line {
 const ETHERNET_AND_TAGS: usize = 22;
 const ETHERNET_HEADER: usize = 14;
 const HEADROOM: usize = 128;
-/// What is read of one who rings before sleep is tried.
-const MOST_RINGS: usize = 64;
 
 #[cfg(test)]
 mod test_server;

@@ -1,5 +1,6 @@
 //! A memif server in the test's own hands: it says what it is told to say.
 
+use std::fs::File;
 use std::mem;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
@@ -142,7 +143,7 @@ impl Conversation {
                 Message::AddRegion { index: 0, size } => {
                     region = Some(Arc::new(Region::of_client(fd.expect("the memory"), size as usize)));
                 }
-                Message::AddRing(ring) => rings.push((ring, UnixDatagram::from(fd.expect("a bell")))),
+                Message::AddRing(ring) => rings.push((ring, fd.expect("a bell"))),
                 Message::Connect { .. } => {
                     self.say(&Message::Connected { name: "test0".into() });
                     break;
@@ -155,6 +156,7 @@ impl Conversation {
         let (to_server, to_client): (Vec<_>, Vec<_>) = rings.into_iter().partition(|(ring, _)| ring.to_server);
         let pair = |((one, hears), (other, rings)): ((super::message::AddRing, _), (super::message::AddRing, _))| {
             assert_eq!((one.index, one.log2_ring), (other.index, other.log2_ring));
+            let (hears, rings) = (UnixDatagram::from(hears), File::from(rings));
             let side = Side::new(Arc::clone(&region), one.offset as usize, other.offset as usize, 1 << one.log2_ring);
             ServedPair { side, hears, rings }
         };
@@ -175,5 +177,5 @@ pub(super) struct ServedPair {
     /// Readable when the client woke this side.
     pub(super) hears: UnixDatagram,
     /// Wakes the client.
-    pub(super) rings: UnixDatagram,
+    pub(super) rings: File,
 }
