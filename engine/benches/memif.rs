@@ -68,7 +68,7 @@ node = [{ name = "node-a", addresses = ["192.168.0.11"], pod-cidrs = ["10.254.0.
 
 fn main() {
     let quick = std::env::var_os("CAUSEWAY_BENCH_QUICK").is_some();
-    let (rounds, length) = if quick { (1, Duration::from_millis(50)) } else { (7, Duration::from_secs(1)) };
+    let (rounds, length) = if quick { (1, Duration::from_millis(50)) } else { (60, Duration::from_millis(100)) };
     if Command::new(PROGRAM).arg("--help").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
         note(&format!("{PROGRAM} is not here: nothing to measure against"));
         return;
