@@ -1,6 +1,7 @@
 //! Workers on threads and in-process ports, one of which panics when it meets a certain packet.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -65,46 +66,55 @@ mac = "02:00:00:00:00:99"
 "#;
 
 /// A port that brings a packet and then panics, as a bug would that the packet meets.
-struct Trap(MemoryPort);
+struct Trap {
+    port: MemoryPort,
+    /// Was it told that the worker is about to sleep?
+    rests: Arc<AtomicBool>,
+}
 
 impl Port for Trap {
     fn info(&self) -> &PortInfo {
-        self.0.info()
+        self.port.info()
     }
 
     fn owner(&self) -> BufferOwner {
-        self.0.owner()
+        self.port.owner()
     }
 
     fn rx_burst(&mut self, burst: &mut Burst) -> usize {
-        let received = self.0.rx_burst(burst);
+        let received = self.port.rx_burst(burst);
         let is_poison = |frame: &Frame| frame.bytes().ends_with(POISON);
         assert!(!burst.frames().iter().any(is_poison), "a packet that kills");
         received
     }
 
     fn tx_burst(&mut self, frames: &mut Vec<Frame>, spent: &mut Vec<Frame>) -> usize {
-        self.0.tx_burst(frames, spent)
+        self.port.tx_burst(frames, spent)
     }
 
     fn recycle(&mut self, frame: Frame) {
-        self.0.recycle(frame);
+        self.port.recycle(frame);
     }
 
     fn poll_fds(&self, fds: &mut Vec<RawFd>) {
-        self.0.poll_fds(fds);
+        self.port.poll_fds(fds);
+    }
+
+    fn may_rest(&mut self) -> bool {
+        self.rests.store(true, Ordering::Relaxed);
+        true
     }
 
     fn stats(&mut self) -> PortStats {
-        self.0.stats()
+        self.port.stats()
     }
 
     fn link(&self) -> Link {
-        self.0.link()
+        self.port.link()
     }
 
     fn reopen(&mut self) -> Result<(), OpenError> {
-        self.0.reopen()
+        self.port.reopen()
     }
 }
 
@@ -116,6 +126,8 @@ struct Hand {
     thread: JoinHandle<()>,
     /// The other ends of its ports: nodes and uplink.
     peers: Vec<MemoryPeer>,
+    /// Were its ports told that it is about to sleep?
+    rests: Arc<AtomicBool>,
 }
 
 impl Hand {
@@ -153,14 +165,19 @@ impl Gang {
             let among = (count > 1).then(|| Colleagues::new(Arc::clone(&exchange), me));
             let place = Workers::new(me, count, 7);
             let task = Task { core: 0, place, among, shares: Vec::new(), seed: [me.0 as u8; 32] };
+            let rests = Arc::new(AtomicBool::new(false));
             let thread = {
+                let rests = Arc::clone(&rests);
                 let (config, channel, stats) = (config.clone(), Arc::clone(&channel), Arc::clone(&stats));
                 std::thread::spawn(move || {
-                    let ports = ports.into_iter().map(|port| Box::new(Trap(port)) as Box<dyn Port>).collect();
+                    let ports = ports
+                        .into_iter()
+                        .map(|port| Box::new(Trap { port, rests: Arc::clone(&rests) }) as Box<dyn Port>);
+                    let ports = ports.collect();
                     Shift { config: &config, channel: &channel, stats: &stats, tell }.work(ports, task);
                 })
             };
-            hands.push(Hand { channel, stats, notices, thread, peers });
+            hands.push(Hand { channel, stats, notices, thread, peers, rests });
         }
         let facts = macs.iter().map(|mac| PortFacts { mac: *mac, mtu: 1500 }).collect();
         let control = Control::new(config, facts, 7, clock::now());
@@ -363,4 +380,17 @@ fn a_port_whose_device_has_gone_is_opened_again() {
     gang.until(|gang| gang.sent().iter().any(|frame| frame.ends_with(b"sent")));
     assert_eq!(gang.stop(), [true]);
     gang.assert_all_is_at_home();
+}
+
+/// A driver that has to ask for it would not be woken otherwise.
+#[test]
+fn ports_are_told_before_a_worker_sleeps() {
+    let mut gang = Gang::new(1);
+    for round in 0..3 {
+        gang.hands[0].rests.store(false, Ordering::Relaxed);
+        gang.ask(0, 5, &[round]);
+        gang.until(|gang| !gang.sent().is_empty());
+        gang.until(|gang| gang.hands[0].rests.load(Ordering::Relaxed));
+    }
+    assert_eq!(gang.stop(), [true]);
 }

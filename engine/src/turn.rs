@@ -54,13 +54,13 @@ impl Turns {
     /// After a turn in which there was nothing to do: may the worker sleep until a port has
     /// something, or a bell rings? If so, others take it to sleep from now on, until
     /// [`Turns::awake`].
-    pub fn may_sleep<P: Port + ?Sized>(&self, worker: &Worker<P>, now: Instant) -> bool {
+    pub fn may_sleep<P: Port + ?Sized>(&self, worker: &mut Worker<P>, now: Instant) -> bool {
         let rests = match self.idle {
             Idle::Busy => false,
             Idle::Poll => true,
             Idle::SpinThenPoll => now.nanos_since(self.last_busy) >= SPIN.as_nanos() as u64,
         };
-        rests && worker.colleagues().is_none_or(Colleagues::may_sleep)
+        rests && worker.may_rest() && worker.colleagues().is_none_or(Colleagues::may_sleep)
     }
 
     /// It is awake again.

@@ -1,7 +1,7 @@
 //! Waking a thread that sleeps in `poll(2)`.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 /// A doorbell: an eventfd that whoever sleeps polls, and whoever has something
@@ -37,6 +37,11 @@ impl Doorbell {
         let mut count = [0u8; 8];
         // SAFETY: eight bytes valid for writing. An error means that it was silent.
         unsafe { libc::read(self.0.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+    }
+
+    /// To be handed to another process.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 
     /// For `poll(2)`.

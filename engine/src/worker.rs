@@ -244,6 +244,11 @@ impl<P: Port + ?Sized> Worker<P> {
         }
     }
 
+    /// Tells every port that the worker is about to sleep. `false`: one has something for it.
+    pub fn may_rest(&mut self) -> bool {
+        self.ports.iter_mut().all(|port| port.may_rest())
+    }
+
     /// Other workers, if there are any.
     pub fn colleagues(&self) -> Option<&Colleagues> {
         self.colleagues.as_ref()

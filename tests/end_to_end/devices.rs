@@ -14,7 +14,7 @@ use causeway_tests::stage::Stage;
 use crate::kill::{arrives, connect};
 
 /// How long what happens at all may take.
-const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 pub(crate) fn a_device_that_is_made_anew_is_taken_up_again(stage: &mut Stage) {
     stage.start();
@@ -57,19 +57,19 @@ pub(crate) fn a_device_that_is_made_anew_is_taken_up_again(stage: &mut Stage) {
 }
 
 /// What `show ports` says of a port.
-fn field(stage: &Stage, port: &str, field: &str) -> serde_json::Value {
+pub(crate) fn field(stage: &Stage, port: &str, field: &str) -> serde_json::Value {
     let ports = stage.show("ports");
     let found = ports["ports"].as_array().expect("a list").iter().find(|row| row["name"] == port);
     found.expect("the port")[field].clone()
 }
 
-fn await_state(stage: &Stage, port: &str, up: bool, gone: bool) {
+pub(crate) fn await_state(stage: &Stage, port: &str, up: bool, gone: bool) {
     let is = || field(stage, port, "up") == up && field(stage, port, "gone") == gone;
     assert!(wait_until(SOON, is), "{port}: {}", stage.show("ports"));
 }
 
 /// Pods reach the server again, once neighbours know each other.
-fn await_answers(stage: &Stage) {
+pub(crate) fn await_answers(stage: &Stage) {
     let (pod, server) = (stage.world.host("pod-a1"), stage.world.host("server"));
     for family in Family::BOTH {
         let patience = Duration::from_millis(500);

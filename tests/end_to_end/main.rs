@@ -1,5 +1,6 @@
 //! Real programs in namespaces, talking across the real gateway, over each driver.
 //!
+//! `over_memif` runs with DPDK's testpmd as server, which carries frames between it and the wires.
 //! `af_packet` and `af_xdp_partial` run on veth pairs as they come, with partial
 //! checksums, `two_workers` likewise, with two of them; `af_xdp` on frames as a physical wire
 //! carries them. Tests that lack a
@@ -12,6 +13,7 @@ mod forwards;
 mod kill;
 mod life;
 mod liveness;
+mod memif;
 mod models;
 mod nodes;
 mod reach;
@@ -75,6 +77,20 @@ over_each_driver!(@ two_xdp_workers TwoXdpWorkers
     workers::a_pod_gets_every_port_whosoever_it_is ["ethtool"]
     devices::no_private_source_leaves_while_a_gateway_starts_and_ends ["ethtool"]
     life::sigterm_leaves_nothing_behind ["ip", "ethtool"]);
+
+// No fragments: testpmd has the kernel put them together, and cannot carry the whole.
+over_each_driver!(@ over_memif Memif
+    memif::echoes_cross_in_both_families ["dpdk-testpmd"]
+    transfer::tcp_arrives_intact_in_both_directions_at_once ["dpdk-testpmd"]
+    shore::uninvited_packets_are_dropped_and_counted_one_by_one ["dpdk-testpmd"]
+    forwards::the_outside_and_pods_reach_a_service_by_its_public_address ["python3", "curl", "dpdk-testpmd"]
+    memif::a_server_that_is_started_anew_is_met_again ["dpdk-testpmd"]);
+
+over_each_driver!(@ two_memif_workers TwoMemifWorkers
+    memif::echoes_cross_in_both_families ["dpdk-testpmd"]
+    transfer::tcp_arrives_intact_in_both_directions_at_once ["dpdk-testpmd"]
+    workers::a_pod_gets_every_port_whosoever_it_is ["dpdk-testpmd"]
+    memif::a_server_that_is_started_anew_is_met_again ["dpdk-testpmd"]);
 
 #[test]
 fn a_pod_gets_every_port_whosoever_it_is() {

@@ -13,6 +13,7 @@ pub mod injector;
 pub mod needs;
 pub mod program;
 pub mod stage;
+pub mod testpmd;
 
 /// The top of the source tree.
 pub fn top() -> &'static std::path::Path {

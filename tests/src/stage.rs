@@ -13,7 +13,8 @@ use serde_json::Value;
 use crate::counters::Counters;
 use crate::executable::executable;
 use crate::folder::Folder;
-use crate::program::{run, wait_until};
+use crate::program::{Service, run, wait_until};
+use crate::testpmd::Testpmd;
 
 /// What the gateway's ports stand on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,11 @@ pub enum Medium {
     /// As [`Medium::AfXdp`], with two workers, of which each has a queue of each device.
     /// Needs ethtool.
     TwoXdpWorkers,
+    /// memif, with `dpdk-testpmd` as server, which carries everything to frames as a physical
+    /// wire carries them. Needs that program.
+    Memif,
+    /// As [`Medium::Memif`], with two workers, of which each has a pair of rings.
+    TwoMemifWorkers,
 }
 
 impl Medium {
@@ -36,15 +42,9 @@ impl Medium {
     pub fn driver(self) -> Driver {
         match self {
             Medium::AfPacket | Medium::TwoWorkers => Driver::AfPacket,
+            // The configuration names it, which counts for more than the command line.
+            Medium::Memif | Medium::TwoMemifWorkers => Driver::Auto,
             Medium::AfXdp | Medium::AfXdpPartial | Medium::TwoXdpWorkers => Driver::AfXdp,
-        }
-    }
-
-    /// How many workers the gateway has.
-    pub fn workers(self) -> usize {
-        match self {
-            Medium::AfPacket | Medium::AfXdp | Medium::AfXdpPartial => 1,
-            Medium::TwoWorkers | Medium::TwoXdpWorkers => 2,
         }
     }
 
@@ -52,8 +52,22 @@ impl Medium {
     pub fn privilege(self) -> Privilege {
         match self {
             Medium::AfPacket | Medium::TwoWorkers => Privilege::UserNamespace,
-            Medium::AfXdp | Medium::AfXdpPartial | Medium::TwoXdpWorkers => Privilege::Root,
+            Medium::AfXdp | Medium::AfXdpPartial | Medium::TwoXdpWorkers | Medium::Memif | Medium::TwoMemifWorkers => {
+                Privilege::Root
+            }
         }
+    }
+
+    /// How many workers the gateway has.
+    pub fn workers(self) -> usize {
+        match self {
+            Medium::AfPacket | Medium::AfXdp | Medium::AfXdpPartial | Medium::Memif => 1,
+            Medium::TwoWorkers | Medium::TwoXdpWorkers | Medium::TwoMemifWorkers => 2,
+        }
+    }
+
+    fn is_memif(self) -> bool {
+        matches!(self, Medium::Memif | Medium::TwoMemifWorkers)
     }
 }
 
@@ -61,6 +75,9 @@ impl Medium {
 pub const READY: Duration = Duration::from_secs(30);
 /// How long a gateway may take to end after SIGTERM, on such a machine.
 pub const END: Duration = Duration::from_secs(20);
+
+/// The gateway's devices, toward the outside and toward nodes.
+const DEVICES: [&str; 2] = ["eth0", "eth1"];
 
 /// The right to be the only one at work as long as it is held: two worlds in a
 /// process would take each other's time away. Every [`Stage`] holds it.
@@ -73,6 +90,7 @@ pub fn alone() -> MutexGuard<'static, ()> {
 #[derive(Debug)]
 pub struct Stage {
     // In the order in which they go.
+    memif_server: Option<Service>,
     gateway: Option<Gateway>,
     /// The world.
     pub world: World,
@@ -98,7 +116,7 @@ impl Stage {
     pub fn of(medium: Medium, world: IslandBuilder) -> Stage {
         let alone = alone();
         let world = world.build().expect("a world");
-        if matches!(medium, Medium::AfXdp | Medium::TwoXdpWorkers) {
+        if matches!(medium, Medium::AfXdp | Medium::TwoXdpWorkers) || medium.is_memif() {
             world.set_wire_offloads(false).expect("wires without offloads");
         }
         if medium == Medium::TwoXdpWorkers {
@@ -109,7 +127,7 @@ impl Stage {
         }
         let folder = Folder::new();
         let config = folder.path().join("lab.toml");
-        let mut stage = Stage { gateway: None, world, folder, config, medium, _alone: alone };
+        let mut stage = Stage { memif_server: None, gateway: None, world, folder, config, medium, _alone: alone };
         stage.configure(plan::CONFIG);
         stage.assert_kernel_does_not_forward();
         stage
@@ -133,8 +151,15 @@ impl Stage {
 
     /// Uses another configuration from the next start on.
     pub fn configure(&mut self, text: &str) {
-        let text =
-            if self.medium.workers() == 2 { text.replace("cores = [0]", "cores = [0, 1]") } else { text.to_owned() };
+        let two = self.medium.workers() == 2;
+        let mut text = if two { text.replace("cores = [0]", "cores = [0, 1]") } else { text.to_owned() };
+        if self.medium.is_memif() {
+            let socket = self.testpmd().socket;
+            for (id, device) in DEVICES.into_iter().enumerate() {
+                let memif = format!("device = {socket:?}\ndriver = \"memif\"\nmemif-id = {id}");
+                text = text.replace(&format!("device = \"{device}\"\ndriver = \"auto\""), &memif);
+            }
+        }
         self.config = self.folder.write("lab.toml", &text);
     }
 
@@ -143,7 +168,29 @@ impl Stage {
     /// # Panics
     /// It does not get ready.
     pub fn start(&mut self) {
+        if self.medium.is_memif() {
+            self.start_memif_server();
+        }
         self.gateway = Some(self.try_start().unwrap_or_else(|error| panic!("{error}")));
+    }
+
+    /// Starts the memif server, or another one in its place.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    pub fn start_memif_server(&mut self) {
+        self.stop_memif_server();
+        self.memif_server = Some(self.testpmd().start(self.world.gateway()));
+    }
+
+    /// Kills the memif server, if there is one.
+    pub fn stop_memif_server(&mut self) {
+        self.memif_server = None;
+    }
+
+    fn testpmd(&self) -> Testpmd {
+        let socket = self.folder.path().join("memif.sock");
+        Testpmd { socket, devices: DEVICES.to_vec(), queues: self.medium.workers() }
     }
 
     /// Starts a gateway that is not the stage's.
@@ -177,6 +224,7 @@ impl Stage {
     /// # Panics
     /// It does not end well, or not soon.
     pub fn stop(&mut self) -> Ended {
+        self.stop_memif_server();
         let ended = self.take_gateway().stop(END);
         assert!(ended.status.success(), "{} after {:?}\n{}", ended.status, ended.took, ended.stderr);
         ended

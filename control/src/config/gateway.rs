@@ -13,7 +13,7 @@ pub(super) fn gateway(report: &mut Report<'_>, file: &Table<'_>) -> Gateway {
         return nothing();
     };
     let name = table.parsed(report, "name", value::name);
-    let api = table.parsed(report, "api", |text| value::path(text, LONGEST_SOCKET_PATH));
+    let api = table.parsed(report, "api", |text| value::path(text, value::LONGEST_SOCKET_PATH));
     let state = table.parsed(report, "state", |text| value::path(text, value::LONGEST_PATH));
     let idle = table.choice(report, "idle").map(|word| match word.value {
         "busy" => Idle::Busy,
@@ -119,9 +119,6 @@ fn nothing() -> Gateway {
         seed: None,
     }
 }
-
-/// `sun_path` of `unix(7)` without its closing zero.
-const LONGEST_SOCKET_PATH: usize = 107;
 
 /// The last of the ports that IANA assigns to services (RFC 6335, section 6).
 const HIGHEST_WELL_KNOWN: u16 = 1_023;

@@ -113,8 +113,8 @@ pub struct Port {
     pub name: String,
     /// What it is built on: a network device for [`Driver::Auto`],
     /// [`Driver::AfPacket`] and [`Driver::AfXdp`], the name of the device to make
-    /// for [`Driver::Tap`], the path of a capture file for [`Driver::Pcap`]. Empty
-    /// where [`Driver::Memory`] is given none.
+    /// for [`Driver::Tap`], the path of the server's socket for [`Driver::Memif`],
+    /// that of a capture file for [`Driver::Pcap`]. Empty where [`Driver::Memory`] is given none.
     pub device: String,
     /// How frames get in and out.
     pub driver: Driver,
@@ -127,6 +127,8 @@ pub struct Port {
     pub mac: Option<[u8; 6]>,
     /// Frames a ring; a power of two.
     pub ring: u32,
+    /// Which of the interfaces behind a memif server's socket. 0 with other drivers.
+    pub memif_id: u32,
     /// How names on its addresses are given out to TCP, where flows are masqueraded.
     pub tcp: Behavior,
     /// How to UDP.
@@ -145,6 +147,8 @@ pub enum Driver {
     AfXdp,
     /// A TAP device that Causeway makes.
     Tap,
+    /// Shared memory with a memif server.
+    Memif,
     /// A capture file, for replay.
     Pcap,
     /// Within the process, for tests and benches.

@@ -44,7 +44,8 @@ pub(super) fn ports(report: &mut Report<'_>, file: &Table<'_>) -> Ports {
 /// What one port has and another must not.
 #[derive(Default)]
 struct Taken {
-    devices: HashMap<String, At>,
+    /// With the memif id, which is 0 elsewhere.
+    devices: HashMap<(String, u32), At>,
     /// Of the ports before this one.
     addresses: Vec<Spanned<IpNet>>,
 }
@@ -54,11 +55,13 @@ fn port(report: &mut Report<'_>, table: &Table<'_>, name: String, taken: &mut Ta
         "af-packet" => Driver::AfPacket,
         "af-xdp" => Driver::AfXdp,
         "tap" => Driver::Tap,
+        "memif" => Driver::Memif,
         "pcap" => Driver::Pcap,
         "memory" => Driver::Memory,
         _ => Driver::Auto,
     });
-    let device = device(report, table, driver, &mut taken.devices);
+    let memif_id = memif_id(report, table, driver);
+    let device = device(report, table, driver, memif_id, &mut taken.devices);
     let addresses = addresses(report, table, &mut taken.addresses);
     Port {
         name,
@@ -68,6 +71,7 @@ fn port(report: &mut Report<'_>, table: &Table<'_>, name: String, taken: &mut Ta
         addresses,
         mac: table.parsed(report, "mac", value::mac).map(|mac| mac.value),
         ring: ring(report, table),
+        memif_id,
         tcp: behavior(report, table, "tcp-mapping", "tcp-filtering"),
         udp: behavior(report, table, "udp-mapping", "udp-filtering"),
     }
@@ -78,16 +82,22 @@ fn device(
     report: &mut Report<'_>,
     table: &Table<'_>,
     driver: Option<Driver>,
-    taken: &mut HashMap<String, At>,
+    memif_id: u32,
+    taken: &mut HashMap<(String, u32), At>,
 ) -> String {
     if !table.has("device") {
         if driver.is_some_and(|driver| driver != Driver::Memory) {
             let at = table.place(report, "device");
-            report.error(&at, "is missing", "name the network interface, as device = \"eth1\"");
+            let remedy = match driver {
+                Some(Driver::Memif) => "name the server's socket, as device = \"/run/vpp/memif.sock\"",
+                _ => "name the network interface, as device = \"eth1\"",
+            };
+            report.error(&at, "is missing", remedy);
         }
         return String::new();
     }
     let device = table.parsed(report, "device", |text| match driver {
+        Some(Driver::Memif) => value::path(text, value::LONGEST_SOCKET_PATH),
         Some(Driver::Pcap) => value::path(text, value::LONGEST_PATH),
         Some(Driver::Memory) | None => Ok(text),
         Some(_) => value::interface(text),
@@ -98,13 +108,30 @@ fn device(
     if driver == Some(Driver::Memory) {
         return value.to_owned();
     }
-    if let Some(first) = taken.get(value) {
+    let key = (value.to_owned(), memif_id);
+    if let Some(first) = taken.get(&key) {
         let what = format!("is already the device of {}", report.reference(first));
-        report.error(&at, what, "a device serves one port");
+        let remedy = match driver {
+            Some(Driver::Memif) => "ports on one socket have different memif-ids",
+            _ => "a device serves one port",
+        };
+        report.error(&at, what, remedy);
     } else {
-        taken.insert(value.to_owned(), at);
+        taken.insert(key, at);
     }
     value.to_owned()
+}
+
+/// Zero with drivers that know of none.
+fn memif_id(report: &mut Report<'_>, table: &Table<'_>, driver: Option<Driver>) -> u32 {
+    let Some(id) = table.number(report, "memif-id") else {
+        return 0;
+    };
+    if table.has("memif-id") && driver.is_some_and(|driver| driver != Driver::Memif) {
+        report.error(&id.at, "means nothing with this driver", "leave it out, or write driver = \"memif\"");
+        return 0;
+    }
+    u32::try_from(id.value).expect("the table of keys keeps it within 32 bits")
 }
 
 fn addresses(report: &mut Report<'_>, table: &Table<'_>, others: &mut Vec<Spanned<IpNet>>) -> Vec<IpNet> {

@@ -200,3 +200,6 @@ pub(super) fn path(text: &str, most: usize) -> Result<&str, Complaint> {
 
 /// `PATH_MAX` without its closing zero.
 pub(super) const LONGEST_PATH: usize = 4_095;
+
+/// `sun_path` of `unix(7)` without its closing zero.
+pub(super) const LONGEST_SOCKET_PATH: usize = 107;

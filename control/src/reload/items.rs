@@ -143,12 +143,13 @@ fn of_timers(timers: &Timers) -> Item {
 }
 
 fn of_port(port: &Port) -> Item {
-    let Port { name: _, device, driver, addresses, mtu, mac, ring, tcp, udp } = port;
+    let Port { name: _, device, driver, addresses, mtu, mac, ring, memif_id, tcp, udp } = port;
     let driver = match driver {
         Driver::Auto => "auto",
         Driver::AfPacket => "af-packet",
         Driver::AfXdp => "af-xdp",
         Driver::Tap => "tap",
+        Driver::Memif => "memif",
         Driver::Pcap => "pcap",
         Driver::Memory => "memory",
     };
@@ -159,6 +160,7 @@ fn of_port(port: &Port) -> Item {
         .with_fixed("mtu", or_none(*mtu))
         .with_fixed("mac", or_none(mac.map(crate::api::mac_text)))
         .with_fixed("ring", ring)
+        .with_fixed("memif-id", memif_id)
         .with_behavior(tcp, udp)
 }
 

@@ -178,6 +178,7 @@ mod tests {
             ring: 1024,
             mtu: None,
             mac: None,
+            memif_id: 0,
             share: None,
         };
         assert_eq!(choose(&options).expect("lo is there").driver, Driver::AfPacket);

@@ -321,6 +321,7 @@ mod tests {
                 ring: 256,
                 mtu: None,
                 mac: None,
+                memif_id: 0,
                 share: None,
             };
             let error = Device::for_port(&options, "af-packet").expect_err("no such device").to_string();

@@ -9,6 +9,7 @@ pub mod af_xdp;
 pub mod auto;
 pub mod device;
 pub mod forwarding;
+pub mod memif;
 pub mod memory;
 mod netdev;
 pub mod open;
@@ -68,6 +69,12 @@ pub trait Port {
     /// Descriptors that become readable when packets arrive, for `poll(2)`.
     /// A driver without any is polled in short intervals.
     fn poll_fds(&self, fds: &mut Vec<RawFd>);
+
+    /// The worker is about to sleep by [`Port::poll_fds`]: a driver that must ask to be woken
+    /// does so now. `false`: something has come in meanwhile.
+    fn may_rest(&mut self) -> bool {
+        true
+    }
 
     /// What was counted since the port was first opened. Also looks at the device.
     fn stats(&mut self) -> PortStats;
@@ -153,6 +160,8 @@ pub struct PortOptions {
     pub mtu: Option<u16>,
     /// Ethernet address to use instead of the device's.
     pub mac: Option<[u8; 6]>,
+    /// Which of the interfaces behind a memif server's socket. Nobody else looks at it.
+    pub memif_id: u32,
     /// What it has in common with the same port of other workers, if there are any.
     pub share: Option<Share>,
 }

@@ -7,6 +7,7 @@ use tracing::{info, warn};
 
 use super::af_packet::AfPacketPort;
 use super::af_xdp::{AfXdp, Umem};
+use super::memif::MemifPort;
 use super::pcap::PcapPort;
 use super::tap::TapPort;
 use super::{OpenError, Port, PortOptions, Share, auto};
@@ -67,6 +68,7 @@ fn open_with(all: &[PortOptions], drivers: &[Driver]) -> Result<Vec<Box<dyn Port
             (Driver::AfXdp, Some(umem)) => Box::new(AfXdp::open(options, umem)?),
             (Driver::AfPacket, _) => Box::new(AfPacketPort::open(options, owner)?),
             (Driver::Auto | Driver::AfXdp, _) => unreachable!("auto was settled, and AF_XDP ports have a UMEM"),
+            (Driver::Memif, _) => Box::new(MemifPort::open(options, owner)?),
             (Driver::Tap, _) => Box::new(TapPort::open(options, owner)?),
             (Driver::Pcap | Driver::Memory, _) => {
                 return Err(OpenError {
@@ -97,6 +99,7 @@ pub fn options(config: &Config) -> Vec<PortOptions> {
         ring: port.ring,
         mtu: port.mtu,
         mac: port.mac,
+        memif_id: port.memif_id,
         share: None,
     };
     config.ports.iter().enumerate().map(options).collect()

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use causeway_fastpath::ids::WorkerId;
 
 use super::af_xdp::Steering;
+use super::memif::Line;
 
 /// One worker's share of a port: which of them it is, and what they have in common. They
 /// open the port one after the other, the first one first.
@@ -23,6 +24,8 @@ pub(super) struct Common {
     /// The XDP program on the device, which sends each queue to its worker, while a worker's
     /// port stands on it.
     pub(super) steering: Weak<Steering>,
+    /// The line to a memif server, which has a pair of rings for each worker.
+    pub(super) memif: Weak<Line>,
 }
 
 impl Share {

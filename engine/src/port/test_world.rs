@@ -82,6 +82,7 @@ pub(super) fn options(id: u16, device: &str) -> PortOptions {
         ring: 256,
         mtu: None,
         mac: None,
+        memif_id: 0,
         share: None,
     }
 }

@@ -19,11 +19,14 @@ pub(in crate::config) const PORT: Section = Section {
         },
         Key {
             name: "device",
-            kind: Kind::Text("name of an interface, at most 15 bytes; with driver `pcap`, a path"),
+            kind: Kind::Text(
+                "name of an interface, at most 15 bytes; with driver `pcap`, a path; with driver `memif`, a path of at \
+                 most 107 bytes",
+            ),
             fallback: Fallback::Said("required, except with driver `memory`"),
             example: "\"eth1\"",
             about: "The interface it is built on. With driver `tap`, the interface to make; with \
-                    driver `pcap`, the capture file to read.",
+                    driver `memif`, the server's socket; with driver `pcap`, the capture file to read.",
         },
         Key {
             name: "driver",
@@ -32,6 +35,7 @@ pub(in crate::config) const PORT: Section = Section {
                 ("af-packet", "AF_PACKET with memory-mapped rings: works everywhere"),
                 ("af-xdp", "AF_XDP: fastest on network cards"),
                 ("tap", "a TAP device that Causeway makes"),
+                ("memif", "shared memory with VPP, DPDK or another memif server"),
                 ("pcap", "a capture file, for replay"),
                 ("memory", "within the process, for tests and benches"),
             ]),
@@ -66,7 +70,14 @@ pub(in crate::config) const PORT: Section = Section {
             kind: number(64, 65_536, "frames"),
             fallback: Fallback::Number(1_024),
             example: "1024",
-            about: "Frames a ring; a power of two.",
+            about: "Frames a ring; a power of two. `memif` uses 4096 at most.",
+        },
+        Key {
+            name: "memif-id",
+            kind: number(0, u32::MAX as u64, ""),
+            fallback: Fallback::Number(0),
+            example: "1",
+            about: "With driver `memif`: which of the interfaces behind the socket.",
         },
         Key {
             about: "Where clusters have `egress = \"masquerade\"`: which flows of a UDP endpoint leave by this \

@@ -109,6 +109,7 @@ fn what_is_left_out_has_its_default() {
         mtu: None,
         mac: None,
         ring: 1_024,
+        memif_id: 0,
         tcp: Behavior::TCP,
         udp: Behavior::UDP,
     };
@@ -162,6 +163,22 @@ fn what_is_written_arrives() {
     let neighbor = Neighbor { port: PortIdx(1), address: "203.0.113.1".parse().unwrap(), mac: [2, 0, 0, 0, 0, 0xfe] };
     assert_eq!(config.neighbors, [neighbor]);
     assert_eq!((config.timers.udp_s, config.timers.icmp_s), (120, 60));
+}
+
+#[test]
+fn ports_on_one_memif_socket_have_ids_of_their_own() {
+    let memif = |id: &str| {
+        let port = |device: &str| format!("device = \"{device}\"");
+        BASE.replace(&port("eth1"), "device = \"/run/m\"\ndriver = \"memif\"")
+            .replace(&port("eth0"), &format!("device = \"/run/m\"\ndriver = \"memif\"\nmemif-id = {id}"))
+    };
+    let config = accepted(&memif("7"));
+    let found: Vec<_> = config.ports.iter().map(|port| (port.device.as_str(), port.driver, port.memif_id)).collect();
+    assert_eq!(found, [("/run/m", Driver::Memif, 0), ("/run/m", Driver::Memif, 7)]);
+    let errors = Config::parse("gw.toml", &memif("0")).expect_err("both have the id 0").to_string();
+    let what = "port[1].device = \"/run/m\": is already the device of port[0].device, line 7; ports on one socket have \
+                different memif-ids";
+    assert!(errors.contains(what), "{errors}");
 }
 
 /// An address of the uplink.

@@ -112,7 +112,7 @@ fn a_key_that_is_not_known_is_an_error() {
         (
             "device = \"eth1\"",
             "device = \"eth1\"\nvlan = 5",
-            "8:1: port[0].vlan: is not a key of [[port]]; known are name, device, driver, addresses, mtu, mac, ring, udp-mapping, tcp-mapping, udp-filtering and tcp-filtering",
+            "8:1: port[0].vlan: is not a key of [[port]]; known are name, device, driver, addresses, mtu, mac, ring, memif-id, udp-mapping, tcp-mapping, udp-filtering and tcp-filtering",
         ),
         (
             "device = \"eth0\"\naddresses",

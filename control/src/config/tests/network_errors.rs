@@ -38,7 +38,7 @@ fn a_port_is_checked() {
         (
             "device = \"eth1\"",
             "device = \"eth1\"\ndriver = \"dpdk\"",
-            "8:10: port[0].driver = \"dpdk\": is not known here; known are auto, af-packet, af-xdp, tap, pcap and memory",
+            "8:10: port[0].driver = \"dpdk\": is not known here; known are auto, af-packet, af-xdp, tap, memif, pcap and memory",
         ),
         (
             "device = \"eth1\"",
@@ -84,6 +84,26 @@ fn a_port_is_checked() {
             "device = \"eth1\"",
             "device = \"eth1\"\nring = 131072",
             "8:8: port[0].ring = 131072: is out of range; 64 to 65536 frames would do",
+        ),
+        (
+            "device = \"eth1\"",
+            "driver = \"memif\"",
+            "5:1: port[0].device: is missing; name the server's socket, as device = \"/run/vpp/memif.sock\"",
+        ),
+        (
+            "device = \"eth1\"",
+            "device = \"\"\ndriver = \"memif\"",
+            "7:10: port[0].device = \"\": is empty; write the path of a file",
+        ),
+        (
+            "device = \"eth1\"",
+            "device = \"eth1\"\nmemif-id = 1",
+            "8:12: port[0].memif-id = 1: means nothing with this driver; leave it out, or write driver = \"memif\"",
+        ),
+        (
+            "device = \"eth1\"",
+            "device = \"/run/m\"\ndriver = \"memif\"\nmemif-id = -1",
+            "9:12: port[0].memif-id = -1: is out of range; 0 to 4294967295 would do",
         ),
         (
             "device = \"eth1\"",

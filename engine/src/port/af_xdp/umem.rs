@@ -237,6 +237,7 @@ mod tests {
             ring: 128,
             mtu: None,
             mac: None,
+            memif_id: 0,
             share: None,
         };
         let error = Umem::for_ports(slice::from_ref(&options), BufferOwner(7)).err().expect("lo has an MTU of 65536");
