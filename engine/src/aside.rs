@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Starts a thread that runs on any core of this process but `cores`; on any at all, if it
-/// has no other.
+/// has no other. Those of the process are its first thread's: whoever starts this one may be
+/// pinned to a core.
 pub(crate) fn spawn_aside(
     name: &str,
     cores: &[usize],
@@ -37,8 +38,9 @@ fn step_aside(cores: &[usize]) {
     // SAFETY: a set of cores is an array of numbers, for which zeros are an empty one.
     let mut set: libc::cpu_set_t = unsafe { zeroed() };
     let size = size_of::<libc::cpu_set_t>();
-    // SAFETY: 0 is this thread; the set is valid for writing, and its size is given.
-    if unsafe { libc::sched_getaffinity(0, size, &mut set) } != 0 {
+    let first_thread = std::process::id() as libc::pid_t;
+    // SAFETY: the set is valid for writing, and its size is given.
+    if unsafe { libc::sched_getaffinity(first_thread, size, &mut set) } != 0 {
         return;
     }
     for core in cores.iter().filter(|core| **core < 8 * size) {
@@ -47,7 +49,7 @@ fn step_aside(cores: &[usize]) {
     }
     // SAFETY: it only counts the set's members.
     if unsafe { libc::CPU_COUNT(&set) } > 0 {
-        // SAFETY: as above, for reading. Where it is refused the thread runs where it may.
+        // SAFETY: 0 is this thread; as above, for reading. Where it is refused the thread runs where it may.
         unsafe { libc::sched_setaffinity(0, size, &set) };
     }
 }
@@ -78,5 +80,12 @@ mod tests {
             assert_eq!(allowed(&[*first]), others);
         }
         assert_eq!(allowed(&[100_000]), all);
+        std::thread::spawn(move || {
+            let core = core_affinity::CoreId { id: all[0] };
+            assert!(core_affinity::set_for_current(core));
+            assert_eq!(allowed(&[]), all, "whoever is pinned does not take it along");
+        })
+        .join()
+        .expect("no panic");
     }
 }

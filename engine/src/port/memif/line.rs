@@ -8,7 +8,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
@@ -18,6 +18,7 @@ use super::message::{LEN, Message};
 use super::region::Region;
 use super::ring::{self, Receiver, Sender};
 use super::socket::ControlSocket;
+use crate::aside::spawn_aside;
 use crate::wake::{Doorbell, readable, sleep};
 
 /// How long a server may take to say the next thing.
@@ -108,10 +109,8 @@ impl Line {
         });
         let on_thread = Arc::clone(&desk);
         let name = format!("memif-{}", desk.settings.port);
-        let thread = thread::Builder::new().name(name).spawn(move || {
-            leave_core();
-            on_thread.work();
-        })?;
+        // Whoever opens a port is pinned to a packet core.
+        let thread = spawn_aside(&name, &[], move || on_thread.work())?;
         let (state, _) = desk
             .tried
             .wait_timeout_while(desk.lock(), PATIENCE, |state| !state.has_tried)
@@ -417,20 +416,4 @@ fn receive(socket: &ControlSocket) -> Result<Option<Message>, Failure> {
 /// Says why it is over; the server may not be listening.
 fn farewell(socket: &ControlSocket, reason: &str) {
     let _ = socket.send(&Message::Disconnect { reason: reason.to_owned() }.bytes(), None);
-}
-
-/// The thread that opens a port is pinned to a packet core, and its children with it: this one
-/// runs where the process's first thread may.
-fn leave_core() {
-    // SAFETY: plain old data, for which zeros are a value.
-    let mut cores: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    let len = std::mem::size_of_val(&cores);
-    let process = std::process::id() as libc::pid_t;
-    // SAFETY: the set is valid for reading and writing, and its length is given. Should either
-    // call fail, the thread stays where it is.
-    unsafe {
-        if libc::sched_getaffinity(process, len, &raw mut cores) == 0 {
-            libc::sched_setaffinity(0, len, &raw const cores);
-        }
-    }
 }
