@@ -3,6 +3,9 @@
 
 use std::collections::BTreeMap;
 
+/// Why there is nothing yet from a source that was not asked before.
+pub(crate) const NOT_REACHED: &str = "not reached yet";
+
 /// Something that a source speaks of by its name.
 pub trait Named {
     /// Unique among those of a source.

@@ -11,9 +11,9 @@ use super::memory::{Learned, LearnedNode, Memory, Recalled};
 use super::{NodeFact, Update};
 use crate::config::{Cluster, ClusterIdx, Config, MOST_NODES};
 use crate::domains::Domains;
+use crate::feed::NOT_REACHED;
 use crate::rib::{Change, Origin, Route, node_route};
 
-const NOT_REACHED: &str = "not reached yet";
 const CROWDED: &str = "it has more than 65536 nodes: the others are left out";
 
 /// Nodes as their sources last said, and what is routed of them.

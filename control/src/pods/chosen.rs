@@ -10,12 +10,11 @@ use causeway_fastpath::time::Instant;
 use super::{NamespaceChosen, NamespaceUpdate, PodChosen, PodUpdate, Selectors};
 use crate::config::{Cluster, ClusterIdx, Config};
 use crate::domains::Domains;
-use crate::feed::{Named, Update};
+use crate::feed::{NOT_REACHED, Named, Update};
 use crate::nodes::SourceRow;
 
 /// Chosen pods of one cluster, and as many namespaces.
 const MOST_CHOSEN: usize = 262_144;
-const NOT_REACHED: &str = "not reached yet";
 const CROWDED: &str = "egress rules choose more than 262144 pods or namespaces: the others are left out";
 
 /// What sources last said of the pods of their clusters.
