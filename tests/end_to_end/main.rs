@@ -80,14 +80,14 @@ over_each_driver!(@ two_xdp_workers TwoXdpWorkers
 
 // No fragments: testpmd has the kernel put them together, and cannot carry the whole.
 over_each_driver!(@ over_memif Memif
-    memif::echoes_cross_in_both_families ["dpdk-testpmd"]
+    reach::ping_crosses_in_both_families ["ping", "dpdk-testpmd"]
     transfer::tcp_arrives_intact_in_both_directions_at_once ["dpdk-testpmd"]
     shore::uninvited_packets_are_dropped_and_counted_one_by_one ["dpdk-testpmd"]
     forwards::the_outside_and_pods_reach_a_service_by_its_public_address ["python3", "curl", "dpdk-testpmd"]
     memif::a_server_that_is_started_anew_is_met_again ["dpdk-testpmd"]);
 
 over_each_driver!(@ two_memif_workers TwoMemifWorkers
-    memif::echoes_cross_in_both_families ["dpdk-testpmd"]
+    reach::ping_crosses_in_both_families ["ping", "dpdk-testpmd"]
     transfer::tcp_arrives_intact_in_both_directions_at_once ["dpdk-testpmd"]
     workers::a_pod_gets_every_port_whosoever_it_is ["dpdk-testpmd"]
     memif::a_server_that_is_started_anew_is_met_again ["dpdk-testpmd"]);

@@ -1,27 +1,11 @@
 //! A memif server that goes and comes back, while the gateway runs on.
 
 use causeway_lab::plan::Family;
-use causeway_lab::traffic;
 use causeway_tests::program::wait_until;
 use causeway_tests::stage::Stage;
 
 use crate::devices::{SOON, await_answers, await_state, field};
 use crate::kill::{arrives, connect};
-use crate::reach::ways;
-
-/// A server that polls is kept from its core for longer than `ping` has patience.
-pub(crate) fn echoes_cross_in_both_families(stage: &mut Stage) {
-    stage.start();
-    let world = &stage.world;
-    for family in Family::BOTH {
-        for (from, to) in ways(world, family) {
-            for size in [56, 1400] {
-                let figures = traffic::ping(world.host(from), to, 5, size, SOON).expect("a raw socket");
-                assert_eq!(figures.received(), 5, "from {from} to {to}");
-            }
-        }
-    }
-}
 
 pub(crate) fn a_server_that_is_started_anew_is_met_again(stage: &mut Stage) {
     stage.start();

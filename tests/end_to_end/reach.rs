@@ -12,28 +12,24 @@ pub(crate) fn ping_crosses_in_both_families(stage: &mut Stage) {
     stage.start();
     let world = &stage.world;
     for family in Family::BOTH {
-        for (from, to) in ways(world, family) {
+        let server = world.host("server").address(family);
+        let (nodes, uplink) = (plan::GATEWAY_NODES.address(family), plan::GATEWAY_UPLINK.address(family));
+        let ways = [
+            ("pod-a1", server),
+            ("pod-b2", server),
+            ("node-a", server),
+            ("pod-a1", world.host("pod-b1").address(family)),
+            ("pod-b1", world.host("pod-a2").address(family)),
+            ("pod-a1", nodes),
+            ("node-b", nodes),
+            ("client", uplink),
+        ];
+        for (from, to) in ways {
             for size in ["56", "1400"] {
                 ping(world.host(from), to, size);
             }
         }
     }
-}
-
-/// Who pings whom.
-pub(crate) fn ways(world: &World, family: Family) -> [(&'static str, IpAddr); 8] {
-    let server = world.host("server").address(family);
-    let (nodes, uplink) = (plan::GATEWAY_NODES.address(family), plan::GATEWAY_UPLINK.address(family));
-    [
-        ("pod-a1", server),
-        ("pod-b2", server),
-        ("node-a", server),
-        ("pod-a1", world.host("pod-b1").address(family)),
-        ("pod-b1", world.host("pod-a2").address(family)),
-        ("pod-a1", nodes),
-        ("node-b", nodes),
-        ("client", uplink),
-    ]
 }
 
 fn ping(from: &Host, to: IpAddr, size: &str) {
